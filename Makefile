@@ -1,0 +1,39 @@
+# make demo | test | study CONFIG=configs/study_gz2_real.yaml | venv | clean-venv
+# Needs Python 3.11 or newer and a package index; makes its own environment in .venv.
+PYTHON ?= python3
+CONFIG ?= configs/study_demo.yaml
+CORES ?= all
+BIN := $(CURDIR)/.venv/bin
+STAMP := .venv/.installed
+EXTRAS := -c constraints.txt -e .[mock,study,test]
+export PATH := $(BIN):$(PATH)
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test study venv lint
+.DEFAULT_GOAL := demo
+
+demo: CONFIG = configs/study_demo.yaml
+demo: study
+
+study: $(STAMP)
+	snakemake -s workflow/Snakefile --configfile $(CONFIG) --cores $(CORES) --rerun-incomplete --quiet host
+	@echo "report: $(CURDIR)/$$(sed -n 's/^output_dir: *//p' $(CONFIG))/report/index.html"
+
+test: $(STAMP) lint
+	python -m pytest
+
+lint: $(STAMP)
+	ruff check .
+	ruff format --check .
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than 3.11; install Python 3.11 or newer, or make PYTHON=/path/to/python3.12"; exit 2; }
+	@if command -v uv >/dev/null; then \
+		uv venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv && VIRTUAL_ENV=.venv uv pip install $(EXTRAS); \
+	else \
+		$(PYTHON) -m venv --clear .venv && .venv/bin/python -m pip install --progress-bar on $(EXTRAS); \
+	fi
+	@touch $@
