@@ -1,0 +1,20 @@
+"""Galaxy Zoo 2 as a `datasets` dataset: sources, morphology rules, splits, mock galaxies, prepared arrays."""
+
+from .arrays import GalaxyArrays, load_arrays
+from .builder import GalaxyZoo2, build
+from .command_line import UserError
+from .loading import load
+from .rules import CLASS_NAMES, RULES, VOTE_COLUMNS, classify
+
+__all__ = [
+    "CLASS_NAMES",
+    "RULES",
+    "VOTE_COLUMNS",
+    "GalaxyArrays",
+    "GalaxyZoo2",
+    "UserError",
+    "build",
+    "classify",
+    "load",
+    "load_arrays",
+]

@@ -1,0 +1,104 @@
+"""What every command of the project shares: arguments from a dataclass or functions, one-line errors, provenance."""
+
+import dataclasses
+import importlib.metadata
+import inspect
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser
+
+PACKAGES = ("accelerate", "datasets", "diffusers", "numpy", "pillow", "timm", "torch", "torchvision", "transformers")
+
+
+class UserError(Exception):
+    """Something that the user can put right; its text is one line that names the file and the remedy."""
+
+
+class OneLineParser(ArgumentParser):
+    """jsonargparse's parser, with errors of one line and exit status 2."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        fail(f"{' '.join(str(message).split())} (see --help)")
+
+
+def fail(message: str) -> NoReturn:
+    """Print one line on stderr and leave with exit status 2."""
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def run(main: Callable[[Any], None], config_class: type, description: str) -> None:
+    """Run a script: parse its arguments into ``config_class`` and call ``main`` with them.
+
+    Arguments come from ``--config FILE.yaml`` and from ``--field value``, which wins. An unknown option or key, or a
+    `UserError`, ends the script with one line on stderr and exit status 2.
+
+    Parameters
+    ----------
+    main : callable
+        Takes the filled-in ``config_class``.
+    config_class : type
+        A dataclass; the fields' descriptions in its numpydoc docstring become ``--help``.
+    description : str
+        First paragraph of ``--help``.
+
+    Examples
+    --------
+    >>> run(main, Config, "Trains a class-conditional diffusion model.")  # doctest: +SKIP
+    """
+    parser = OneLineParser(description=description)
+    parser.add_argument("--config", action="config", help="YAML file with any of the fields below")
+    parser.add_class_arguments(config_class)
+    arguments = parser.parse_args()
+    values = {field.name: arguments[field.name] for field in dataclasses.fields(config_class)}
+    call(main, config_class(**values))
+
+
+def run_functions(functions: dict[str, Callable], description: str) -> None:
+    """Run one of several functions as a subcommand: keyword-only parameters are options, others positional."""
+    parser = OneLineParser(prog="python -m gz2_dataset", description=description)
+    commands = parser.add_subcommands(dest="command")
+    for name, function in functions.items():
+        parameters = inspect.signature(function).parameters.values()
+        positional = any(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters)
+        command = OneLineParser(description=inspect.getdoc(function).partition("\n")[0])
+        command.add_function_arguments(function, as_positional=positional)
+        commands.add_subcommand(name, command, help=command.description)
+    arguments = parser.parse_args()
+    call(functions[arguments.command], **arguments[arguments.command].as_dict())
+
+
+def call(function: Callable, *args: Any, **kwargs: Any) -> None:
+    """Call ``function`` and turn what a user can put right into one line and exit status 2."""
+    try:
+        function(*args, **kwargs)
+    except UserError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on from the last checkpoint")
+
+
+def provenance(config: Any) -> dict[str, Any]:
+    """What is saved beside every result: the resolved config, library versions and the platform.
+
+    Parameters
+    ----------
+    config : dataclass instance
+        The resolved configuration.
+
+    Returns
+    -------
+    dict
+        Keys ``config``, ``versions`` and ``platform``; JSON-serialisable.
+    """
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    values = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(config).items()}
+    return {
+        "config": values,
+        "versions": {"python": platform.python_version(), **versions},
+        "platform": platform.platform(),
+    }

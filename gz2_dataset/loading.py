@@ -1,0 +1,87 @@
+"""Opening a dataset by folder, raw folder or Hub id, with proof that no galaxy is in two splits."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import datasets
+
+from .builder import BUILD_FILE, build
+from .command_line import UserError
+from .splits import SPLITS
+
+
+@lru_cache(maxsize=8)
+def load(data: str) -> datasets.DatasetDict:
+    """Open a dataset and check that its splits share no galaxy.
+
+    Parameters
+    ----------
+    data : str
+        A folder that ``python -m gz2_dataset build`` wrote, a folder of raw images in a layout that `build` knows
+        (built once into the cache), or the id of a dataset on the Hub.
+
+    Returns
+    -------
+    DatasetDict
+        Splits train, validation, test and, where there are any, unlabelled.
+
+    Raises
+    ------
+    UserError
+        If it is not there or a galaxy, by image_id or by its bytes, is both in train or unlabelled and in validation
+        or test.
+    """
+    folder = Path(data)
+    if folder.is_dir() and not (folder / BUILD_FILE).exists():
+        folder = build_in_cache(folder)
+    elif not folder.exists() and (data.count("/") != 1 or data.startswith((".", "/", "~"))):
+        raise UserError(f"{data}: no such folder; build it with python -m gz2_dataset build --output {data}")
+    try:
+        opened = datasets.load_dataset(str(folder) if folder.exists() else data)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise UserError(f"{data}: cannot be loaded as a dataset ({str(error).splitlines()[0]})") from None
+    if missing := {"image", "label", "image_id"} - set(opened["train"].column_names):
+        raise UserError(f"{data}: column {sorted(missing)[0]} is missing; build it with python -m gz2_dataset build")
+    check_no_leak(data, opened)
+    return opened
+
+
+def build_in_cache(raw: Path) -> Path:
+    """Build a raw image folder into the cache of `datasets`, anew only when a file has changed."""
+    files = sorted(
+        (str(f.relative_to(raw)), f.stat().st_size, f.stat().st_mtime_ns) for f in raw.rglob("*") if f.is_file()
+    )
+    stamp = hashlib.sha256(repr((raw.resolve(), files)).encode()).hexdigest()[:16]
+    output = Path(datasets.config.HF_DATASETS_CACHE) / "gz2_dataset" / stamp
+    if not (output / BUILD_FILE).exists():
+        build(raw, output)
+    return output
+
+
+def digests(split: datasets.Dataset) -> list[str]:
+    """SHA-256 of each image's bytes as stored, in hexadecimal."""
+    return [hashlib.sha256(encoded_bytes(image)).hexdigest() for image in encoded(split)]
+
+
+def encoded(split: datasets.Dataset) -> datasets.Dataset:
+    """The image column undecoded: dictionaries with bytes and path."""
+    return split.select_columns(["image"]).cast_column("image", datasets.Image(decode=False)).with_format(None)["image"]
+
+
+def encoded_bytes(image: dict) -> bytes:
+    return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+
+
+def check_no_leak(data: str, opened: datasets.DatasetDict) -> None:
+    """Refuse a dataset in which the generator or a classifier would learn from a galaxy that it is judged by."""
+    seen: dict[str, tuple[str, str]] = {}
+    for split in sorted(opened, key=SPLITS.index):
+        ids = list(opened[split]["image_id"])
+        for key, image_id in [*zip(ids, ids, strict=True), *zip(digests(opened[split]), ids, strict=True)]:
+            other, first = seen.setdefault(key, (split, image_id))
+            if other != split and {other, split} & {"validation", "test"}:
+                raise UserError(
+                    f"{data}: galaxy {image_id} of {split} is also in {other} (as {first}), so results would be "
+                    "worthless; build the dataset anew from images that differ"
+                )

@@ -1,0 +1,103 @@
+"""Prepared arrays: the right pixels, decoded once."""
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from gz2_dataset import CLASS_NAMES, UserError, load_arrays
+from gz2_dataset.arrays import encode_jpeg, jpeg_round_trip, prepare_image
+from gz2_dataset.loading import build_in_cache
+
+from ..conftest import write_class_list
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("height", "width"), [(424, 424), (300, 424), (224, 260)])
+def test_the_centre_is_cut_out_without_resampling(height, width):
+    pixels = noise(height, width)
+    top, left = (height - 224) // 2, (width - 224) // 2
+    prepared = np.asarray(prepare_image(Image.fromarray(pixels), 224, 224))
+    np.testing.assert_array_equal(prepared, pixels[top : top + 224, left : left + 224])
+
+
+def test_a_smaller_image_is_kept_whole():
+    assert prepare_image(Image.fromarray(noise(64, 64)), 32, 224).size == (32, 32)
+    np.testing.assert_array_equal(np.asarray(prepare_image(Image.fromarray(noise(32, 32)), 32, 224)), noise(32, 32))
+
+
+def test_resizing_keeps_the_flux_and_the_centre():
+    y, x = np.mgrid[:424, :424] - 211.5
+    star = (250 * np.exp(-(x**2 + y**2) / 800)).astype(np.uint8)
+    small = np.asarray(prepare_image(Image.fromarray(np.stack([star] * 3, -1)), 32, 224)).astype(float)[..., 0]
+    assert small.mean() == pytest.approx(star[100:324, 100:324].mean(), rel=0.02)
+    assert (small * np.arange(32)).sum() / small.sum() == pytest.approx(15.5, abs=0.05)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK"])
+def test_other_colour_modes_become_rgb(mode):
+    assert prepare_image(Image.new(mode, (64, 64)), 32, 224).mode == "RGB"
+
+
+def test_large_images_are_stored_like_the_surveys_and_small_ones_in_full_colour():
+    survey, small = (Image.open(io) for io in (as_file(224), as_file(64)))
+    assert survey.layer[0][1:3] == (2, 2)  # 4:2:0
+    assert small.layer[0][1:3] == (1, 1)  # 4:4:4
+    assert survey.quantization[0][0] == 8  # quality 75
+
+
+def as_file(size: int):
+    return BytesIO(encode_jpeg(Image.fromarray(noise(size, size))))
+
+
+def test_arrays_follow_the_dataset(toy_data):
+    arrays = load_arrays(str(toy_data), "train", 16)
+    assert arrays.images.shape == (66, 16, 16, 3)
+    assert arrays.images.dtype == np.uint8
+    assert isinstance(arrays.images, np.memmap)
+    assert np.bincount(arrays.labels).tolist() == [15, 15, 6, 15, 15]
+    assert len(set(arrays.image_ids)) == len(set(arrays.digests)) == 66
+    # The toy edge-ons are bluer than the toy round ones, so images and labels belong together.
+    blueness = arrays.images[..., 2].mean((1, 2)) / arrays.images[..., 0].mean((1, 2))
+    assert blueness[arrays.labels == 3].min() > blueness[arrays.labels == 0].max()
+
+
+def test_a_split_that_is_not_there_is_empty(tmp_path):
+    raw = write_class_list(tmp_path / "raw", dict.fromkeys(CLASS_NAMES, 10))
+    assert len(load_arrays(str(raw), "unlabelled", 16)) == 0
+
+
+def test_unlabelled_galaxies_have_label_minus_one(toy_data):
+    assert set(load_arrays(str(toy_data), "unlabelled", 16).labels) == {-1}
+
+
+def test_the_jpeg_path_is_that_of_generated_images(toy_data):
+    plain, jpeg = (load_arrays(str(toy_data), "test", 32, jpeg=flag).images for flag in (False, True))
+    np.testing.assert_array_equal(jpeg[0], np.asarray(jpeg_round_trip(Image.fromarray(plain[0]))))
+    assert (jpeg != plain).any()
+
+
+def test_images_are_decoded_once(toy_data, monkeypatch):
+    first = load_arrays(str(toy_data), "validation", 16)
+    monkeypatch.setattr("gz2_dataset.arrays.prepare_image", None)
+    np.testing.assert_array_equal(load_arrays(str(toy_data), "validation", 16).images, first.images)
+
+
+def test_a_truncated_image_is_named_and_leaves_nothing(tmp_path):
+    raw = write_class_list(tmp_path / "raw", dict.fromkeys(CLASS_NAMES, 10))
+    victim = raw / "images/g0-1-0.jpg"
+    victim.write_bytes(victim.read_bytes()[:-200])
+    folder = Path(os.environ["HF_HOME"]) / "datasets/galaxy_arrays"
+    folder.mkdir(parents=True, exist_ok=True)
+    before = set(folder.iterdir())
+    split = pd.read_csv(build_in_cache(raw) / "splits.csv").set_index("image_id")["split"]["g0-1-0"]
+    with pytest.raises(UserError, match="image g0-1-0: cannot be decoded"):
+        load_arrays(str(raw), split, 20)
+    assert not [f for f in set(folder.iterdir()) - before if f.name.startswith(".")]

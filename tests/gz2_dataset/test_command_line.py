@@ -1,0 +1,115 @@
+"""Options, one-line errors and provenance, as every script has them."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gz2_dataset import UserError
+from gz2_dataset.__main__ import build
+from gz2_dataset.command_line import provenance, run, run_functions
+
+
+@dataclass
+class Config:
+    """Settings.
+
+    Attributes
+    ----------
+    data : Path
+        Where the galaxies are.
+    steps : int
+        How long.
+    """
+
+    data: Path
+    steps: int = 3
+
+
+def call(monkeypatch, *arguments: str) -> Config:
+    received = []
+    monkeypatch.setattr(sys, "argv", ["script.py", *arguments])
+    run(received.append, Config, "Does something.")
+    return received[0]
+
+
+def test_options_win_over_the_config_file(monkeypatch, tmp_path):
+    (tmp_path / "c.yaml").write_text("data: here\nsteps: 5\n")
+    assert call(monkeypatch, "--config", str(tmp_path / "c.yaml")) == Config(Path("here"), 5)
+    assert call(monkeypatch, "--config", str(tmp_path / "c.yaml"), "--steps", "7") == Config(Path("here"), 7)
+
+
+def test_print_config_can_be_read_again(monkeypatch, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "--data", "there", "--steps", "9", "--print_config")
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out)
+    assert yaml.safe_load(printed.read_text()) == {"data": "there", "steps": 9}
+    assert call(monkeypatch, "--config", str(printed)) == Config(Path("there"), 9)
+
+
+def test_help_explains_each_option(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "--help")
+    shown = capsys.readouterr().out
+    assert "Where the galaxies are." in shown
+    assert "default: 3" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--data", "x", "--stepz", "3"], "stepz"),
+        (["--data", "x", "--steps", "many"], "steps"),
+        ([], "data"),
+        (["--config", "missing.yaml", "--data", "x"], "missing.yaml"),
+    ],
+)
+def test_wrong_options_are_one_line_and_exit_status_2(monkeypatch, capsys, arguments, complaint):
+    with pytest.raises(SystemExit) as exit_:
+        call(monkeypatch, *arguments)
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert complaint in error
+
+
+def test_an_unknown_key_in_the_config_file_is_an_error(monkeypatch, capsys, tmp_path):
+    (tmp_path / "c.yaml").write_text("data: here\nstepz: 5\n")
+    with pytest.raises(SystemExit) as exit_:
+        call(monkeypatch, "--config", str(tmp_path / "c.yaml"))
+    assert exit_.value.code == 2
+    assert "stepz" in capsys.readouterr().err
+
+
+def test_user_errors_are_one_line_and_others_are_not_hidden(monkeypatch, capsys):
+    def fails(config):
+        raise UserError("the disk is full; buy another")
+
+    monkeypatch.setattr(sys, "argv", ["script.py", "--data", "x"])
+    with pytest.raises(SystemExit) as exit_:
+        run(fails, Config, "")
+    assert (exit_.value.code, capsys.readouterr().err) == (2, "error: the disk is full; buy another\n")
+    with pytest.raises(ZeroDivisionError):
+        run(lambda config: 1 / 0, Config, "")
+
+
+def test_subcommands(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(
+        sys, "argv", ["gz2", "build", "--data_dir", str(tmp_path / "none"), "--output", str(tmp_path / "o")]
+    )
+    with pytest.raises(SystemExit) as exit_:
+        run_functions({"build": build}, "")
+    assert exit_.value.code == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_provenance_is_json_with_config_and_versions():
+    saved = json.loads(json.dumps(provenance(Config(Path("here")))))
+    assert saved["config"] == {"data": "here", "steps": 3}
+    assert saved["versions"]["torch"]
