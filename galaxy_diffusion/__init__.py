@@ -1,0 +1,1 @@
+"""What the scripts share: the conditional pipeline, batches, run state, statistics, figures."""

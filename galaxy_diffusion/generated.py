@@ -1,0 +1,59 @@
+"""Reading a folder of generated images as arrays."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.arrays import prepare_image
+
+
+def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -> GalaxyArrays:
+    """Read the images of generate.py's output folder.
+
+    Parameters
+    ----------
+    folder : str
+        Holds ``metadata.jsonl`` with file_name and label.
+    class_names : tuple of str
+        The classes of the data that the images are added to or compared with.
+    resolution : int
+        Images of another size are resized to it.
+
+    Returns
+    -------
+    GalaxyArrays
+        In the order of metadata.jsonl; image_ids are the file names.
+
+    Raises
+    ------
+    UserError
+        If the folder has no finished metadata.jsonl, an unknown class or an image that cannot be read.
+    """
+    rows = read_metadata(folder)
+    images = np.empty((len(rows), resolution, resolution, 3), np.uint8)
+    labels, hashes = np.empty(len(rows), np.int64), []
+    for i, row in enumerate(rows):
+        path = Path(folder) / row["file_name"]
+        if row["label"] not in class_names:
+            raise UserError(f"{path}: class {row['label']!r} is none of the data's ({', '.join(class_names)})")
+        try:
+            content = path.read_bytes()
+            images[i] = prepare_image(Image.open(path), resolution, center_crop=2**31)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error}); delete it and run generate.py again") from None
+        labels[i] = class_names.index(row["label"])
+        hashes.append(hashlib.sha256(content).hexdigest())
+    fingerprint = hashlib.sha256(repr((class_names, labels.tolist(), hashes)).encode()).hexdigest()
+    return GalaxyArrays(images, labels, [row["file_name"] for row in rows], hashes, class_names, fingerprint)
+
+
+def read_metadata(folder: str) -> list[dict]:
+    """The rows of a generated folder's metadata.jsonl."""
+    path = Path(folder) / "metadata.jsonl"
+    if not path.exists():
+        raise UserError(f"{path}: no such file; make the images with generate.py --output_dir {folder}")
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,0 +1,125 @@
+"""A run's folder: checkpoints that are whole or absent, metrics that match them."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from gz2_dataset import UserError
+
+PREFIX = "images-"
+
+
+def save_checkpoint(accelerator: Accelerator, folder: Path, images_seen: int, keep: int = 2) -> None:
+    """Write everything that ``accelerator`` knows aside, then rename it; the newest ``keep`` stay.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        All processes call this; objects outside the prepared ones are registered with it.
+    folder : Path
+        The run's checkpoint folder.
+    images_seen : int
+        Names the checkpoint.
+    keep : int
+        Number of checkpoints to keep.
+    """
+    aside = folder / f".{PREFIX}{images_seen:012d}"
+    if accelerator.is_main_process:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    try:
+        accelerator.save_state(str(aside))
+    except OSError as error:
+        raise UserError(
+            f"{aside}: cannot write the checkpoint ({error}); free space, then run the command again"
+        ) from None
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        whole = folder / aside.name.removeprefix(".")
+        shutil.rmtree(whole, ignore_errors=True)
+        aside.rename(whole)
+        for old in checkpoints(folder)[:-keep]:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def load_newest(accelerator: Accelerator, folder: Path) -> int:
+    """Load the newest whole checkpoint; returns the images seen, 0 where there is none."""
+    found = checkpoints(folder)
+    if not found:
+        return 0
+    accelerator.load_state(str(found[-1]))
+    return int(found[-1].name.removeprefix(PREFIX))
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints of a run, oldest first."""
+    return sorted(folder.glob(f"{PREFIX}*"))
+
+
+def same_run(path: Path, description: dict) -> None:
+    """Write the description of a run, or refuse to go on where another run has begun.
+
+    Parameters
+    ----------
+    path : Path
+        JSON file in the run's folder.
+    description : dict
+        Everything on which the result depends: the config and the data's fingerprint.
+    """
+    description = json.loads(json.dumps(description))
+    if not path.exists():
+        write_json(path, description)
+        return
+    earlier = json.loads(path.read_text())
+    if changed := sorted(k for k in {*earlier, *description} if earlier.get(k) != description.get(k)):
+        key = changed[0]
+        raise UserError(
+            f"{path.parent}: holds a run with another {key} ({earlier.get(key)!r}, now {description.get(key)!r}); "
+            "give another --output_dir or the same settings"
+        )
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write JSON aside and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}-{os.getpid()}")
+    aside.write_text(json.dumps(content, indent=2) + "\n")
+    aside.replace(path)
+
+
+class MetricsLog:
+    """A ``metrics.jsonl`` with a line a record, cut back to where a resumed run begins.
+
+    Parameters
+    ----------
+    path : Path
+    images_seen : int
+        Records after it are dropped.
+
+    Attributes
+    ----------
+    last : dict
+        The last record kept; empty for a new run.
+    """
+
+    def __init__(self, path: Path, images_seen: int):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = []
+        for line in path.read_text().splitlines() if path.exists() else ():
+            try:
+                if json.loads(line)["images_seen"] <= images_seen:
+                    kept.append(line)
+            except ValueError:  # a line that a killed run left half-written
+                break
+        path.write_text("".join(f"{line}\n" for line in kept))
+        self.last: dict[str, float] = json.loads(kept[-1]) if kept else {}
+        self.file = path.open("a", buffering=1)
+
+    def write(self, **record: float) -> None:
+        """Append one record."""
+        self.file.write(json.dumps(record) + "\n")

@@ -1,0 +1,92 @@
+"""A cache of its own for the tests, and a toy survey whose classes are plain to see."""
+
+import os
+import tempfile
+
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="galaxy-diffusion-tests-")  # before datasets is imported
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import settings
+from PIL import Image
+
+import train_ddpm
+from gz2_dataset import CLASS_NAMES, build
+
+settings.register_profile("galaxies", deadline=None, max_examples=25)
+settings.load_profile("galaxies")
+
+ROOT = Path(__file__).parent.parent
+AXIS_RATIO = dict(zip(CLASS_NAMES, (1.0, 0.6, 0.25, 0.12, 0.9), strict=True))
+COLOUR = dict(
+    zip(CLASS_NAMES, ((1, 0.8, 0.5), (1, 0.7, 0.4), (1, 0.6, 0.3), (0.6, 0.7, 1), (0.5, 0.6, 1)), strict=True)
+)
+
+
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+
+
+def draw_toy_galaxy(class_name: str, rng: np.random.Generator, size: int = 64) -> Image.Image:
+    """An elliptical Gaussian, as long and as blue as its class, at any angle on a noisy sky."""
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    angle = rng.uniform(0, np.pi)
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    axis_ratio = AXIS_RATIO.get(class_name, 0.8)
+    profile = np.exp(-(along**2 + (across / axis_ratio) ** 2) / (2 * (size / 8) ** 2))
+    image = 200 * profile[..., None] * np.array(COLOUR.get(class_name, (1, 1, 1))) + rng.normal(15, 5, (size, size, 3))
+    return Image.fromarray(image.clip(0, 255).astype(np.uint8))
+
+
+def write_class_list(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
+    """A class list with images; an empty class name stands for galaxies without a class."""
+    rng = np.random.default_rng(seed)
+    (folder / "images").mkdir(parents=True)
+    rows = [(f"g{seed}-{c}-{i}", name) for c, (name, count) in enumerate(counts.items()) for i in range(count)]
+    for image_id, name in rows:
+        draw_toy_galaxy(name, rng).save(folder / "images" / f"{image_id}.jpg", quality=75)
+    pd.DataFrame(rows, columns=["image_id", "galaxy_class"]).to_csv(folder / "labels.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_source(tmp_path_factory) -> Path:
+    """A class list: 20 galaxies of each class, 10 cigars, 12 galaxies without a class."""
+    counts = dict.fromkeys(CLASS_NAMES, 20) | {"cigar_shaped_smooth": 10, "": 12}
+    return write_class_list(tmp_path_factory.mktemp("source") / "toy", counts)
+
+
+@pytest.fixture(scope="session")
+def toy_data(toy_source, tmp_path_factory) -> Path:
+    """The toy survey built, with four test galaxies a class and three cigars."""
+    output = tmp_path_factory.mktemp("built") / "toy"
+    build(toy_source, output, test_per_class=4, validation_per_class=1)
+    return output
+
+
+@pytest.fixture(scope="session")
+def tiny_model(toy_data, tmp_path_factory) -> Path:
+    """A diffusion model trained with the test preset."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    preset = yaml.safe_load((ROOT / "configs/ddpm_tiny.yaml").read_text())
+    train_ddpm.main(train_ddpm.Config(data=str(toy_data), output_dir=folder, **preset))
+    return folder
+
+
+def launch_two_processes(*command: object) -> subprocess.CompletedProcess:
+    """Run a script under accelerate with two processes on the CPU, one thread each."""
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
+    return subprocess.run(
+        [*launcher, "configs/accelerate/two_cpu_processes.yaml", *map(str, command)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=True,
+    )
