@@ -2,13 +2,13 @@
 
 import hashlib
 import json
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from gz2_dataset import GalaxyArrays, UserError
-from gz2_dataset.arrays import prepare_image
 
 
 def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -> GalaxyArrays:
@@ -21,7 +21,7 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -
     class_names : tuple of str
         The classes of the data that the images are added to or compared with.
     resolution : int
-        Images of another size are resized to it.
+        Side of the images in pixels. Others are refused: resizing would leave a trace that tells them from real ones.
 
     Returns
     -------
@@ -31,7 +31,8 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -
     Raises
     ------
     UserError
-        If the folder has no finished metadata.jsonl, an unknown class or an image that cannot be read.
+        If the folder has no finished metadata.jsonl, an unknown class, or an image of another size or that cannot be
+        read.
     """
     rows = read_metadata(folder)
     images = np.empty((len(rows), resolution, resolution, 3), np.uint8)
@@ -42,9 +43,15 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -
             raise UserError(f"{path}: class {row['label']!r} is none of the data's ({', '.join(class_names)})")
         try:
             content = path.read_bytes()
-            images[i] = prepare_image(Image.open(path), resolution, center_crop=2**31)
+            image = Image.open(BytesIO(content)).convert("RGB")
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error}); delete it and run generate.py again") from None
+        if image.size != (resolution, resolution):
+            raise UserError(
+                f"{path}: {image.width} x {image.height} pixels instead of {resolution}; generate with a model of that "
+                f"resolution, or give --resolution {image.width}"
+            )
+        images[i] = image
         labels[i] = class_names.index(row["label"])
         hashes.append(hashlib.sha256(content).hexdigest())
     fingerprint = hashlib.sha256(repr((class_names, labels.tolist(), hashes)).encode()).hexdigest()

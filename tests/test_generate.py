@@ -54,11 +54,17 @@ def test_stock_imagefolder_reads_it(generated):
 
 
 def test_it_reads_as_arrays(generated):
-    arrays = load_generated(str(generated), CLASS_NAMES, 16)
-    assert arrays.images.shape == (8, 16, 16, 3)
+    arrays = load_generated(str(generated), CLASS_NAMES, 32)
+    np.testing.assert_array_equal(arrays.images[0], pixels(generated)[arrays.image_ids[0]])
+    assert arrays.images.shape == (8, 32, 32, 3)
     assert np.bincount(arrays.labels, minlength=5).tolist() == [0, 0, 5, 0, 3]
     with pytest.raises(UserError, match="is none of the data's"):
-        load_generated(str(generated), ("edge_on", "spiral"), 16)
+        load_generated(str(generated), ("edge_on", "spiral"), 32)
+
+
+def test_images_of_another_size_are_refused(generated):
+    with pytest.raises(UserError, match="32 x 32 pixels instead of 64"):
+        load_generated(str(generated), CLASS_NAMES, 64)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 32])

@@ -1,0 +1,74 @@
+"""Any timm backbone as a transformers model that `pipeline("image-classification")` can load."""
+
+from typing import Any
+
+import timm
+import torch
+from transformers import TimmWrapperConfig, TimmWrapperForImageClassification
+
+from gz2_dataset import UserError
+
+
+def make_model(
+    backbone: str, model_args: dict[str, Any], pretrained: bool, resolution: int, class_names: tuple[str, ...]
+) -> TimmWrapperForImageClassification:
+    """A timm network in the format of transformers, with what its image processor needs to know.
+
+    Parameters
+    ----------
+    backbone : str
+        Name in timm.
+    model_args : dict
+        Passed on to `timm.create_model`.
+    pretrained : bool
+        Start from timm's weights, of which only the last layer is new.
+    resolution : int
+        Side of the images in pixels, set as ``img_size`` where the backbone has a fixed one.
+    class_names : tuple of str
+
+    Returns
+    -------
+    TimmWrapperForImageClassification
+        Its ``config.pretrained_cfg`` holds the backbone's own ``mean`` and ``std``.
+
+    Raises
+    ------
+    UserError
+        If timm has no such backbone, it takes no such arguments, or its weights are out of reach.
+
+    Examples
+    --------
+    >>> make_model("tf_efficientnetv2_s", {}, False, 224, ("round", "spiral")).config.pretrained_cfg["mean"]
+    [0.5, 0.5, 0.5]
+    """
+    if not timm.is_model(backbone):
+        raise UserError(f"backbone {backbone}: timm knows no such model; see timm.list_models()")
+    original = timm.get_pretrained_cfg(backbone)
+    if original.fixed_input_size:
+        model_args = {"img_size": resolution, **model_args}
+    config = TimmWrapperConfig(
+        architecture=backbone,
+        model_args=model_args,
+        id2label=dict(enumerate(class_names)),
+        label2id={name: i for i, name in enumerate(class_names)},
+        pretrained_cfg={
+            "input_size": [3, resolution, resolution],
+            "mean": list(original.mean),
+            "std": list(original.std),
+            "interpolation": original.interpolation,
+            "crop_pct": 1.0,
+        },
+    )
+    try:
+        model = TimmWrapperForImageClassification(config)
+        # The wrapper has drawn every weight anew with std 0.02, too little for a convolutional net: back to timm's own.
+        model.timm_model = timm.create_model(backbone, pretrained, num_classes=len(class_names), **model_args)
+    except OSError as error:
+        raise UserError(
+            f"backbone {backbone}: its pretrained weights are not in the cache and the Hub cannot be reached "
+            f"({type(error).__name__}); run once with a network, or give --pretrained false"
+        ) from None
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"backbone {backbone} with model_args {model_args} at {resolution} px: {reason}") from None
+    return model.to(memory_format=torch.channels_last)

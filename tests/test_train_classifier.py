@@ -1,0 +1,334 @@
+"""train_classifier.py end to end on drawn galaxies whose class is plain to see."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import timm
+import torch
+import yaml
+from PIL import Image
+from transformers import Trainer, pipeline
+
+from galaxy_diffusion.classification_metric import GalaxyClassification
+from galaxy_diffusion.classifier_data import GalaxyBatches, TrainingBatches
+from galaxy_diffusion.classifier_model import make_model
+from gz2_dataset import GalaxyArrays, UserError, build, load_arrays
+from gz2_dataset.arrays import encode_jpeg
+from gz2_dataset.command_line import run
+from train_classifier import Config, main
+
+from .conftest import ROOT, launch_two_processes
+
+CLASSES = ("completely_round_smooth", "cigar_shaped_smooth", "spiral")
+SIZE = 32
+PER_CLASS = 40
+
+
+def draw(class_name: str, rng: np.random.Generator) -> Image.Image:
+    """A round blob, an elongated blob or a ring on a noisy sky, at any angle and brightness."""
+    y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2 + rng.normal(0, 1, (2, 1, 1))
+    angle = rng.uniform(0, np.pi)
+    x, y = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    radius = np.hypot(x, y / 0.2 if class_name == "cigar_shaped_smooth" else y)
+    profile = np.exp(-((radius - 9) ** 2) / 4) if class_name == "spiral" else np.exp(-(radius**2) / 40)
+    image = rng.uniform(120, 200) * profile[..., None] + rng.normal(20, 5, (SIZE, SIZE, 3))
+    return Image.fromarray(image.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> str:
+    """A built dataset of three classes: 24 galaxies a class for training, 12 for testing."""
+    folder, rng = tmp_path_factory.mktemp("classes"), np.random.default_rng(0)
+    (folder / "raw/images").mkdir(parents=True)
+    rows = [(f"{name[:5]}-{i}", name) for name in CLASSES for i in range(PER_CLASS)]
+    for image_id, name in rows:
+        draw(name, rng).save(folder / f"raw/images/{image_id}.jpg", quality=95, subsampling=0)
+    pd.DataFrame(rows, columns=["image_id", "galaxy_class"]).to_csv(folder / "raw/labels.csv", index=False)
+    build(folder / "raw", folder / "built")
+    return str(folder / "built")
+
+
+@pytest.fixture
+def generated(tmp_path, data) -> Path:
+    """Ten generated cigars, whose generator saw the training split."""
+    folder, rng = tmp_path / "generated", np.random.default_rng(1)
+    (folder / CLASSES[1]).mkdir(parents=True)
+    lines = []
+    for seed in range(10):
+        name = f"{CLASSES[1]}/{seed:06d}.jpg"
+        (folder / name).write_bytes(encode_jpeg(draw(CLASSES[1], rng)))
+        lines.append({"file_name": name, "label": CLASSES[1], "seed": seed, "checkpoint": "0" * 16})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    train = load_arrays(data, "train", SIZE)
+    seen = pd.DataFrame({"image_id": train.image_ids, "sha256": train.digests})
+    seen.to_csv(folder / "seen_images.csv", index=False)
+    return folder
+
+
+def tiny(data: str, output: Path, **changes) -> Config:
+    preset = yaml.safe_load((ROOT / "configs/classifier_tiny.yaml").read_text())
+    return Config(data=data, output_dir=str(output), **{**preset, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory) -> Path:
+    """A finished run of the test preset."""
+    folder = tmp_path_factory.mktemp("classifier") / "run"
+    main(tiny(data, folder))
+    return folder
+
+
+def results(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_it_learns_what_is_plain_to_see(trained):
+    assert results(trained)["accuracy"] > 0.8  # chance is 1/3
+    log = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in log if "loss" in line]
+    assert losses[-1] < losses[0] / 2
+    assert [line["images_seen"] for line in log if "eval_f1" in line] == [480, 960]
+
+
+def test_the_results_contract(trained, data):
+    found, table = results(trained), pd.read_csv(trained / "predictions.csv")
+    test = load_arrays(data, "test", SIZE)
+    assert list(table.columns) == ["image_id", "label", "prediction", *(f"p_{name}" for name in CLASSES)]
+    assert table["image_id"].tolist() == test.image_ids
+    assert table["label"].tolist() == [CLASSES[label] for label in test.labels]
+    probabilities = table[[f"p_{name}" for name in CLASSES]].to_numpy()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert table["prediction"].tolist() == [CLASSES[i] for i in probabilities.argmax(axis=1)]
+    expected = GalaxyClassification(keep_in_memory=True).compute(
+        predictions=[CLASSES.index(name) for name in table["prediction"]],
+        references=test.labels,
+        class_names=CLASSES,
+    )
+    assert {key: found[key] for key in expected} == expected
+    assert found["n_train"][CLASSES[0]] == {"real": 24, "generated": 0}
+    assert found["steps"] == 60
+    assert found["config"]["backbone"] == "tf_efficientnetv2_b0"
+    assert not list(trained.glob("checkpoint-*")), "checkpoints are only for going on"
+
+
+def test_pipeline_agrees_with_the_predictions(trained, data):
+    table = pd.read_csv(trained / "predictions.csv")
+    classify = pipeline("image-classification", str(trained), device="cpu")
+    images = load_arrays(data, "test", SIZE, jpeg=True).images
+    for image, (_, row) in zip(images[::5], table.iloc[::5].iterrows(), strict=True):
+        scores = {answer["label"]: answer["score"] for answer in classify(Image.fromarray(np.asarray(image)))}
+        assert scores == pytest.approx({name: row[f"p_{name}"] for name in CLASSES}, abs=1e-5)
+
+
+def test_a_finished_run_returns_at_once(trained, data, monkeypatch, capsys):
+    monkeypatch.setattr(Trainer, "train", lambda *_, **__: pytest.fail("trained again"))
+    before = (trained / "metrics.json").read_bytes()
+    main(tiny(data, trained))
+    assert "already finished" in capsys.readouterr().out
+    assert (trained / "metrics.json").read_bytes() == before
+    with pytest.raises(UserError, match="another learning_rate"):
+        main(tiny(data, trained, learning_rate=1e-4))
+
+
+def test_resumed_equals_uninterrupted(trained, data, tmp_path, monkeypatch):
+    """The power fails at step 45: the same command goes on from step 40 and ends where the other run ended."""
+    step = Trainer.training_step
+
+    def failing(self, *args, **kwargs):
+        if self.state.global_step == 45:
+            raise KeyboardInterrupt
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "training_step", failing)
+    with pytest.raises(KeyboardInterrupt):
+        main(tiny(data, tmp_path / "run"))
+    (tmp_path / "run/checkpoint-50").mkdir()  # died while it was being written
+    steps = []
+    monkeypatch.setattr(Trainer, "training_step", lambda *a, **k: steps.append(1) or step(*a, **k))
+    main(tiny(data, tmp_path / "run"))
+    assert len(steps) == 20
+    for name in ("predictions.csv", "model.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (trained / name).read_bytes()
+    logs = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (trained, tmp_path / "run")]
+    with_seconds = [[json.loads(line) for line in log] for log in logs]
+    whole, resumed = ([{k: v for k, v in line.items() if k != "seconds"} for line in log] for log in with_seconds)
+    assert whole == resumed
+
+
+def test_generated_images_are_added_to_training_only(data, generated, tmp_path):
+    main(tiny(data, tmp_path / "run", augment_with=str(generated), max_steps=4))
+    found = results(tmp_path / "run")
+    assert found["n_train"][CLASSES[1]] == {"real": 24, "generated": 10}
+    assert found["n_train"][CLASSES[0]] == {"real": 24, "generated": 0}
+    assert {name: figures["n"] for name, figures in found["per_class"].items()} == dict.fromkeys(CLASSES, 12)
+    assert set(found["data_fingerprint"]) == {"train", "test", "generated"}
+
+
+@pytest.mark.parametrize("column", ["image_id", "sha256"])
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_refuses_a_generator_that_saw_the_galaxies_it_is_judged_by(data, generated, tmp_path, split, column):
+    path, held_out = generated / "seen_images.csv", load_arrays(data, split, SIZE)
+    seen = pd.read_csv(path)
+    seen.loc[3, column] = {"image_id": held_out.image_ids, "sha256": held_out.digests}[column][-1]
+    seen.to_csv(path, index=False)
+    with pytest.raises(UserError, match=f"saw {held_out.image_ids[-1]} of the {split} split"):
+        main(tiny(data, tmp_path / "run", augment_with=str(generated)))
+
+
+def test_refuses_generated_images_that_cannot_be_judged(data, generated, tmp_path):
+    metadata = (generated / "metadata.jsonl").read_text()
+    (generated / "metadata.jsonl").write_text(metadata.replace('"label": "cigar_shaped_smooth"', '"label": "merger"'))
+    with pytest.raises(UserError, match="merger"):
+        main(tiny(data, tmp_path / "run", augment_with=str(generated)))
+    (generated / "seen_images.csv").unlink()
+    with pytest.raises(UserError, match=r"seen_images\.csv: does not tell which images the generator saw"):
+        main(tiny(data, tmp_path / "run", augment_with=str(generated)))
+
+
+def test_refuses_what_cannot_be_learned(data, tmp_path, monkeypatch):
+    def only(wanted: str, keep):
+        def load(source, split, *args, **kwargs):
+            galaxies = load_arrays(source, split, *args, **kwargs)
+            return replace(galaxies, labels=keep(galaxies.labels)) if split == wanted else galaxies
+
+        monkeypatch.setattr("train_classifier.load_arrays", load)
+
+    only("train", lambda labels: np.where(labels == 2, 0, labels))
+    with pytest.raises(UserError, match="class spiral is in test but has no training images"):
+        main(tiny(data, tmp_path / "run"))
+    only("test", lambda labels: np.where(labels == 2, -1, labels))
+    with pytest.raises(UserError, match="of test has no class"):
+        main(tiny(data, tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone": "resnet_of_dreams"}, "timm knows no such model"),
+        ({"model_args": {"embed_dimm": 3}}, "embed_dimm"),
+        ({"batch_size": 3, "gradient_accumulation_steps": 2}, "does not divide by 2"),
+        ({"max_steps": 0}, "at least 1"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(data, tmp_path, changes, message):
+    with pytest.raises(UserError, match=message) as error:
+        main(tiny(data, tmp_path / "run", **changes))
+    assert "\n" not in str(error.value)
+
+
+def test_pretrained_weights_out_of_reach_are_one_clear_line(monkeypatch):
+    def no_network(*args, **kwargs):
+        raise FileNotFoundError("no network")
+
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", no_network)
+    with pytest.raises(UserError, match="--pretrained false"):
+        make_model("tf_efficientnetv2_b0", {}, True, 32, CLASSES)
+
+
+def test_pretrained_weights_arrive_in_the_model(tmp_path):
+    args = {"channel_multiplier": 0.25, "depth_multiplier": 0.34}
+    donor = timm.create_model("tf_efficientnetv2_b0", num_classes=1000, **args)
+    torch.save(donor.state_dict(), tmp_path / "imagenet.pth")
+    overlay = {"pretrained_cfg_overlay": {"file": str(tmp_path / "imagenet.pth")}}
+    model = make_model("tf_efficientnetv2_b0", {**args, **overlay}, True, 32, CLASSES).timm_model
+    assert torch.equal(model.blocks[3][0].conv_pw.weight, donor.blocks[3][0].conv_pw.weight)
+    assert model.classifier.out_features == len(CLASSES)
+
+
+def test_a_net_from_scratch_has_the_initial_weights_of_timm():
+    torch.manual_seed(0)
+    model = make_model("tf_efficientnetv2_b0", {}, False, 32, CLASSES).timm_model
+    assert model.conv_stem.weight.std().item() == pytest.approx(
+        (2 / (32 * 9)) ** 0.5, rel=0.1
+    )  # He et al. 2015, fan out
+
+
+def arrays(images: np.ndarray) -> GalaxyArrays:
+    ids = [str(i) for i in range(len(images))]
+    return GalaxyArrays(images, np.arange(len(images)) % 3, ids, ids, CLASSES, "")
+
+
+def test_training_batches_are_every_galaxy_once_an_epoch_under_the_eight_symmetries():
+    images = np.random.default_rng(0).integers(256, size=(21, 4, 4, 3), dtype=np.uint8)
+    parts = [arrays(images[:15]), arrays(images[15:])]
+    batches = TrainingBatches(parts, [0.0] * 3, [1.0] * 3, images_to_see=21 * 20, seed=0)
+    batch = batches.__getitems__(range(21 * 20))
+    seen = (batch["pixel_values"] * 255).round().byte().permute(0, 2, 3, 1).numpy()
+
+    def symmetries(image):
+        turned = [np.rot90(image, k) for k in range(4)]
+        return [flipped.tobytes() for t in turned for flipped in (t, t[:, ::-1])]
+
+    of = {key: (i, k) for i, image in enumerate(images) for k, key in enumerate(symmetries(image))}
+    found = np.array([of[image.tobytes()] for image in seen]).reshape(20, 21, 2)
+    for epoch in found:
+        assert sorted(epoch[:, 0]) == list(range(21))
+    assert np.bincount(found[..., 1].ravel(), minlength=8).min() > 30  # expected 52.5 each
+    assert not np.array_equal(found[0], found[1])
+    labels = np.concatenate([part.labels for part in parts])
+    assert np.array_equal(batch["labels"].numpy(), labels[found[..., 0].ravel()])
+    # However the positions are cut into batches, workers and processes, an image is the same.
+    piece = batches.__getitems__([100, 7])
+    assert torch.equal(piece["pixel_values"], batch["pixel_values"][[100, 7]])
+
+
+def test_evaluation_batches_are_normalised_and_not_turned():
+    images = np.random.default_rng(0).integers(256, size=(5, 4, 4, 3), dtype=np.uint8)
+    mean, std = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
+    batch = GalaxyBatches([arrays(images)], mean, std).__getitems__([4, 0])
+    expected = ((images[[4, 0]] / 255 - mean) / std).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(batch["pixel_values"].numpy(), expected, atol=1e-5)
+
+
+def test_bf16_learns_as_well_and_needs_no_validation_split(data, tmp_path, monkeypatch):
+    def load(source, split, *args, **kwargs):
+        return load_arrays(source, "absent" if split == "validation" else split, *args, **kwargs)
+
+    monkeypatch.setattr("train_classifier.load_arrays", load)
+    main(tiny(data, tmp_path / "run", mixed_precision="bf16"))
+    assert results(tmp_path / "run")["accuracy"] > 0.8
+    assert "eval_f1" not in (tmp_path / "run/metrics.jsonl").read_text()
+
+
+def test_a_loss_that_is_no_number_stops_with_one_line(data, tmp_path):
+    with pytest.raises(UserError, match="loss is not a number at step 10"):
+        main(tiny(data, tmp_path / "run", learning_rate=float("inf")))
+
+
+@pytest.mark.two_processes
+def test_two_processes_predict_each_galaxy_once(data, tmp_path, capfd):
+    # 36 test galaxies in batches of 2 x 5: the last one is padded for the second process.
+    settings = {"config": "configs/classifier_tiny.yaml", "data": data, "max_steps": 4, "batch_size": 10}
+    arguments = [word for key, value in settings.items() for word in (f"--{key}", value)]
+    launch_two_processes("train_classifier.py", *arguments, "--output_dir", tmp_path / "two")
+    table = pd.read_csv(tmp_path / "two/predictions.csv")
+    test = load_arrays(data, "test", SIZE)
+    assert table["image_id"].tolist() == test.image_ids
+    assert table["label"].tolist() == [CLASSES[label] for label in test.labels]
+    assert capfd.readouterr().out.count("test: accuracy") == 1
+    assert len([line for line in (tmp_path / "two/metrics.jsonl").read_text().splitlines() if "eval_f1" in line]) == 1
+
+
+def test_an_unknown_key_is_one_line_and_a_status(tmp_path, monkeypatch, capsys):
+    (tmp_path / "config.yaml").write_text("backbone: tf_efficientnetv2_b0\nlearning_rat: 1.0\n")
+    arguments = ["--config", str(tmp_path / "config.yaml"), "--data", "x", "--output_dir", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", ["train_classifier.py", *arguments])
+    with pytest.raises(SystemExit) as leaving:
+        run(main, Config, "")
+    assert leaving.value.code == 2
+    message = capsys.readouterr().err
+    assert "learning_rat" in message
+    assert len(message.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("preset", sorted((ROOT / "configs").glob("classifier_*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_makes_a_model(preset):
+    config = Config(data="", output_dir="", **yaml.safe_load(preset.read_text()))
+    with torch.device("meta"):
+        model = timm.create_model(config.backbone, num_classes=5, **config.model_args)
+    assert sum(parameter.numel() for parameter in model.parameters()) > 10_000
+    assert config.warmup_steps < config.max_steps
