@@ -1,10 +1,12 @@
 """train_ddpm.py end to end with the test preset."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ import yaml
 from diffusers import DiffusionPipeline
 from safetensors.torch import load_file
 
+import train_classifier
 import train_ddpm
 from gz2_dataset import UserError, load_arrays
 from gz2_dataset.command_line import run
@@ -104,6 +107,17 @@ def test_two_processes_train_as_one(trained, toy_data, tmp_path):
     np.testing.assert_allclose(losses(tmp_path), losses(trained), rtol=1e-4)
     for name, value in weights(trained).items():
         torch.testing.assert_close(weights(tmp_path)[name], value, rtol=1e-3, atol=1e-3)
+
+
+def test_a_data_folder_with_a_test_galaxy_in_train_is_refused(toy_data, tmp_path):
+    leaky = shutil.copytree(toy_data, tmp_path / "leaky")
+    train, test = (datasets.load_dataset(str(toy_data), split=split) for split in ("train", "test"))
+    datasets.concatenate_datasets([train, test.select([0])]).to_parquet(leaky / "data/train.parquet")
+    for name, script in (("ddpm", train_ddpm.main), ("classifier", train_classifier.main)):
+        settings = tiny if name == "ddpm" else lambda data, output: train_classifier.Config(str(data), str(output))
+        with pytest.raises(UserError, match="is also in train"):
+            script(settings(leaky, tmp_path / name))
+        assert not (tmp_path / name).exists()
 
 
 def test_settings_of_another_run_are_refused(trained, toy_data):
