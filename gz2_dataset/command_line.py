@@ -3,12 +3,14 @@
 import dataclasses
 import importlib.metadata
 import inspect
+import os
 import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 from jsonargparse import ArgumentParser
 
 PACKAGES = ("accelerate", "datasets", "diffusers", "numpy", "pillow", "timm", "torch", "torchvision", "transformers")
@@ -93,7 +95,7 @@ def provenance(config: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        Keys ``config``, ``versions`` and ``platform``; JSON-serialisable.
+        Keys ``config``, ``versions``, ``platform`` and ``device``; JSON-serialisable.
     """
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     values = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(config).items()}
@@ -101,4 +103,5 @@ def provenance(config: Any) -> dict[str, Any]:
         "config": values,
         "versions": {"python": platform.python_version(), **versions},
         "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores",
     }

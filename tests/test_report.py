@@ -1,0 +1,229 @@
+"""The report of a small study: whole, honest about what is missing, and independent of everything outside its file."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import report
+from gz2_dataset import CLASS_NAMES, UserError, load_arrays
+from tests.conftest import ROOT, draw_toy_galaxy
+
+SIZE = 24
+TABLES = [f"table{i}.csv" for i in range(1, 5)]
+
+
+def write_generated(folder: Path, classes: tuple[str, ...], count: int) -> None:
+    rng, rows = np.random.default_rng(1), []
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for seed in reversed(range(count)):
+            file = f"{name}/{seed:06d}.jpg"
+            draw_toy_galaxy(name, rng, SIZE).save(folder / file)
+            rows.append({"file_name": file, "label": name, "seed": seed})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_predictions(folder: Path, cigars_right: int) -> None:
+    folder.mkdir(parents=True)
+    labels = [name for name in CLASS_NAMES for _ in range(20)]
+    wrong = {f"g{i}": "edge_on" for i in range(40 + cigars_right, 60)}
+    rows = [(f"g{i}", name, wrong.get(f"g{i}", name)) for i, name in enumerate(labels)]
+    table = pd.DataFrame(rows, columns=["image_id", "label", "prediction"])
+    for name in CLASS_NAMES:
+        table[f"p_{name}"] = (table["prediction"] == name).astype(float)
+    table.to_csv(folder / "predictions.csv", index=False)
+    record = {"config": {"seed": 0}, "versions": {"torch": "2.99"}, "platform": "Abacus-1", "seconds": 100}
+    (folder / "metrics.json").write_text(json.dumps(record))
+
+
+@pytest.fixture(scope="session")
+def whole_study(toy_data, tmp_path_factory) -> Path:
+    """Every part of a study: two backbones, of which one recognises more cigars after augmentation."""
+    study = tmp_path_factory.mktemp("study") / "toy"
+    shutil.copytree(toy_data, study / "data")
+    write_generated(study / "generated", ("cigar_shaped_smooth",), 30)
+    write_generated(study / "showcase", CLASS_NAMES, 7)
+    timesteps = np.arange(1000, -1, -100)
+    frames = np.random.default_rng(2).integers(0, 256, (5, len(timesteps), SIZE, SIZE, 3), dtype=np.uint8)
+    np.savez(study / "showcase" / "trajectory.npz", frames=frames, timesteps=timesteps)
+    (study / "ddpm" / "samples").mkdir(parents=True)
+    lines = [{"images_seen": 100 * i, "loss": 1 / i} for i in range(1, 30)]
+    (study / "ddpm" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    record = {
+        "config": {"seed": 0, "center_crop": 64},
+        "versions": {"torch": "2.99"},
+        "seconds": 3700,
+        "images_seen": 2900,
+    }
+    (study / "ddpm" / "run.json").write_text(json.dumps(record))
+    for images_seen in (1000, 2000):
+        Image.new("RGB", (60, 60)).save(study / "ddpm" / "samples" / f"{images_seen:012d}.png")
+    for backbone, augmented in (("zulu_net", 18), ("alpha_net", 6)):
+        write_predictions(study / "classifiers" / backbone / "original" / "seed0", 6)
+        write_predictions(study / "classifiers" / backbone / "augmented" / "seed0", augmented)
+    (study / "study.yaml").write_text("title: Toy <study>\nclassifiers: {zulu_net: z.yaml, alpha_net: a.yaml}\n")
+    return study
+
+
+@pytest.fixture(scope="session")
+def page(whole_study, tmp_path_factory) -> Path:
+    """The report, as the command line makes it."""
+    output = tmp_path_factory.mktemp("report")
+    command = [sys.executable, "report.py", "--study", str(whole_study), "--output_dir", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith(f"{output / 'index.html'}")
+    return output
+
+
+def write_report(study: Path, output: Path) -> str:
+    report.main(report.Config(study, output))
+    return (output / "index.html").read_text()
+
+
+def copy(study: Path, folder: Path, *without: str) -> Path:
+    """A study without some of its parts; one without data or showcase draws no Fig. 3 and is quick to report."""
+    return Path(shutil.copytree(study, folder / "study", ignore=shutil.ignore_patterns(*without)))
+
+
+def text_of(html: str) -> str:
+    """What a reader sees, without style and tags."""
+    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL))
+
+
+def test_the_page_needs_nothing_outside_its_file(page):
+    html = (page / "index.html").read_text()
+    for tag, address in re.findall(r'<(\w+)[^>]*?\s(?:src|href)="([^"]*)"', html):
+        assert address.startswith("data:image/png;base64," if tag == "img" else "#"), address
+    assert not re.search(r"https?://|@import|url\(|<script|<link", html)
+
+
+def test_every_tag_is_closed_and_every_jump_lands(page):
+    html = (page / "index.html").read_text()
+    open_tags, ids = [], set()
+
+    class Check(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            ids.add(dict(attributes).get("id"))
+            if tag not in ("meta", "img", "br"):
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag):
+            assert open_tags.pop() == tag
+
+    Check().feed(html)
+    assert open_tags == []
+    assert set(re.findall(r'href="#(\w+)"', html)) <= ids
+
+
+def test_every_table_and_figure_is_there_and_small(page):
+    names = {path.name for path in page.iterdir()}
+    figures = {"differences", "figure3", "figure4", "training", "samples", "confusion_zulu_net", "confusion_alpha_net"}
+    assert names == {*TABLES, "tables.md", "index.html", *(f"{name}.png" for name in figures)}
+    assert sum(path.stat().st_size for path in page.iterdir() if path.name != "index.html") < 1_500_000
+    assert (page / "index.html").read_text().count("data:image/png;base64,") == len(figures)
+    for name in figures:
+        Image.open(page / f"{name}.png").verify()
+
+
+def test_the_page_says_what_the_predictions_say(page):
+    text = text_of((page / "index.html").read_text())
+    assert "Toy &lt;study&gt;" in text
+    assert "Augmentation helped in 3 of 6 comparisons and harmed in none" in text
+    assert "10 real cigar" not in text
+    assert "30 generated galaxies added" in text
+    assert "100 test galaxies, 20 of the rare class" in text
+    assert "1 h 8 min" in text
+    assert "torch 2.99" in text
+    assert "Abacus-1" in text
+    assert "38 differences with intervals" in text
+    assert text.index("zulu_net") < text.index("alpha_net")
+    recall = pd.read_csv(page / "table3.csv").set_index(["backbone", "galaxy_class", "metric"])
+    assert recall.loc[("zulu_net", "cigar_shaped_smooth", "recall"), ["original", "augmented"]].tolist() == [0.3, 0.9]
+
+
+def test_figure_3_shows_the_first_galaxies_and_the_smallest_seeds(whole_study, page):
+    shown = np.asarray(Image.open(BytesIO((page / "figure3.png").read_bytes())).convert("RGB")).astype(int)
+    train = load_arrays(str(whole_study / "data"), "train", SIZE, center_crop=64)
+    first_real = train.images[np.flatnonzero(train.labels == 0)[0]]
+    first_generated = np.asarray(Image.open(whole_study / "showcase" / CLASS_NAMES[0] / "000000.jpg"))
+    columns = min(6, np.bincount(train.labels).min())
+    for left, expected in ((116, first_real), (116 + columns * 100 - 4 + 24, first_generated)):
+        large = np.asarray(Image.fromarray(expected).resize((96, 96), Image.Resampling.LANCZOS)).astype(int)
+        assert abs(shown[30:126, left : left + 96] - large).max() <= 3
+
+
+def test_a_second_report_is_the_same(whole_study, page, tmp_path):
+    write_report(whole_study, tmp_path)
+    for name in (*TABLES, "tables.md", "figure3.png"):
+        assert (tmp_path / name).read_bytes() == (page / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        ("data", "python -m gz2_dataset build"),
+        ("classifiers", "accelerate launch train_classifier.py"),
+        ("showcase", "accelerate launch generate.py"),
+        ("generated", "No generated images yet"),
+        ("ddpm", "Augmentation helped"),
+        ("study.yaml", "Augmentation helped"),
+    ],
+)
+def test_a_missing_part_is_named_with_its_command(whole_study, tmp_path, part, says):
+    study = copy(whole_study, tmp_path, part, "showcase")
+    assert says in text_of(write_report(study, tmp_path / "report"))
+
+
+def test_the_first_step_of_a_study_gives_a_page(tmp_path):
+    (tmp_path / "study.yaml").write_text("title: Only begun\n")
+    text = text_of(write_report(tmp_path, tmp_path / "report"))
+    assert "No classifier has been trained yet" in text
+    for command in ("gz2_dataset build", "generate.py", "train_classifier.py"):
+        assert command in text
+
+
+def test_with_the_original_arm_alone_there_is_no_verdict(whole_study, tmp_path):
+    study = copy(whole_study, tmp_path, "augmented", "showcase")
+    html = write_report(study, tmp_path / "report")
+    assert "No backbone has been trained both with and without generated images yet" in text_of(html)
+    assert pd.read_csv(tmp_path / "report" / "table3.csv")["difference"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("data/build.json", b"{"),
+        ("ddpm/metrics.jsonl", b'{"images_seen": 1'),
+        ("showcase/trajectory.npz", b"PK"),
+        ("classifiers/alpha_net/augmented/seed0/predictions.csv", b""),
+        ("showcase/edge_on/000000.jpg", b"no image"),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(whole_study, tmp_path, file, content):
+    study = copy(whole_study, tmp_path, *({"data"} - {Path(file).parts[0]}))
+    (study / file).write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(Path(file).name)) as error:
+        write_report(study, tmp_path / "report")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_folder_that_is_no_study_ends_with_one_line(tmp_path):
+    command = [sys.executable, "report.py", "--study", str(tmp_path), "--output_dir", str(tmp_path / "report")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith(f"error: {tmp_path}: no study")
+    assert "Traceback" not in done.stderr
+    with pytest.raises(UserError, match="nowhere: no study"):
+        write_report(tmp_path / "nowhere", tmp_path / "report")
