@@ -6,6 +6,7 @@ from . import audit as auditing
 from . import builder
 from .arrays import load_arrays
 from .command_line import UserError, run_functions
+from .mock_galaxies import write_mock_survey
 
 
 def mock(*, output: Path, num_images: int = 2000, seed: int = 0) -> None:
@@ -16,8 +17,6 @@ def mock(*, output: Path, num_images: int = 2000, seed: int = 0) -> None:
         num_images: number of galaxies
         seed: galaxy i depends on the seed and i alone
     """
-    from .mock_galaxies import write_mock_survey
-
     write_mock_survey(output, num_images, seed)
 
 
