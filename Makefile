@@ -35,6 +35,6 @@ $(STAMP): pyproject.toml constraints.txt
 	@if command -v uv >/dev/null; then \
 		uv venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv && VIRTUAL_ENV=.venv uv pip install $(EXTRAS); \
 	else \
-		$(PYTHON) -m venv --clear .venv && .venv/bin/python -m pip install --progress-bar on $(EXTRAS); \
+		$(PYTHON) -m venv --clear .venv && .venv/bin/python -m pip install --no-compile $(EXTRAS); \
 	fi
 	@touch $@

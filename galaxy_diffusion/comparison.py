@@ -94,9 +94,10 @@ class Verdict:
 
 
 def judge(figures: pd.DataFrame, rare_class: str) -> Verdict:
-    """Verdict on the rare class's recall and F1 and on macro F1 of every backbone.
+    """Verdict on the rare class's recall and F1 and on macro F1 of every backbone, and what other classes paid for it.
 
-    A difference counts where its p value, corrected by Holm for all differences of the verdict, is below 0.05.
+    A difference counts where its p value, corrected by Holm for all differences of the verdict, is below 0.05; for the
+    figures of the other classes the correction is for all of those.
 
     Parameters
     ----------
@@ -127,8 +128,18 @@ def judge(figures: pd.DataFrame, rare_class: str) -> Verdict:
     else:
         outcome, text = "none", f"No evidence that augmentation helped or harmed in any of {total} comparisons"
     what = f"recall and F1 of {title(rare_class).lower()} galaxies and macro F1"
-    sentences = [sentence(row) for row in found.to_dict("records")]
+    price = harmed_elsewhere(figures, rare_class)
+    if not price.empty:
+        what += f"; the other classes became worse in {len(price)}, see below"
+    sentences = [sentence(row) for row in [*found.to_dict("records"), *price.to_dict("records")]]
     return Verdict(outcome, f"{text} ({what}).", found, sentences, caveats(found, rare_class))
+
+
+def harmed_elsewhere(figures: pd.DataFrame, rare_class: str) -> pd.DataFrame:
+    """Figures of the classes that were not augmented that became worse, with p corrected by Holm for all of them."""
+    others = figures[~figures["galaxy_class"].isin([rare_class, "macro", "all"])].dropna(subset="p")
+    others = others.assign(p_holm=adjusted(others["p"]), outcome="worse")
+    return others[(others["p_holm"] < ALPHA) & (others["difference"] < 0)]
 
 
 def sentence(row: dict) -> str:

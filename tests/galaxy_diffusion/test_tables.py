@@ -82,6 +82,16 @@ def test_a_difference_that_many_comparisons_explain_does_not_count():
     assert any("In 3 more" in line for line in among.caveats)
 
 
+def test_what_other_classes_paid_is_said():
+    runs = runs_with([40, 85])
+    runs.predictions[1, 0, 300:330] = CIGAR  # edge-ons that the augmented run takes for cigars
+    verdict = judge(compare({"net": runs}), "cigar_shaped_smooth")
+    assert "the other classes became worse in 1, see below" in verdict.headline
+    assert "net, edge on recall: 1.000 to 0.700" in verdict.sentences[-1].replace("edge-on", "edge on")
+    unharmed = judge(compare({"net": runs_with([40, 85])}), "cigar_shaped_smooth")
+    assert "other classes" not in unharmed.headline
+
+
 def test_the_verdict_names_figures_and_what_is_too_small_to_see():
     verdict = judge(compare({"net": runs_with([10, 11], per_class=19)}), "cigar_shaped_smooth")
     assert "net, cigar-shaped smooth recall: 0.526 to 0.579, +0.053 [" in verdict.sentences[0]
