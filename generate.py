@@ -33,7 +33,8 @@ class Config:
     seed : int
         Image i of a class depends on seed + i, the class, the model and the sampler alone.
     scheduler : str
-        ddpm, ddim, dpmsolver++, unipc, euler or heun.
+        ddpm, ddim, dpmsolver++, sde-dpmsolver++, unipc, euler or heun; ddpm and sde-dpmsolver++ add noise on the way,
+        which mends errors of a net that has not seen many images.
     num_inference_steps : int
         Denoising steps.
     guidance_scale : float
