@@ -1,12 +1,11 @@
-# make demo | test | study CONFIG=configs/study_gz2_real.yaml | venv | clean-venv
+# make demo | test | study CONFIG=configs/study_gz2_real.yaml | venv | lint
 # Needs Python 3.11 or newer and a package index; makes its own environment in .venv.
-PYTHON ?= python3
+PYTHON := $(or $(PYTHON),$(shell command -v python3))
 CONFIG ?= configs/study_demo.yaml
 CORES ?= all
-BIN := $(CURDIR)/.venv/bin
 STAMP := .venv/.installed
-EXTRAS := -c constraints.txt -e .[mock,study,test]
-export PATH := $(BIN):$(PATH)
+INSTALL := -c constraints.txt -e .[mock,study,test]
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test study venv lint
@@ -33,8 +32,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than 3.11; install Python 3.11 or newer, or make PYTHON=/path/to/python3.12"; exit 2; }
 	@if command -v uv >/dev/null; then \
-		uv venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv && VIRTUAL_ENV=.venv uv pip install $(EXTRAS); \
+		{ [ -x .venv/bin/python ] || uv venv --quiet --python $(PYTHON) .venv; } && \
+		VIRTUAL_ENV=$(CURDIR)/.venv uv pip install $(INSTALL); \
 	else \
-		$(PYTHON) -m venv --clear .venv && .venv/bin/python -m pip install --no-compile $(EXTRAS); \
+		{ [ -x .venv/bin/python ] || $(PYTHON) -m venv .venv; } && .venv/bin/python -m pip install --no-compile $(INSTALL); \
 	fi
 	@touch $@

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
 from galaxy_diffusion.comparison import METRIC_NAMES
@@ -164,8 +165,9 @@ def training_loss(images_seen: np.ndarray, loss: np.ndarray) -> bytes:
     axes.plot(images_seen, loss, color="#b9c3d6", linewidth=0.8, label="as logged")
     axes.plot(images_seen, smooth, color="#2457c5", linewidth=1.8, label="running mean")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("Training images seen")
     axes.set_ylabel("Loss")

@@ -23,7 +23,7 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
     >>> pipe(class_labels=["spiral", "edge_on"], guidance_scale=2.0).images[0]  # doctest: +SKIP
     """
 
-    def __init__(self, unet: UNet2DModel, scheduler: SchedulerMixin, id2label: dict[int, str] | None = None):
+    def __init__(self, unet: UNet2DModel, scheduler: SchedulerMixin, id2label: dict | None = None):
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
         self.register_to_config(id2label=id2label)
