@@ -118,8 +118,9 @@ class MetricsLog:
                 break
         path.write_text("".join(f"{line}\n" for line in kept))
         self.last: dict[str, float] = json.loads(kept[-1]) if kept else {}
-        self.file = path.open("a", buffering=1)
+        self.path = path
 
     def write(self, **record: float) -> None:
         """Append one record."""
-        self.file.write(json.dumps(record) + "\n")
+        with self.path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
