@@ -253,7 +253,7 @@ class Progress(TrainerCallback):
     """A progress bar in images and, on the main process, a metrics.jsonl; stops a training whose loss is no number."""
 
     def __init__(self, folder: Path, batch_size: int):
-        self.folder, self.batch_size, self.open = folder, batch_size, []
+        self.folder, self.batch_size, self.bar = folder, batch_size, None
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:
         seen = state.global_step * self.batch_size
@@ -266,7 +266,6 @@ class Progress(TrainerCallback):
             unit="image",
             disable=not state.is_world_process_zero,
         )
-        self.open = [self.bar, *([self.log.file] if self.log else [])]
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         self.bar.update(self.batch_size)
@@ -285,9 +284,9 @@ class Progress(TrainerCallback):
         self.seconds = time.monotonic() - self.started
 
     def close(self) -> None:
-        """Release the terminal line and the file."""
-        for part in self.open:
-            part.close()
+        """Release the terminal line."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 if __name__ == "__main__":
