@@ -191,12 +191,8 @@ def main(config: Config) -> None:
         before, images_seen = images_seen, images_seen + config.batch_size
         loss_sum, steps = loss_sum + loss.detach(), steps + 1
         bar.update(config.batch_size)
-        last = images_seen >= config.total_images
-
-        def due(every: int, before: int = before, now: int = images_seen, last: bool = last) -> bool:
-            return last or before // every != now // every
-
-        if due(config.log_images) or due(config.checkpoint_images):
+        span = (before, images_seen, config.total_images)
+        if due(config.log_images, *span) or due(config.checkpoint_images, *span):
             mean_loss = float(accelerator.reduce(loss_sum, "mean")) / steps
             if mean_loss != mean_loss:
                 raise UserError(
@@ -215,11 +211,11 @@ def main(config: Config) -> None:
                     images_per_second=(images_seen - first) / elapsed,
                     seconds=seconds_before + elapsed,
                 )
-        if due(config.sample_images) and accelerator.is_main_process:
+        if due(config.sample_images, *span) and accelerator.is_main_process:
             pipeline = make_pipeline(accelerator.unwrap_model(unet), ema, noise_scheduler, labelled.class_names)
             save_grid(pipeline, config.output_dir / "samples" / f"{images_seen:012d}.png", config.seed)
             ema.restore(accelerator.unwrap_model(unet).parameters())
-        if due(config.checkpoint_images):
+        if due(config.checkpoint_images, *span):
             save_checkpoint(accelerator, config.output_dir / "checkpoints", images_seen)
     bar.close()
 
@@ -233,6 +229,11 @@ def main(config: Config) -> None:
         write_json(config.output_dir / "run.json", {**provenance(config), **results})
     accelerator.print(f"model: {config.output_dir}")
     accelerator.end_training()
+
+
+def due(every: int, before: int, now: int, end: int) -> bool:
+    """Whether the step from ``before`` to ``now`` images has passed a multiple of ``every``, or the end."""
+    return now >= end or before // every != now // every
 
 
 def make_unet(config: Config, num_classes: int) -> UNet2DModel:
