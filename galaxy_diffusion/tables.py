@@ -10,6 +10,7 @@ from galaxy_diffusion.paper import MACRO, PER_CLASS, TEST_PER_CLASS, TRAINING
 from galaxy_diffusion.statistics import METRICS
 from galaxy_diffusion.study import ARMS, title
 from gz2_dataset import RULES
+from gz2_dataset.rules import rule_of
 
 METRIC_TITLES = ("Precision", "Recall", "F1")
 
@@ -91,9 +92,9 @@ def number(value: float | None) -> Cell:
 
 def selection(build: dict) -> Table:
     """Table 1: the morphology rules and how many clean samples they find."""
-    voted = build["source"] == "kaggle"
+    voted = build["rules"] is not None
     here = pd.DataFrame(build["counts"]).sum(axis=1)
-    rules = {rule.galaxy_class: rule for rule in RULES}
+    rules = {rule.galaxy_class: rule for rule in (map(rule_of, build["rules"]) if voted else RULES)}
     records = []
     for name in build["classes"]:
         rule = rules.get(name)

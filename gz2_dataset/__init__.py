@@ -1,10 +1,12 @@
 """Galaxy Zoo 2 as a `datasets` dataset: sources, morphology rules, splits, mock galaxies, prepared arrays."""
 
 from .arrays import GalaxyArrays, load_arrays
-from .builder import GalaxyZoo2, build
+from .builder import GalaxyZoo2
 from .command_line import UserError
 from .loading import load
-from .rules import CLASS_NAMES, RULES, VOTE_COLUMNS, classify
+from .rules import CLASS_NAMES, RULES, classify
+from .votes import VOTE_COLUMNS
+from .writing import build
 
 __all__ = [
     "CLASS_NAMES",

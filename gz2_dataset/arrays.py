@@ -14,9 +14,12 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .command_line import UserError
+from .images import as_rgb, decode
 from .loading import digests, encoded, encoded_bytes, load
+from .votes import VOTE_COLUMNS
 
 NATIVE_RESOLUTION = 224
+IMAGES_A_PART = 64
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class GalaxyArrays:
     class_names : tuple of str
     fingerprint : str
         Hash of ids, labels and image bytes.
+    votes : ndarray of float32, shape (N, 37), or None
+        Vote fractions in the order of `VOTE_COLUMNS`; None where the source has not all of them.
     """
 
     images: np.ndarray
@@ -43,6 +48,7 @@ class GalaxyArrays:
     digests: list[str]
     class_names: tuple[str, ...]
     fingerprint: str
+    votes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,19 +81,22 @@ def load_arrays(data: str, split: str, resolution: int, center_crop: int = 224, 
     """
     opened = load(data)
     class_names = tuple(opened["train"].features["label"].names)
+    has_votes = set(VOTE_COLUMNS) <= set(opened["train"].column_names)
     if split not in opened:
         empty = np.zeros((0, resolution, resolution, 3), np.uint8)
-        return GalaxyArrays(empty, np.zeros(0, np.int64), [], [], class_names, hashlib.sha256(b"").hexdigest())
+        votes = np.zeros((0, len(VOTE_COLUMNS)), np.float32) if has_votes else None
+        return GalaxyArrays(empty, np.zeros(0, np.int64), [], [], class_names, hashlib.sha256(b"").hexdigest(), votes)
     galaxies = opened[split]
     image_ids = list(galaxies["image_id"])
     labels = np.array([-1 if label is None else label for label in galaxies["label"]], np.int64)
+    votes = np.stack([galaxies[name] for name in VOTE_COLUMNS], axis=1, dtype=np.float32) if has_votes else None
     hashes = digests(galaxies)
     fingerprint = hashlib.sha256(repr((class_names, image_ids, labels.tolist(), hashes)).encode()).hexdigest()
     name = f"{fingerprint[:16]}-{resolution}-crop{center_crop}{'-jpeg' if jpeg else ''}.npy"
     path = Path(datasets.config.HF_DATASETS_CACHE) / "galaxy_arrays" / name
     if not path.exists():
         prepare(galaxies, image_ids, path, resolution, center_crop, jpeg)
-    return GalaxyArrays(np.load(path, mmap_mode="r"), labels, image_ids, hashes, class_names, fingerprint)
+    return GalaxyArrays(np.load(path, mmap_mode="r"), labels, image_ids, hashes, class_names, fingerprint, votes)
 
 
 def prepare(
@@ -96,24 +105,36 @@ def prepare(
     """Decode, crop and resize every image into one .npy file, written aside and renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
-    shape = (len(image_ids), resolution, resolution, 3)
-    array = np.lib.format.open_memmap(aside, mode="w+", dtype=np.uint8, shape=shape)
     images = encoded(galaxies)
 
-    def fill(i: int) -> None:
-        try:
-            image = prepare_image(Image.open(BytesIO(encoded_bytes(images[i]))), resolution, center_crop)
-        except OSError as error:
-            raise UserError(f"image {image_ids[i]}: cannot be decoded ({error}); remove it and build again") from None
-        array[i] = jpeg_round_trip(image) if jpeg else image
+    def fill(start: int) -> int:
+        """Write the images from ``start`` on at their place in the file, so that no page of it stays in memory."""
+        part = []
+        for image_id, image in zip(image_ids[start:], images[start : start + IMAGES_A_PART], strict=False):
+            try:
+                prepared = prepare_image(decode(encoded_bytes(image)), resolution, center_crop)
+            except OSError as error:
+                raise UserError(
+                    f"image {image_id}: cannot be decoded ({error}); remove it and build again"
+                ) from None
+            part.append(np.asarray(jpeg_round_trip(prepared) if jpeg else prepared))
+        os.pwrite(file.fileno(), np.stack(part), offset + start * part[0].nbytes)
+        return len(part)
 
     try:
         # Pillow releases the interpreter lock while it decodes and resizes.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            done = pool.map(fill, range(len(image_ids)))
-            for _ in tqdm(done, total=len(image_ids), desc=f"prepare {resolution} px", unit="image"):
-                pass
-        array.flush()
+        with (
+            aside.open("w+b") as file,
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            tqdm(total=len(image_ids), desc=f"prepare {resolution} px", unit="image") as bar,
+        ):
+            shape = (len(image_ids), resolution, resolution, 3)
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.flush()
+            offset = file.tell()
+            for done in pool.map(fill, range(0, len(image_ids), IMAGES_A_PART)):
+                bar.update(done)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
@@ -121,7 +142,7 @@ def prepare(
 
 def prepare_image(image: Image.Image, resolution: int, center_crop: int) -> Image.Image:
     """The central square of an image, at most ``center_crop`` pixels wide, as RGB of ``resolution`` pixels."""
-    image = image.convert("RGB")
+    image = as_rgb(image)
     side = min(center_crop, *image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     box = (left, top, left + side, top + side)

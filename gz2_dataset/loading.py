@@ -6,9 +6,9 @@ from pathlib import Path
 
 import datasets
 
-from .builder import BUILD_FILE, build
 from .command_line import UserError
 from .splits import SPLITS
+from .writing import BUILD_FILE, build
 
 
 @lru_cache(maxsize=8)
@@ -59,8 +59,9 @@ def build_in_cache(raw: Path) -> Path:
     return output
 
 
+@lru_cache(maxsize=32)
 def digests(split: datasets.Dataset) -> list[str]:
-    """SHA-256 of each image's bytes as stored, in hexadecimal."""
+    """SHA-256 of each image's bytes as stored, in hexadecimal; a split that is open is hashed once."""
     return [hashlib.sha256(encoded_bytes(image)).hexdigest() for image in encoded(split)]
 
 

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from .command_line import UserError
 from .mock_population import draw_galaxy
 from .mock_volunteers import vote_fractions
-from .rules import VOTE_COLUMNS
 from .sources import KAGGLE_CSV, KAGGLE_IMAGES
+from .votes import VOTE_COLUMNS
 
 TRUTH_CSV, RECIPE_JSON = "mock_truth.csv", "mock.json"
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .mock_population import Galaxy
-from .rules import ANSWERS_PER_QUESTION
 
+QUESTIONS = range(1, 12)
 VOLUNTEERS = 40
 TYPICAL_MAGNITUDE = 16.5
 
@@ -56,9 +56,7 @@ def vote_fractions(galaxy: Galaxy, rng: np.random.Generator) -> np.ndarray:
     ask(6, smooth + features)
     ask(8, count[6][0])
     everybody, asked_odd = count[1].sum(), max(smooth + features, 1)
-    return np.concatenate(
-        [count[q] / (asked_odd if q in (6, 8) else everybody) for q in range(1, len(ANSWERS_PER_QUESTION) + 1)]
-    )
+    return np.concatenate([count[q] / (asked_odd if q in (6, 8) else everybody) for q in QUESTIONS])
 
 
 def answer_probabilities(galaxy: Galaxy, leaning: float = 0.0) -> dict[int, np.ndarray]:

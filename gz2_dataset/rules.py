@@ -1,21 +1,16 @@
 """The morphology rules as a table: which votes make a galaxy a clean sample of which class."""
 
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
-CLASS_NAMES = ("completely_round_smooth", "in_between_smooth", "cigar_shaped_smooth", "edge_on", "spiral")
-
-ANSWERS_PER_QUESTION = (3, 2, 2, 2, 4, 2, 3, 7, 3, 3, 6)
-"""Number of answers of each of the eleven questions of the GZ2 tree (Willett et al. 2013, table 2)."""
-
-VOTE_COLUMNS = tuple(
-    f"Class{question}.{answer}"
-    for question, answers in enumerate(ANSWERS_PER_QUESTION, start=1)
-    for answer in range(1, answers + 1)
-)
-"""The 37 vote fractions, by their Kaggle column names."""
+from .command_line import UserError
+from .votes import VOTE_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -24,20 +19,20 @@ class Condition:
 
     Attributes
     ----------
-    task : str
-        The question in the GZ2 tree, as the paper numbers it.
     column : str
-        Column of ``training_solutions_rev1.csv``.
-    quantity : str
-        The paper's name of the fraction.
+        One of `VOTE_COLUMNS`.
     threshold : float
         Inclusive lower limit, in [0, 1].
+    task : str
+        The question in the GZ2 tree, as the paper numbers it.
+    quantity : str
+        The paper's name of the fraction.
     """
 
-    task: str
     column: str
-    quantity: str
     threshold: float
+    task: str = ""
+    quantity: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,38 +43,67 @@ class Rule:
     ----------
     galaxy_class : str
     conditions : tuple of Condition
-    paper_count : int
+    paper_count : int, optional
         Clean samples printed in the paper's Table 1.
-    expected_count : int
+    expected_count : int, optional
         Clean samples that the rule finds among the 61,578 rows of the public file.
     """
 
     galaxy_class: str
     conditions: tuple[Condition, ...]
-    paper_count: int
-    expected_count: int
+    paper_count: int | None = None
+    expected_count: int | None = None
 
 
-# Kaggle's values are already multiplied by the parent answer's, so the thresholds act on them as they are. The paper's
-# Table 1 swaps the tasks of the in-between row and prints 0.450 for cigars, which contradicts its own Table 2.
-SMOOTH = Condition("T01", "Class1.1", "f_smooth", 0.469)
-FEATURES = Condition("T01", "Class1.2", "f_features/disk", 0.430)
-RULES = (
-    Rule(CLASS_NAMES[0], (SMOOTH, Condition("T07", "Class7.1", "f_completely_round", 0.50)), 8434, 8436),
-    Rule(CLASS_NAMES[1], (SMOOTH, Condition("T07", "Class7.2", "f_in_between", 0.50)), 8069, 8069),
-    Rule(CLASS_NAMES[2], (SMOOTH, Condition("T07", "Class7.3", "f_cigar_shaped", 0.50)), 578, 579),
-    Rule(CLASS_NAMES[3], (FEATURES, Condition("T02", "Class2.1", "f_edge_on,yes", 0.602)), 3903, 3903),
-    Rule(
-        CLASS_NAMES[4],
-        (
-            FEATURES,
-            Condition("T02", "Class2.2", "f_edge_on,no", 0.715),
-            Condition("T04", "Class4.1", "f_spiral,yes", 0.619),
-        ),
-        7806,
-        7806,
-    ),
-)
+def read_rules(path: Path) -> tuple[Rule, ...]:
+    """Read a table of rules; several rules may lead to the same class.
+
+    Parameters
+    ----------
+    path : Path
+        YAML: a list of rules with the attributes of `Rule`, as in ``five_class.yaml``.
+
+    Raises
+    ------
+    UserError
+        If it is no such table, names a column that is no vote fraction, or a threshold outside [0, 1].
+    """
+    try:
+        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rules = tuple(rule_of(row) for row in rows)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{path}: no table of rules ({' '.join(str(error).split())}); write a list of galaxy_class and conditions "
+            "(column, threshold), as in gz2_dataset/five_class.yaml"
+        ) from None
+    if not rules:
+        raise UserError(f"{path}: holds no rule; write at least one")
+    for condition in (c for rule in rules for c in rule.conditions):
+        if condition.column not in VOTE_COLUMNS:
+            raise UserError(f"{path}: {condition.column!r} is no vote fraction; take one of Class1.1 to Class11.6")
+        if not isinstance(condition.threshold, int | float) or not 0 <= condition.threshold <= 1:
+            raise UserError(
+                f"{path}: the threshold {condition.threshold!r} of {condition.column} is no number from 0 to 1"
+            )
+    return rules
+
+
+def rule_of(row: dict[str, Any]) -> Rule:
+    conditions = tuple(Condition(**condition) for condition in row["conditions"])
+    if not conditions or not row["galaxy_class"] or not isinstance(row["galaxy_class"], str):
+        raise TypeError(f"the rule {row['galaxy_class']!r} needs a name and at least one condition")
+    return Rule(**{**row, "conditions": conditions})
+
+
+def classes_of(rules: tuple[Rule, ...]) -> tuple[str, ...]:
+    """The classes that the rules make, in their order."""
+    return tuple(dict.fromkeys(rule.galaxy_class for rule in rules))
+
+
+RULES = read_rules(files(__package__) / "five_class.yaml")
+"""The paper's Table 1."""
+
+CLASS_NAMES = classes_of(RULES)
 
 
 def classify(votes: pd.DataFrame, rules: tuple[Rule, ...] = RULES) -> np.ndarray:

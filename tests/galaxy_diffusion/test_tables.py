@@ -13,6 +13,7 @@ from gz2_dataset import CLASS_NAMES
 CIGAR = 2
 BUILD = {
     "source": "class_list",
+    "rules": None,
     "classes": list(CLASS_NAMES),
     "counts": {
         "train": dict(zip(CLASS_NAMES, (800, 780, 41, 391, 776), strict=True)),
@@ -106,7 +107,10 @@ def test_table_1_gives_the_rules_and_says_where_they_were_not_applied():
     assert table.frame["public_labels"].sum() == 28_793
     assert table.frame["threshold"][CIGAR] == "f_smooth ≥ 0.469 and f_cigar_shaped ≥ 0.500"
     assert any("the rules were not applied" in note for note in table.notes)
-    assert not any("not applied" in note for note in tables.selection(BUILD | {"source": "kaggle"}).notes)
+    rules = [{"galaxy_class": "spiral", "conditions": [{"column": "Class3.1", "threshold": 0.5, "quantity": "f_bar"}]}]
+    own = tables.selection(BUILD | {"source": "kaggle", "rules": rules})
+    assert not any("not applied" in note for note in own.notes)
+    assert own.frame["threshold"].tolist() == ["", "", "", "", "f_bar ≥ 0.500"]
 
 
 def test_table_2_adds_the_generated_images_to_training_only():
@@ -122,7 +126,13 @@ def test_table_2_adds_the_generated_images_to_training_only():
 
 
 def test_a_class_that_the_paper_does_not_know_has_no_figures_of_the_paper():
-    build = {"source": "image_folder", "classes": ["ring"], "counts": {"train": {"ring": 7}}, "notes": []}
+    build = {
+        "source": "image_folder",
+        "rules": None,
+        "classes": ["ring"],
+        "counts": {"train": {"ring": 7}},
+        "notes": [],
+    }
     assert [cell.text for cell in tables.selection(build).rows[0]] == ["Ring", "–", "–", "–", "–", "7"]
     assert [cell.text for cell in tables.composition(build, {}).rows[0]][-3:] == ["–"] * 3
 

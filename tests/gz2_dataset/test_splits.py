@@ -2,13 +2,14 @@
 
 import hashlib
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gz2_dataset import UserError
-from gz2_dataset.splits import COLUMNS, read_splits, split_galaxies
+from gz2_dataset.splits import COLUMNS, read_splits, repeats_across, split_galaxies
 
 
 def galaxies(start: int, count: int, galaxy_class: str) -> pd.DataFrame:
@@ -76,3 +77,43 @@ def test_a_damaged_split_file_is_refused(tmp_path, text, complaint):
     path.write_text(text)
     with pytest.raises(UserError, match=complaint):
         read_splits(path)
+
+
+SPLIT_NAMES = st.lists(st.sampled_from(["train", "validation", "test", "unlabelled"]), min_size=2, max_size=30)
+
+
+@given(SPLIT_NAMES, st.data())
+def test_after_repeats_have_gone_no_held_out_galaxy_shows_what_another_split_shows(names, data):
+    split = pd.Series(names, index=range(100, 100 + len(names)))
+    position = st.integers(0, len(names) - 1)
+    pairs = np.array(data.draw(st.lists(st.tuples(position, position), max_size=10)), int).reshape(-1, 2)
+    known = pd.Series(data.draw(st.lists(st.booleans(), min_size=len(names), max_size=len(names))), index=split.index)
+    gone = repeats_across(split, pairs, known)
+    for a, b in pairs:
+        if not gone.iloc[a] and not gone.iloc[b] and split.iloc[a] != split.iloc[b]:
+            assert {split.iloc[a], split.iloc[b]} == {"train", "unlabelled"}
+    alone = sorted(set(range(len(names))) - set(pairs.ravel().tolist()))
+    assert not gone.iloc[alone].any(), "a galaxy that shows something of its own stays"
+
+
+@pytest.mark.parametrize(
+    ("names", "known", "gone"),
+    [
+        (["train", "test"], [True, True], [True, False]),
+        (["validation", "test", "unlabelled"], [False] * 3, [True, False, True]),
+        (["train", "unlabelled"], [True, True], [False, False]),
+        (["test", "test"], [True, True], [False, False]),
+        (["train", "test"], [True, False], [False, True]),  # the galaxy of the earlier build stays
+    ],
+)
+def test_which_of_several_galaxies_that_show_the_same_stays(names, known, gone):
+    pairs = np.array([(0, i) for i in range(1, len(names))])
+    assert repeats_across(pd.Series(names), pairs, pd.Series(known)).tolist() == gone
+
+
+def test_ten_thousand_new_galaxies_move_no_old_one():
+    before = split_of(SURVEY)
+    earlier = SURVEY.assign(split=SURVEY["image_id"].map(before))[COLUMNS]
+    more = pd.concat([galaxies(10_000, 10_000, "spiral"), SURVEY.sample(frac=1, random_state=0)], ignore_index=True)
+    after = split_of(more, earlier=earlier)
+    assert {image_id: after[image_id] for image_id in before} == before

@@ -1,0 +1,96 @@
+"""A look at every image of a source before it is sorted into splits: is it sound, and does another show the same?"""
+
+import hashlib
+import os
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from .images import problem_of
+from .near_duplicates import near_duplicates, signature
+from .sources import Source
+
+IMAGES_A_PART = 4096
+
+
+def inspect(source: Source, look_for_near: bool, folder: Path | None = None) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """Read every image once.
+
+    Parameters
+    ----------
+    source : Source
+    look_for_near : bool
+        Also decode each image for its signature.
+    folder : Path, optional
+        Where finished parts are kept, so that an interrupted inspection goes on.
+
+    Returns
+    -------
+    table : DataFrame
+        Columns sha256, size (bytes) and problem (empty for a sound image), a row a row of ``source.table``.
+    signatures : ndarray, shape (N, ...), or None
+        Of `near_duplicates`; meaningless where there is a problem.
+    """
+
+    def look(file: str) -> tuple[str, int, str, np.ndarray | None]:
+        try:
+            content = source.read(file)
+        except OSError:
+            return "", 0, "images that are damaged or larger than 64 MB", None
+        problem, signed = problem_of(content), None
+        if look_for_near and not problem:
+            try:
+                signed = signature(content)
+            except OSError:
+                problem = "images that cannot be decoded"
+        return hashlib.sha256(content).hexdigest(), len(content), problem, signed
+
+    names, parts = source.table["file"], []
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(names), desc="check images", unit="image", unit_scale=True) as bar,
+    ):
+        for start in range(0, len(names), IMAGES_A_PART):
+            path = folder / f"{start:09d}.npz" if folder else None
+            if path and path.exists():
+                part = dict(np.load(path))
+            else:
+                part = as_arrays(list(pool.map(look, names[start : start + IMAGES_A_PART])))
+                if path:
+                    save_part(path, part)
+            parts.append(part)
+            bar.update(len(part["sha256"]))
+    whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    signatures = whole.pop("signature", None)
+    return pd.DataFrame(whole), signatures
+
+
+def as_arrays(rows: list[tuple[str, int, str, np.ndarray | None]]) -> dict[str, np.ndarray]:
+    sha256, size, problem, signed = zip(*rows, strict=True)
+    arrays = {"sha256": np.array(sha256), "size": np.array(size), "problem": np.array(problem)}
+    if (like := next((s for s in signed if s is not None), None)) is not None:
+        arrays["signature"] = np.stack([np.zeros_like(like) if s is None else s for s in signed])
+    return arrays
+
+
+def save_part(path: Path, part: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{uuid.uuid4().hex}.npz")
+    np.savez(aside, **part)
+    aside.replace(path)
+
+
+def same_bytes(sha256: pd.Series) -> np.ndarray:
+    """Pairs of galaxies whose files are equal, each with the first of its kind; shape (P, 2)."""
+    position = pd.Series(np.arange(len(sha256)), index=sha256.index)
+    first = position.groupby(sha256).transform("first")
+    return np.stack([first[first != position], position[first != position]], axis=1)
+
+
+def same_sky(signatures: np.ndarray) -> np.ndarray:
+    """Pairs of galaxies whose images are near duplicates; shape (P, 2)."""
+    return np.array(near_duplicates(signatures), int).reshape(-1, 2)

@@ -1,0 +1,269 @@
+"""What a dataset will hold: which galaxies of a source, in which split, with which features, in which shards."""
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import datasets
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from .command_line import UserError
+from .inspection import inspect, same_bytes, same_sky
+from .rules import CLASS_NAMES, RULES, read_rules
+from .sources import Source, read_source
+from .splits import COLUMNS, SPLITS, read_splits, repeats_across, split_galaxies
+
+SHARD_BYTES = 64 * 2**20
+CONFIGURATIONS = {
+    "five_class": "The paper's clean samples; galaxies without a class are the split unlabelled",
+    "galaxy_zoo_2": "All galaxies with their vote fractions; those without a class are in train",
+    "image_folder": "Classes of your own: a folder a class, or a class list",
+}
+
+
+@dataclass
+class GalaxyZoo2Config(datasets.BuilderConfig):
+    """Configuration of `GalaxyZoo2` and of `build`.
+
+    Attributes
+    ----------
+    source : str, optional
+        One of `sources.KINDS`, if it is not to be recognised from what lies in data_dir.
+    rules : str, optional
+        YAML file of rules that make other classes from the votes.
+    test_per_class, validation_per_class : int
+        Galaxies of each class for testing and validation; at most 30 % and 10 % of a small class.
+    near_duplicates : bool
+        Whether to decode every image and look for galaxies of train that a held-out image shows as well.
+    split_file : str, optional
+        The split file of an earlier build, whose galaxies stay where they are.
+    """
+
+    source: str | None = None
+    rules: str | None = None
+    test_per_class: int = 100
+    validation_per_class: int = 50
+    near_duplicates: bool = True
+    split_file: str | None = None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Galaxies that become one file: rows ``start`` to ``stop`` of the plan's table, all of one split."""
+
+    split: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The galaxies of a dataset in the order in which they are written.
+
+    Attributes
+    ----------
+    config : GalaxyZoo2Config
+    name : str
+        The configuration's, or that of the user's rules.
+    source : Source
+    table : DataFrame
+        Columns of the source's table and split, sha256, size; sorted by split and image_id.
+    skipped : Counter of str
+        What is left out, by reason.
+    unsound : DataFrame
+        Columns image_id, file and reason of the images that are left out.
+    moved : dict of str to int
+        Galaxies taken out because a held-out one shows the same, as ``exact`` or as ``near`` duplicates.
+    shards : list of Shard
+    """
+
+    config: GalaxyZoo2Config
+    name: str
+    source: Source
+    table: pd.DataFrame
+    skipped: Counter
+    unsound: pd.DataFrame
+    moved: dict[str, int]
+    shards: list[Shard] = field(default_factory=list)
+
+    @property
+    def features(self) -> datasets.Features:
+        """Features of every split."""
+        return features_of(self.source)
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Galaxies a split and class, ``{split: {class: n}}``; those without a class under an empty name."""
+        counts = self.table.groupby(["split", "galaxy_class"]).size()
+        names = {
+            split: [""] if split == "unlabelled" else [*self.source.class_names, ""]
+            for split in SPLITS
+            if split in counts
+        }
+        return {
+            split: {name: int(counts.get((split, name), 0)) for name in order if name or (split, "") in counts}
+            for split, order in names.items()
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What ``build.json`` holds."""
+        rules = self.source.rules
+        small = [
+            f"{name}: {n} test galaxies instead of {self.config.test_per_class}, as the class is small"
+            for name, n in self.counts.get("test", {}).items()
+            if n < self.config.test_per_class
+        ]
+        left_out = [f"{n} {reason} left out" for reason, n in self.skipped.items()]
+        moved = [
+            f"{n} galaxies left out of train, as a held-out image shows the same ({kind} duplicates)"
+            for kind, n in self.moved.items()
+            if n
+        ]
+        return {
+            "source": self.source.kind,
+            "config_name": self.name,
+            "rules": None if rules is None else [as_dict(rule) for rule in rules],
+            "classes": list(self.source.class_names),
+            "rows": self.source.rows,
+            "found": self.source.found,
+            "counts": self.counts,
+            "skipped": dict(self.skipped),
+            "moved": self.moved,
+            "test_per_class": self.config.test_per_class,
+            "validation_per_class": self.config.validation_per_class,
+            "notes": left_out + moved + small,
+        }
+
+    def read(self, shard: Shard) -> pa.Table:
+        """The galaxies of a shard with their images, as bytes as they came."""
+        rows = self.table.iloc[shard.start : shard.stop]
+        try:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                content = list(pool.map(self.source.read, rows["file"]))
+        except OSError as error:
+            raise UserError(f"{self.config.data_dir}: an image has become unreadable ({error}); build again") from None
+        names = [PurePosixPath(file).name if "." in file else None for file in rows["file"]]
+        label_of = {name: label for label, name in enumerate(self.source.class_names)}
+        schema = self.features.arrow_schema
+        columns = {
+            "image": pa.StructArray.from_arrays(
+                [pa.array(content, pa.binary()), pa.array(names, pa.string())], ["bytes", "path"]
+            ),
+            "label": pa.array(map(label_of.get, rows["galaxy_class"]), pa.int64()),
+            "image_id": pa.array(rows["image_id"], pa.string()),
+            **{column: pa.array(rows[column], pa.float32()) for column in self.source.vote_columns},
+        }
+        return pa.Table.from_arrays(
+            [columns[name].cast(schema.field(name).type) for name in schema.names], schema=schema
+        )
+
+
+def features_of(source: Source) -> datasets.Features:
+    """Image, label, image_id and the vote fractions that the source has."""
+    return datasets.Features(
+        {
+            "image": datasets.Image(),
+            "label": datasets.ClassLabel(names=list(source.class_names)),
+            "image_id": datasets.Value("string"),
+            **dict.fromkeys(source.vote_columns, datasets.Value("float32")),
+        }
+    )
+
+
+def as_dict(rule: Any) -> dict[str, Any]:
+    return {**vars(rule), "conditions": [vars(condition) for condition in rule.conditions]}
+
+
+def open_source(config: GalaxyZoo2Config) -> Source:
+    """The source of a configuration, with the configuration's rules."""
+    if config.data_dir is None:
+        raise UserError("no data_dir; give the folder of the galaxy images with --data_dir")
+    rules = read_rules(Path(config.rules)) if config.rules else RULES
+    return read_source(config.data_dir, config.source, rules)
+
+
+def name_of(config: GalaxyZoo2Config, source: Source) -> str:
+    """Name of the configuration, checked to fit the source."""
+    own = not source.vote_columns and not set(source.class_names) <= set(CLASS_NAMES)
+    name = config.name if config.name in CONFIGURATIONS else "image_folder" if own else "five_class"
+    where = config.data_dir
+    if name == "galaxy_zoo_2" and not source.vote_columns:
+        raise UserError(
+            f"{where}: has no vote fractions ({source.kind}); take --config_name five_class or image_folder"
+        )
+    if name == "image_folder" and source.vote_columns:
+        raise UserError(f"{where}: its classes come from votes ({source.kind}); take --config_name five_class")
+    if name == "five_class" and own:
+        raise UserError(
+            f"{where}: has classes of its own ({', '.join(source.class_names)}); take --config_name image_folder"
+        )
+    if config.rules and not source.vote_columns:
+        raise UserError(f"{where}: has no vote fractions on which {config.rules} could act; leave --rules out")
+    return Path(config.rules).stem if config.rules and name == "five_class" else name
+
+
+def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = None) -> Plan:
+    """Look at the images, sort the sound ones into splits and take repeats of held-out galaxies out.
+
+    Parameters
+    ----------
+    config : GalaxyZoo2Config
+    source : Source
+        Of `open_source`.
+    scratch : Path, optional
+        Folder where the inspection keeps its finished parts.
+
+    Raises
+    ------
+    UserError
+        If a class has no sound image.
+    """
+    name = name_of(config, source)
+    looks, signatures = inspect(source, config.near_duplicates, scratch)
+    sound = looks["problem"] == ""
+    skipped = source.skipped + Counter(looks["problem"][~sound])
+    unsound = source.table[["image_id", "file"]].assign(reason=looks["problem"])[~sound]
+    table = pd.concat([source.table, looks[["sha256", "size"]]], axis=1)[sound].reset_index(drop=True)
+    for class_name in source.class_names if name != "galaxy_zoo_2" else ():
+        if not (table["galaxy_class"] == class_name).any():
+            reasons = "".join(f"; {n} {reason} left out" for reason, n in skipped.items())
+            where = f"{config.data_dir}: no image of class {class_name} among {len(table)}"
+            raise UserError(f"{where}; add some or drop the class{reasons}")
+
+    earlier = read_splits(Path(config.split_file)) if config.split_file else None
+    split = split_galaxies(table, config.test_per_class, config.validation_per_class, earlier)
+    if name == "galaxy_zoo_2":
+        split = split.replace("unlabelled", "train")
+    known = table["image_id"].isin([] if earlier is None else earlier["image_id"])
+    exact_pairs = same_bytes(table["sha256"])
+    exact = repeats_across(split, exact_pairs, known)
+    repeated, near = exact, 0
+    if signatures is not None:
+        pairs = np.concatenate([exact_pairs, same_sky(signatures[sound.to_numpy()])])
+        repeated = exact | repeats_across(split, pairs, known)
+        near = int((repeated & ~exact).sum())
+    table = table.assign(split=pd.Categorical(split, SPLITS))[~repeated]
+    table = table.sort_values(["split", "image_id"], ignore_index=True)
+    table["split"] = table["split"].astype(str)
+    moved = {"exact": int(exact.sum()), "near": near}
+    return Plan(config, name, source, table, skipped, unsound, moved, cut_shards(table))
+
+
+def cut_shards(table: pd.DataFrame, shard_bytes: int = SHARD_BYTES) -> list[Shard]:
+    """Consecutive galaxies of a split until their images reach ``shard_bytes``; no shard is empty."""
+    shards = []
+    for split, rows in table.groupby("split", sort=False):
+        number = (rows["size"].cumsum() - rows["size"]) // shard_bytes
+        for _, part in rows.groupby(number):
+            shards.append(Shard(split, part.index[0], part.index[-1] + 1))
+    return shards
+
+
+def split_table(plan: Plan) -> pd.DataFrame:
+    """The split file: columns image_id, galaxy_class, split and sha256."""
+    return plan.table[[*COLUMNS, "sha256"]]

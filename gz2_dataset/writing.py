@@ -1,0 +1,162 @@
+"""`build`: a source as Parquet shards a split with a dataset card, written so that an interrupted build goes on."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import datasets
+import filelock
+import pandas as pd
+import pyarrow.parquet as pq
+from tqdm.auto import tqdm
+
+from .card import dataset_card
+from .command_line import UserError
+from .pictures import save_pictures
+from .plan import CONFIGURATIONS, GalaxyZoo2Config, Plan, make_plan, open_source, split_table
+
+SPLIT_FILE, BUILD_FILE, CARD_FILE, SHARD_FOLDER = "splits.csv", "build.json", "README.md", "data"
+UNSOUND_FILE = "left_out.csv"
+ROW_GROUP = 256
+FORMAT = 1
+
+
+def build(
+    data_dir: str | Path,
+    output: Path,
+    config_name: str | None = None,
+    source: str | None = None,
+    rules: Path | None = None,
+    test_per_class: int = 100,
+    validation_per_class: int = 50,
+    near_duplicates: bool = True,
+) -> dict[str, Any]:
+    """Write the galaxies of ``data_dir`` as Parquet shards a split with a dataset card.
+
+    A split file that an earlier build left in ``output`` is read again, so that no galaxy moves. Everything is written
+    into a folder beside ``output`` that takes its place at the end, and from which an interrupted build goes on: the
+    same input gives the same bytes.
+
+    Parameters
+    ----------
+    data_dir : str or Path
+        A source that `sources.read_source` knows.
+    output : Path
+        Folder of the dataset; ``load_dataset(output)`` reads it.
+    config_name : str, optional
+        One of `CONFIGURATIONS`; by default five_class, or image_folder where the classes are the user's own.
+    source, rules, test_per_class, validation_per_class, near_duplicates
+        As in `GalaxyZoo2Config`.
+
+    Returns
+    -------
+    dict
+        What ``build.json`` holds: source, rules, classes, counts and notes.
+
+    Raises
+    ------
+    UserError
+    """
+    if config_name not in (None, *CONFIGURATIONS):
+        raise UserError(f"no configuration {config_name!r}; choose from {', '.join(CONFIGURATIONS)}")
+    if output.exists() and not {BUILD_FILE, SPLIT_FILE} & (names := {f.name for f in output.iterdir()}) and names:
+        raise UserError(f"{output}: exists and is no dataset of an earlier build; give another --output")
+    output = output.absolute()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    config = GalaxyZoo2Config(
+        name=config_name or "",
+        data_dir=str(data_dir),
+        source=source,
+        rules=str(rules) if rules else None,
+        test_per_class=test_per_class,
+        validation_per_class=validation_per_class,
+        near_duplicates=near_duplicates,
+        split_file=str(output / SPLIT_FILE) if (output / SPLIT_FILE).exists() else None,
+    )
+    lock = filelock.FileLock(output.with_name(f".{output.name}.lock"), blocking=False)
+    try:
+        with lock:
+            summary = write(config, output)
+    except filelock.Timeout:
+        raise UserError(f"{output}: another build is writing there; wait for it to end") from None
+    Path(lock.lock_file).unlink(missing_ok=True)
+    return summary
+
+
+def write(config: GalaxyZoo2Config, output: Path) -> dict[str, Any]:
+    """Do what `build` says, in ``.NAME.partial`` beside ``output``."""
+    opened = open_source(config)
+    partial, new = output.with_name(f".{output.name}.partial"), output.with_name(f".{output.name}.partial") / "dataset"
+    begin(partial, stamp_of(config, opened.stamp))
+    plan = make_plan(config, opened, partial / "inspection")
+    write_shards(plan, new / SHARD_FOLDER)
+    summary = plan.summary()
+    (new / BUILD_FILE).write_text(json.dumps(summary, indent=2) + "\n")
+    split_table(plan).to_csv(new / SPLIT_FILE, index=False)
+    if len(plan.unsound):
+        plan.unsound.to_csv(new / UNSOUND_FILE, index=False)
+    save_pictures(new)
+    (new / CARD_FILE).write_text(dataset_card(summary, datasets.DatasetInfo(features=plan.features)))
+    replace_folder(new, output)
+    shutil.rmtree(partial)
+    return summary
+
+
+def stamp_of(config: GalaxyZoo2Config, source: str) -> str:
+    """A hash of everything that the dataset depends on."""
+    texts = [Path(path).read_text() if path else "" for path in (config.rules, config.split_file)]
+    return hashlib.sha256(repr((FORMAT, asdict(config), source, texts)).encode()).hexdigest()
+
+
+def begin(partial: Path, stamp: str) -> None:
+    """Go on in ``partial`` if it belongs to the same build, or begin it anew."""
+    note = partial / "stamp"
+    if not note.exists() or note.read_text() != stamp:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        note.write_text(stamp)
+
+
+def write_shards(plan: Plan, folder: Path) -> None:
+    """Write the shards that are not there yet, each aside and renamed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    total = {shard.split: 0 for shard in plan.shards}
+    numbered = []
+    for shard in plan.shards:
+        numbered.append((shard, total[shard.split]))
+        total[shard.split] += 1
+    with tqdm(total=int(plan.table["size"].sum()), desc="write", unit="B", unit_scale=True) as bar:
+        for shard, number in numbered:
+            path = folder / f"{shard.split}-{number:05d}-of-{total[shard.split]:05d}.parquet"
+            if not path.exists():
+                aside = path.with_name(f".{path.name}")
+                write_parquet(plan, shard, aside)
+                aside.replace(path)
+            bar.update(int(plan.table["size"].iloc[shard.start : shard.stop].sum()))
+
+
+def write_parquet(plan: Plan, shard: Any, path: Path) -> None:
+    table = plan.read(shard)
+    compression = {name: "NONE" if name == "image" else "SNAPPY" for name in table.schema.names}
+    try:
+        pq.write_table(table, path, ROW_GROUP, compression=compression, write_page_index=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error}); free space and run the same command again") from None
+
+
+def replace_folder(new: Path, old: Path) -> None:
+    """Put ``new`` where ``old`` is, which is moved aside first and removed last."""
+    aside = new.with_name("old")
+    if old.exists():
+        old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def count_table(summary: dict[str, Any]) -> pd.DataFrame:
+    """The counts of ``build.json`` as a table: a row a class, a column a split, and their sum."""
+    table = pd.DataFrame(summary["counts"]).rename(index={"": "(no class)"}).fillna(0).astype(int)
+    return table.assign(all=table.sum(axis=1))
