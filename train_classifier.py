@@ -21,6 +21,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from galaxy_diffusion.classification_metric import GalaxyClassification
 from galaxy_diffusion.classifier_data import (
     GalaxyBatches,
+    StreamedTrainingBatches,
     TrainingBatches,
     check_classes,
     check_generator_saw_none,
@@ -30,8 +31,10 @@ from galaxy_diffusion.classifier_data import (
 from galaxy_diffusion.classifier_model import make_model
 from galaxy_diffusion.generated import load_generated
 from galaxy_diffusion.run_state import MetricsLog, same_run, write_json
-from gz2_dataset import UserError, load_arrays
+from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.command_line import provenance, run
+from gz2_dataset.galaxy_stream import GalaxyStream
+from gz2_dataset.streaming import load_stream
 
 # What may differ between two calls of the same run.
 FREE = {"data", "augment_with", "output_dir", "logging_steps", "eval_steps", "save_steps", "num_workers", "report_to"}
@@ -47,6 +50,9 @@ class Config:
         Folder of python -m gz2_dataset build, Hub id, or a folder of images a class.
     output_dir : str
         Becomes the model's folder, with metrics.json, predictions.csv and metrics.jsonl.
+    streaming : bool
+        Read training galaxies from the Hub while they are needed, without a local copy; the test and validation splits
+        are read once into memory. ``data`` is then a Hub id or a folder of python -m gz2_dataset build.
     augment_with : str | None
         Folder of generated images that are added to the training split.
     backbone : str
@@ -91,6 +97,7 @@ class Config:
 
     data: str
     output_dir: str
+    streaming: bool = False
     augment_with: str | None = None
     backbone: str = "tf_efficientnetv2_s"
     model_args: dict[str, Any] = field(default_factory=dict)
@@ -120,10 +127,7 @@ def main(config: Config) -> None:
     folder = Path(config.output_dir)
 
     with args.main_process_first():
-        train, validation, test = (
-            load_arrays(config.data, split, config.resolution, config.center_crop, jpeg=True)
-            for split in ("train", "validation", "test")
-        )
+        train, validation, test = (load_split(config, split) for split in ("train", "validation", "test"))
     held_out, parts = {"validation": validation, "test": test}, [train]
     if config.augment_with:
         check_generator_saw_none(config.augment_with, held_out)
@@ -151,13 +155,18 @@ def main(config: Config) -> None:
         results = metric.compute(predictions=predictions, references=outcome.label_ids, class_names=train.class_names)
         return {"accuracy": results["accuracy"], **results["macro"]}
 
+    images_to_see = config.max_steps * config.batch_size
+    if config.streaming:
+        batches = StreamedTrainingBatches(parts, mean, std, images_to_see, config.seed, args.world_size)
+    else:
+        batches = TrainingBatches(parts, mean, std, images_to_see, config.seed)
     progress = Progress(folder, config.batch_size)
     groups = param_groups_weight_decay(model, config.weight_decay)
     trainer = Trainer(
         model,
         args,
         data_collator=collate,
-        train_dataset=TrainingBatches(parts, mean, std, config.max_steps * config.batch_size, config.seed),
+        train_dataset=batches,
         eval_dataset=GalaxyBatches([validation], mean, std) if len(validation) else None,
         compute_metrics=figures,
         callbacks=[progress],
@@ -183,13 +192,22 @@ def main(config: Config) -> None:
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "steps": trainer.state.global_step,
             "seconds": progress.seconds,
-            "images_per_second": config.max_steps * config.batch_size / progress.seconds,
+            "images_per_second": images_to_see / progress.seconds,
         }
         write_json(folder / "metrics.json", results)
         for checkpoint in folder.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
         print(f"test: accuracy {results['accuracy']:.3f}, macro F1 {results['macro']['f1']:.3f} -> {folder}")
     trainer.accelerator.end_training()
+
+
+def load_split(config: Config, split: str) -> GalaxyArrays | GalaxyStream:
+    """A split in memory, or the train split as a stream where the training streams."""
+    arguments = (config.data, split, config.resolution, config.center_crop)
+    if not config.streaming:
+        return load_arrays(*arguments, jpeg=True)
+    stream = load_stream(*arguments, jpeg=True)
+    return stream if split == "train" else stream.to_arrays()
 
 
 def training_arguments(config: Config) -> TrainingArguments:
@@ -199,6 +217,8 @@ def training_arguments(config: Config) -> TrainingArguments:
         raise UserError("mixed_precision fp16 needs a GPU; take bf16 on this machine")
     if min(config.max_steps, config.batch_size, config.logging_steps, config.eval_steps, config.save_steps) < 1:
         raise UserError("max_steps, batch_size, logging_steps, eval_steps and save_steps must be at least 1")
+    if config.streaming and config.num_workers:
+        raise UserError("a stream prepares images in threads of its own; give --num_workers 0 with --streaming true")
     os.environ["ACCELERATE_MIXED_PRECISION"] = config.mixed_precision  # not that of accelerate's own config
     args = TrainingArguments(
         config.output_dir,

@@ -1,6 +1,8 @@
 """Labelled galaxies as whole normalised batches, and the proof that the test galaxies are new to everybody."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import torch
 from torch.utils.data import Dataset
 
 from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.galaxy_stream import Galaxy, GalaxyStream
 
 from .batches import turn
+from .streaming import IMAGES_AHEAD, ReadAhead, interleaved
 
 
 class GalaxyBatches(Dataset):
@@ -39,7 +43,8 @@ class GalaxyBatches(Dataset):
         return len(self.labels)
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        return self.normalised(self.images(np.asarray(indices)), np.asarray(indices))
+        indices = np.asarray(indices)
+        return self.normalised(self.images(indices), self.labels[indices])
 
     def images(self, indices: np.ndarray) -> torch.Tensor:
         """uint8 images, shape (B, 3, H, W), channels last in memory."""
@@ -49,10 +54,10 @@ class GalaxyBatches(Dataset):
             images[here] = part.images[indices[here] - start]
         return torch.from_numpy(images).permute(0, 3, 1, 2)
 
-    def normalised(self, images: torch.Tensor, indices: np.ndarray) -> dict[str, torch.Tensor]:
+    def normalised(self, images: torch.Tensor, labels: np.ndarray) -> dict[str, torch.Tensor]:
         """What the model takes: float32 ``pixel_values`` of shape (B, 3, H, W) and int64 ``labels`` of shape (B,)."""
         pixel_values = images.float().sub_(self.mean).div_(self.std)
-        return {"pixel_values": pixel_values, "labels": torch.from_numpy(self.labels[indices])}
+        return {"pixel_values": pixel_values, "labels": torch.from_numpy(labels)}
 
 
 class TrainingBatches(GalaxyBatches):
@@ -81,17 +86,81 @@ class TrainingBatches(GalaxyBatches):
         return self.images_to_see
 
     def __getitems__(self, positions: Sequence[int]) -> dict[str, torch.Tensor]:
-        epochs, within = np.divmod(np.asarray(positions), len(self.labels))
-        drawn = np.empty((len(within), 2), np.int64)
+        indices, symmetry = self.drawn(np.asarray(positions))
+        return self.normalised(turn(self.images(indices), torch.from_numpy(symmetry)), self.labels[indices])
+
+    def drawn(self, positions: np.ndarray) -> np.ndarray:
+        """Index and symmetry of the image at each position, shape (2, B)."""
+        epochs, within = np.divmod(positions, len(self.labels))
+        drawn = np.empty((2, len(within)), np.int64)
         for epoch in np.unique(epochs):
-            drawn[epochs == epoch] = self.epoch(int(epoch))[within[epochs == epoch]]
-        indices, symmetry = drawn.T
-        return self.normalised(turn(self.images(indices), torch.from_numpy(symmetry)), indices)
+            drawn[:, epochs == epoch] = self.epoch(int(epoch))[within[epochs == epoch]].T
+        return drawn
 
     def epoch(self, number: int) -> np.ndarray:
         """Index and symmetry (0 to 7) of each image of an epoch, shape (N, 2)."""
         rng = np.random.default_rng([self.seed, number])
         return np.stack([rng.permutation(len(self.labels)), rng.integers(8, size=len(self.labels))], axis=1)
+
+
+class StreamedTrainingBatches(TrainingBatches):
+    """`TrainingBatches` of galaxies that are read while the training runs.
+
+    A process's batch is a run of positions; its images are spread over the global batch, so that each process reads its
+    own part of the stream. The generated images are local, and `interleaved` in short runs.
+
+    Parameters
+    ----------
+    parts : sequence of GalaxyStream and GalaxyArrays
+        The stream and, if there are any, the generated images.
+    mean, std, images_to_see, seed
+        As for `TrainingBatches`.
+    num_processes : int
+        Of the training.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[GalaxyStream | GalaxyArrays],
+        mean: Sequence[float],
+        std: Sequence[float],
+        images_to_see: int,
+        seed: int,
+        num_processes: int,
+    ):
+        super().__init__(parts, mean, std, images_to_see, seed)
+        self.num_processes = num_processes
+        self.share = Fraction(len(self.labels) - len(parts[0]), len(self.labels))
+        self.ahead = ReadAhead(self._submit)
+
+    def __getitems__(self, positions: Sequence[int]) -> dict[str, torch.Tensor]:
+        size, start = len(positions), positions[0]
+        step = size * self.num_processes
+        ahead = range(start, min(start + step + IMAGES_AHEAD * self.num_processes, len(self)), step)
+        galaxies = self.ahead.take([(first, size) for first in ahead])
+        images = torch.from_numpy(np.stack([galaxy.image for galaxy in galaxies])).permute(0, 3, 1, 2)
+        _, symmetry = self.drawn(self._spread(start, size))
+        return self.normalised(
+            turn(images, torch.from_numpy(symmetry)), np.array([galaxy.label for galaxy in galaxies])
+        )
+
+    def _spread(self, start: int, size: int) -> np.ndarray:
+        step, process = divmod(start // size, self.num_processes)
+        return (step * size + np.arange(size)) * self.num_processes + process
+
+    def _submit(self, key: tuple[int, int]) -> list[Future[Galaxy]]:
+        futures = []
+        for position in self._spread(*key).tolist():
+            is_generated, place = interleaved(position, self.share)
+            futures.append(self._generated(place) if is_generated else self.parts[0].submit(place, self.seed))
+        return futures
+
+    def _generated(self, place: int) -> Future[Galaxy]:
+        part, future = self.parts[1], Future()
+        epoch, within = divmod(place, len(part))
+        index = np.random.default_rng([self.seed, epoch, 1]).permutation(len(part))[within]
+        future.set_result(Galaxy(part.images[index], part.labels[index], part.image_ids[index], part.digests[index]))
+        return future
 
 
 def collate(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,12 +1,13 @@
-"""Commands: ``python -m gz2_dataset mock | build | audit``."""
+"""Commands: ``python -m gz2_dataset mock | build | audit | push``."""
 
 from pathlib import Path
 
 from . import audit as auditing
-from . import builder
+from . import hub, writing
 from .arrays import load_arrays
 from .command_line import UserError, run_functions
 from .mock_galaxies import write_mock_survey
+from .sources import KAGGLE_COMPETITION, download_from_kaggle
 
 
 def mock(*, output: Path, num_images: int = 2000, seed: int = 0) -> None:
@@ -22,46 +23,84 @@ def mock(*, output: Path, num_images: int = 2000, seed: int = 0) -> None:
 
 def build(
     *,
-    data_dir: Path,
     output: Path,
-    config_name: str = "five_class",
+    data_dir: str | None = None,
+    source: str | None = None,
+    config_name: str | None = None,
+    rules: Path | None = None,
     test_per_class: int = 100,
     validation_per_class: int = 50,
+    near_duplicates: bool = True,
     image_size: int | None = None,
 ) -> None:
-    """Write Parquet shards a split and a dataset card.
+    """Write Parquet shards a split and a dataset card; the same command goes on after an interruption.
 
     Args:
-        data_dir: Kaggle layout, class list (labels.csv and images/), or a folder a class
         output: folder to write; the split file of an earlier build there keeps every galaxy where it was
-        config_name: five_class, the paper's clean sample
+        data_dir: a folder or zip: Kaggle's files, zipped or not; the GZ2 archive with the catalogue of Hart et al.
+            2016; Parquet files; labels.csv and images/; or a folder a class. For the source hub also a dataset's id.
+            Without it the Kaggle files are downloaded with your own credentials (kagglehub)
+        source: kaggle, gz2_archive, hub, class_list or image_folder, if it is not to be recognised
+        config_name: five_class, the paper's clean samples; galaxy_zoo_2, all galaxies with their vote fractions; or
+            image_folder, classes of your own. Recognised if not given
+        rules: YAML table of rules that makes other classes from the votes, in the form of gz2_dataset/five_class.yaml
         test_per_class: test galaxies of each class, at most 30 % of a small class
         validation_per_class: validation galaxies of each class, at most 10 % of a small class
+        near_duplicates: decode every image and take galaxies out of train that a held-out image shows as well; without
+            it only files with the same bytes are found, at the speed of the disk
         image_size: also prepare the training arrays of this resolution
     """
-    summary = builder.build(data_dir, output, config_name, test_per_class, validation_per_class)
-    print(builder.count_table(summary).to_string())
+    if data_dir is None and source not in (None, "kaggle"):
+        raise UserError(f"the source {source} is not downloaded; give --data_dir")
+    if data_dir is None:
+        print(f"no --data_dir: downloading {KAGGLE_COMPETITION} from Kaggle")
+    summary = writing.build(
+        data_dir or download_from_kaggle(),
+        output,
+        config_name,
+        source,
+        rules,
+        test_per_class,
+        validation_per_class,
+        near_duplicates,
+    )
+    print(writing.count_table(summary).to_string())
     for note in summary["notes"]:
         print(f"note: {note}")
+    if (output / writing.UNSOUND_FILE).exists():
+        print(f"the images left out: {output / writing.UNSOUND_FILE}")
     for split in summary["counts"] if image_size else ():
         load_arrays(str(output), split, image_size)
 
 
-def audit(folder: Path) -> None:
-    """Count against the paper's table, find unreadable and duplicate images; a non-zero exit where there are any.
+def audit(folder: Path, *, output: Path | None = None) -> None:
+    """Count against the paper's table, find unreadable and duplicate images; a non-zero exit where data is not fit.
 
     Args:
         folder: a folder that build wrote
+        output: folder for audit.json and audit.html
     """
-    found = auditing.audit(folder)
-    for problem in found[:20]:
-        print(f"problem: {problem}")
+    found = auditing.audit(folder, output).problems
     if found:
         raise UserError(
-            f"{folder}: {len(found)} problems, not fit for use; mend the images named above and build again"
+            f"{folder}: not fit for use, {len(found)} problems, the first: {found[0]}; mend them and build again"
         )
-    print("verdict: fit for use")
+
+
+def push(folder: Path, *, repo_id: str | None = None, private: bool = False, dry_run: Path | None = None) -> None:
+    """Upload Parquet shards and dataset card to the Hugging Face Hub.
+
+    Args:
+        folder: a folder that build wrote
+        repo_id: USER/NAME on the Hub
+        private: make a new repository private
+        dry_run: write what would be uploaded into this folder instead
+    """
+    hub.push(folder, repo_id=repo_id, private=private, dry_run=dry_run)
 
 
 if __name__ == "__main__":
-    run_functions({"mock": mock, "build": build, "audit": audit}, "Galaxy Zoo 2 as a dataset: draw, build, audit.")
+    run_functions(
+        {"mock": mock, "build": build, "audit": audit, "push": push},
+        "Galaxy Zoo 2 as a dataset: draw, build, audit, push.",
+    )

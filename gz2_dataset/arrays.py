@@ -91,12 +91,17 @@ def load_arrays(data: str, split: str, resolution: int, center_crop: int = 224, 
     labels = np.array([-1 if label is None else label for label in galaxies["label"]], np.int64)
     votes = np.stack([galaxies[name] for name in VOTE_COLUMNS], axis=1, dtype=np.float32) if has_votes else None
     hashes = digests(galaxies)
-    fingerprint = hashlib.sha256(repr((class_names, image_ids, labels.tolist(), hashes)).encode()).hexdigest()
+    fingerprint = fingerprint_of(class_names, image_ids, labels, hashes)
     name = f"{fingerprint[:16]}-{resolution}-crop{center_crop}{'-jpeg' if jpeg else ''}.npy"
     path = Path(datasets.config.HF_DATASETS_CACHE) / "galaxy_arrays" / name
     if not path.exists():
         prepare(galaxies, image_ids, path, resolution, center_crop, jpeg)
     return GalaxyArrays(np.load(path, mmap_mode="r"), labels, image_ids, hashes, class_names, fingerprint, votes)
+
+
+def fingerprint_of(class_names: tuple[str, ...], image_ids: list[str], labels: np.ndarray, hashes: list[str]) -> str:
+    """Hash of what a split holds."""
+    return hashlib.sha256(repr((class_names, image_ids, labels.tolist(), hashes)).encode()).hexdigest()
 
 
 def prepare(
@@ -114,9 +119,7 @@ def prepare(
             try:
                 prepared = prepare_image(decode(encoded_bytes(image)), resolution, center_crop)
             except OSError as error:
-                raise UserError(
-                    f"image {image_id}: cannot be decoded ({error}); remove it and build again"
-                ) from None
+                raise UserError(f"image {image_id}: cannot be decoded ({error}); remove it and build again") from None
             part.append(np.asarray(jpeg_round_trip(prepared) if jpeg else prepared))
         os.pwrite(file.fileno(), np.stack(part), offset + start * part[0].nbytes)
         return len(part)

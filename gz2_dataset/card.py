@@ -1,22 +1,40 @@
 """The dataset card: what the Hub and a colleague read first."""
 
+import importlib.metadata
+from dataclasses import dataclass, field
+from typing import Any
+
 import datasets
 from huggingface_hub import DatasetCardData
 
-from .rules import RULES
+from .pictures import picture_of, save_pictures
+from .plan import CONFIGURATIONS
+
+__all__ = ["REPO_ID", "dataset_card", "save_pictures"]
+
+REPO_ID = "USER/NAME"
+"""Stands in the card until `hub.push` knows the id."""
+SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
+VERSIONS = ("datasets", "numpy", "pandas", "pillow", "pyarrow")
+COLUMNS = {
+    "image": "the image, JPEG or PNG as it came",
+    "label": "the class; missing where a galaxy has none",
+    "image_id": "the galaxy's name in its source",
+}
 
 TEXT = """---
 {metadata}
 ---
 
-# Galaxy Zoo 2, {configuration}
+# {title}
 
-Galaxy images of the Sloan Digital Sky Survey with the morphological class that the volunteers of Galaxy Zoo 2 gave
-them. JPEG bytes are stored as they came.
+{description}
 
 ```python
 from datasets import load_dataset
-galaxies = load_dataset("PATH_OR_HUB_ID", split="train")
+
+galaxies = load_dataset("{repo_id}", split="train")
+galaxies.features["label"].int2str(galaxies[0]["label"])
 ```
 
 ## Galaxies
@@ -27,57 +45,191 @@ galaxies = load_dataset("PATH_OR_HUB_ID", split="train")
 
 {rules}
 
+{pictures}
+
+## Columns
+
+{columns}
+
 ## Splits
 
-Of each class the test galaxies are those with the smallest SHA-256 of image_id, and the next smallest are for
-validation, so the order of files plays no part. `splits.csv` lists them. Galaxies without a class are `unlabelled`.
+Of each class the {test_per_class} galaxies with the smallest SHA-256 of image_id are for testing and the next
+{validation_per_class} for validation, but never more than 30 % and 10 % of a class, whatever the order of the files.
+{without_class}`splits.csv` lists the split of every galaxy and the SHA-256 of its image; no galaxy is in two splits.
 
-## Citation
+## How it was made
 
-Galaxy Zoo 2: Willett et al. 2013, MNRAS 435, 2835; Hart et al. 2016, MNRAS 461, 3663. Images: Sloan Digital Sky Survey.
-The images are subject to the image use policy of the SDSS, the votes to the terms of Galaxy Zoo.
+```
+{command}
+```
+
+With {versions}. Images are stored byte for byte as they came.
+
+## Citation and licence
+
+{citation}
 """
 
 
-def dataset_card(summary: dict, info: datasets.DatasetInfo) -> str:
+@dataclass(frozen=True)
+class Origin:
+    """What a card may say of where the galaxies come from."""
+
+    title: str
+    tag: str
+    description: str
+    citation: str
+    licence: dict[str, str] = field(default_factory=dict)
+
+
+ADD_LICENCE = "Add the licence, here and as `license:` at the top of this card."
+GALAXY_ZOO = Origin(
+    "Galaxy Zoo 2, {}",
+    "galaxy-zoo",
+    "Galaxy images of the Sloan Digital Sky Survey (SDSS) with the morphological class that the votes of the "
+    "volunteers of Galaxy Zoo 2 give them.",
+    """- Galaxy Zoo 2: Willett et al. 2013, MNRAS 435, 2835; Hart et al. 2016, MNRAS 461, 3663.
+- Votes and images as a challenge: Galaxy Zoo - The Galaxy Challenge, Kaggle 2013.
+- Images: Sloan Digital Sky Survey, https://www.sdss.org.
+
+The images are subject to the image use policy of the SDSS (credit: Sloan Digital Sky Survey), the votes to the terms of
+Galaxy Zoo, and files of the Kaggle challenge to its rules.""",
+    {
+        "license": "other",
+        "license_name": "sdss-image-use-policy",
+        "license_link": "https://www.sdss.org/collaboration/image-use-policy/",
+    },
+)
+MOCK = Origin(
+    "Drawn galaxies, {}",
+    "synthetic",
+    "These galaxies are drawn by a program, not observed: Sersic profiles, inclined discs and spiral arms with the "
+    "blur and the noise of a survey, and the votes of simulated volunteers. They are for trying software out.",
+    f"No observation stands behind these images, so there is none to cite.\n\n{ADD_LICENCE}",
+)
+OWN = Origin(
+    "Galaxy images by morphology",
+    "morphology",
+    "Galaxy images with a morphological class.\n\n"
+    "Add which telescope or archive the images come from, and who gave them their classes.",
+    f"Add how to cite the images and their classes.\n\n{ADD_LICENCE}",
+)
+
+
+def origin_of(summary: dict[str, Any]) -> Origin:
+    """What is known: only votes in a layout of Galaxy Zoo 2 tell that the galaxies are its own."""
+    if summary["source"] == "mock":
+        return MOCK
+    votes_on_hub = summary["source"] == "hub" and summary["rules"] is not None
+    return GALAXY_ZOO if votes_on_hub or summary["source"] in ("kaggle", "gz2_archive") else OWN
+
+
+def dataset_card(summary: dict[str, Any], info: datasets.DatasetInfo) -> str:
     """Text of the card, with the YAML metadata by which ``load_dataset`` finds the splits.
+
+    What a build cannot know, such as the licence of a user's own images, is a line that begins with "Add".
 
     Parameters
     ----------
     summary : dict
         What ``build.json`` holds.
     info : DatasetInfo
-        The builder's, with features and splits.
+        With the features, and a description that differs where the galaxies do: by it and the folder's last name
+        ``load_dataset`` tells local datasets apart.
+
+    Returns
+    -------
+    str
+        Links the pictures that `save_pictures` makes.
     """
-    files = [{"split": split, "path": f"data/{split}*.parquet"} for split in summary["counts"]]
+    origin, counts = origin_of(summary), summary["counts"]
+    title = origin.title.format(summary["config_name"])
+    galaxies = sum(sum(split.values()) for split in counts.values())
     metadata = DatasetCardData(
-        pretty_name="Galaxy Zoo 2",
-        task_categories=["image-classification"],
-        tags=["astronomy", "galaxies", "galaxy-zoo"],
-        configs=[{"config_name": "default", "data_files": files}],
+        pretty_name=title,
+        **origin.licence,
+        task_categories=["image-classification", "unconditional-image-generation"],
+        size_categories=[next((size for limit, size in SIZES.items() if galaxies < limit), "1M<n<10M")],
+        tags=["astronomy", "galaxies", origin.tag],
+        configs=[
+            {
+                "config_name": "default",
+                "description": info.description,  # part of the key by which `datasets` caches a local folder
+                "data_files": [{"split": split, "path": f"data/{split}*.parquet"} for split in counts],
+            }
+        ],
         dataset_info={"features": info.features._to_yaml_list()},
     )
-    splits = list(summary["counts"])
-    names = [*summary["classes"], ""] if "unlabelled" in splits else summary["classes"]
-    rows = [[name or "(none)", *(str(summary["counts"][s].get(name, 0)) for s in splits)] for name in names]
-    notes = "".join(f"\n- {note}" for note in summary["notes"])
+    has_classless = any("" in split for split in counts.values())
+    where = "`unlabelled`" if "unlabelled" in counts else "in train, with no label"
     return TEXT.format(
         metadata=metadata.to_yaml(),
-        configuration=summary["config_name"],
-        counts=markdown_table(["class", *splits], rows),
-        notes=f"{notes}\n",
+        title=title,
+        description=origin.description,
+        repo_id=REPO_ID,
+        counts=markdown_table(
+            ["class", *counts],
+            [
+                [name or "(no class)", *(f"{split.get(name, 0):,}" for split in counts.values())]
+                for name in [*summary["classes"], *([""] * has_classless)]
+            ],
+        ),
+        notes="".join(f"\n- {note}" for note in summary["notes"]) + "\n",
         rules=rules_text(summary),
+        pictures=pictures_text(summary),
+        columns=columns_text(info.features),
+        test_per_class=summary["test_per_class"],
+        validation_per_class=summary["validation_per_class"],
+        without_class=f"Galaxies without a class are {where}. " if has_classless else "",
+        command=command_of(summary),
+        versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS),
+        citation=origin.citation,
     )
 
 
-def rules_text(summary: dict) -> str:
-    if summary["source"] != "kaggle":
-        return "The classes are those of the source: " + ", ".join(summary["classes"]) + "."
-    rows = [[r.galaxy_class, " and ".join(f"{c.column} >= {c.threshold}" for c in r.conditions)] for r in RULES]
-    return "The first rule that a galaxy's vote fractions meet gives its class.\n\n" + markdown_table(
-        ["class", "rule"], rows
-    )
+def rules_text(summary: dict[str, Any]) -> str:
+    """The table of rules, with the published counts where there are any; or that the classes came with the images."""
+    if summary["rules"] is None:
+        return "The classes are those of the source."
+    published = any(rule["paper_count"] for rule in summary["rules"])
+    rows = []
+    for rule in summary["rules"]:
+        conditions = [
+            f"{c['quantity'] or 'fraction'} ({c['column']}) ≥ {c['threshold']:.3f}" for c in rule["conditions"]
+        ]
+        known = (f"{rule[key]:,}" if rule[key] else "" for key in ("paper_count", "expected_count"))
+        rows.append([rule["galaxy_class"], " and ".join(conditions), *(known if published else ())])
+    header = ["class", "rule", *(["count in the paper", "count in Kaggle's file"] if published else [])]
+    return f"The first rule that a galaxy's vote fractions meet gives its class.\n\n{markdown_table(header, rows)}"
+
+
+def pictures_text(summary: dict[str, Any]) -> str:
+    """Galaxies of the train split, a row a class."""
+    rows = [
+        [name, f"![{name}]({picture_of(label)})"]
+        for label, name in enumerate(summary["classes"])
+        if summary["counts"].get("train", {}).get(name)
+    ]
+    return markdown_table(["class", "training galaxies"], rows)
+
+
+def columns_text(features: datasets.Features) -> str:
+    rows = [[name, meaning] for name, meaning in COLUMNS.items()]
+    if votes := [name for name in features if name not in COLUMNS]:
+        rows.append([f"{votes[0]} … {votes[-1]}", f"{len(votes)} fractions of the volunteers' votes, 0 to 1"])
+    return markdown_table(["column", "holds"], rows)
+
+
+def command_of(summary: dict[str, Any]) -> str:
+    """The command of the build, without the paths of the machine that ran it."""
+    name = summary["config_name"]
+    configuration = f"--config_name {name}" if name in CONFIGURATIONS else f"--rules {name}.yaml"
+    return (
+        f"python -m gz2_dataset build --data_dir DATA_DIR --output OUTPUT --source {summary['source']} {configuration} "
+        f"--test_per_class {summary['test_per_class']} --validation_per_class {summary['validation_per_class']}"
+    ).replace(" --source mock", "")
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows])
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in [header, ["---"] * len(header), *rows]]
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)

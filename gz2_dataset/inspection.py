@@ -1,9 +1,7 @@
 """A look at every image of a source before it is sorted into splits: is it sound, and does another show the same?"""
 
 import hashlib
-import os
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from tqdm.auto import tqdm
 
 from .images import problem_of
 from .near_duplicates import near_duplicates, signature
+from .parallel import in_threads
 from .sources import Source
 
 IMAGES_A_PART = 4096
@@ -49,17 +48,14 @@ def inspect(source: Source, look_for_near: bool, folder: Path | None = None) -> 
                 problem = "images that cannot be decoded"
         return hashlib.sha256(content).hexdigest(), len(content), problem, signed
 
-    names, parts = source.table["file"], []
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(names), desc="check images", unit="image", unit_scale=True) as bar,
-    ):
+    names, parts = source.table["file"].tolist(), []
+    with tqdm(total=len(names), desc="check images", unit="image") as bar:
         for start in range(0, len(names), IMAGES_A_PART):
             path = folder / f"{start:09d}.npz" if folder else None
             if path and path.exists():
                 part = dict(np.load(path))
             else:
-                part = as_arrays(list(pool.map(look, names[start : start + IMAGES_A_PART])))
+                part = as_arrays(list(in_threads(look, names[start : start + IMAGES_A_PART])))
                 if path:
                     save_part(path, part)
             parts.append(part)

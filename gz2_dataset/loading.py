@@ -8,7 +8,7 @@ import datasets
 
 from .command_line import UserError
 from .splits import SPLITS
-from .writing import BUILD_FILE, build
+from .writing import BUILD_FILE, SHARD_FOLDER, build
 
 
 @lru_cache(maxsize=8)
@@ -38,7 +38,13 @@ def load(data: str) -> datasets.DatasetDict:
     elif not folder.exists() and (data.count("/") != 1 or data.startswith((".", "/", "~"))):
         raise UserError(f"{data}: no such folder; build it with python -m gz2_dataset build --output {data}")
     try:
-        opened = datasets.load_dataset(str(folder) if folder.exists() else data)
+        if (
+            folder.exists()
+        ):  # by its files, as load_dataset(folder) may serve another folder of the same name from cache
+            shards = {split: sorted(map(str, (folder / SHARD_FOLDER).glob(f"{split}-*.parquet"))) for split in SPLITS}
+            opened = datasets.load_dataset("parquet", data_files={split: own for split, own in shards.items() if own})
+        else:
+            opened = datasets.load_dataset(data)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise UserError(f"{data}: cannot be loaded as a dataset ({str(error).splitlines()[0]})") from None
     if missing := {"image", "label", "image_id"} - set(opened["train"].column_names):

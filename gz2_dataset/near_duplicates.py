@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import fft, ndimage
 
 SIDE = 64
-"""Side of a signature in cells: small enough to even out resizing and JPEG, fine enough to show the noise of the sky."""
+"""Cells a side of a signature: few enough to even out resizing and JPEG, enough to show the noise of the sky."""
 SMOOTHING, NEIGHBOURHOOD, GREY_LEVEL = 1.5, 2.0, 1.0
 STEPS = 16
 """Integers a unit of fine structure in a signature."""
@@ -116,7 +116,7 @@ def alike_codes(vectors: np.ndarray) -> Iterator[np.ndarray]:
     for top in range(0, len(vectors), TILE):
         for left in range(top, len(vectors), TILE):
             product = vectors[top : top + TILE] @ vectors[left : left + TILE].T
-            found = np.argwhere(np.abs(product, out=product) >= LEAST_CODE_CORRELATION) + (top, left)
+            found = np.argwhere(np.abs(product, out=product) >= LEAST_CODE_CORRELATION) + np.array([top, left])
             found = found[found[:, 0] < found[:, 1]]
             for start in range(0, len(found), BATCH):
                 yield found[start : start + BATCH]

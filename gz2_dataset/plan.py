@@ -1,8 +1,6 @@
 """What a dataset will hold: which galaxies of a source, in which split, with which features, in which shards."""
 
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,6 +12,7 @@ import pyarrow as pa
 
 from .command_line import UserError
 from .inspection import inspect, same_bytes, same_sky
+from .parallel import in_threads
 from .rules import CLASS_NAMES, RULES, read_rules
 from .sources import Source, read_source
 from .splits import COLUMNS, SPLITS, read_splits, repeats_across, split_galaxies
@@ -143,8 +142,7 @@ class Plan:
         """The galaxies of a shard with their images, as bytes as they came."""
         rows = self.table.iloc[shard.start : shard.stop]
         try:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                content = list(pool.map(self.source.read, rows["file"]))
+            content = list(in_threads(self.source.read, rows["file"].tolist()))
         except OSError as error:
             raise UserError(f"{self.config.data_dir}: an image has become unreadable ({error}); build again") from None
         names = [PurePosixPath(file).name if "." in file else None for file in rows["file"]]

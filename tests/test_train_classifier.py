@@ -10,15 +10,18 @@ import pytest
 import timm
 import torch
 import yaml
+from accelerate.data_loader import BatchSamplerShard
 from PIL import Image
+from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import Trainer, pipeline
 
 from galaxy_diffusion.classification_metric import GalaxyClassification
-from galaxy_diffusion.classifier_data import GalaxyBatches, TrainingBatches
+from galaxy_diffusion.classifier_data import GalaxyBatches, StreamedTrainingBatches, TrainingBatches
 from galaxy_diffusion.classifier_model import make_model
 from gz2_dataset import GalaxyArrays, UserError, build, load_arrays
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.command_line import run
+from gz2_dataset.streaming import load_stream
 from train_classifier import Config, main
 
 from .conftest import ROOT, launch_two_processes
@@ -159,8 +162,36 @@ def test_resumed_equals_uninterrupted(trained, data, tmp_path, monkeypatch):
     assert whole == resumed
 
 
-def test_generated_images_are_added_to_training_only(data, generated, tmp_path):
-    main(tiny(data, tmp_path / "run", augment_with=str(generated), max_steps=4))
+def test_a_resumed_stream_ends_where_the_uninterrupted_one_does(data, tmp_path, monkeypatch):
+    settings = {"streaming": True, "max_steps": 12, "save_steps": 5, "eval_steps": 12}
+    main(tiny(data, tmp_path / "whole", **settings))
+    step = Trainer.training_step
+
+    def failing(self, *args, **kwargs):
+        if self.state.global_step == 8:
+            raise KeyboardInterrupt
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "training_step", failing)
+    with pytest.raises(KeyboardInterrupt):
+        main(tiny(data, tmp_path / "run", **settings))
+    steps = []
+    monkeypatch.setattr(Trainer, "training_step", lambda *a, **k: steps.append(1) or step(*a, **k))
+    main(tiny(data, tmp_path / "run", **settings))
+    assert len(steps) == 7
+    for name in ("predictions.csv", "model.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_streamed_training_learns_as_well(data, tmp_path):
+    main(tiny(data, tmp_path / "run", streaming=True))
+    assert results(tmp_path / "run")["accuracy"] > 0.8
+    assert results(tmp_path / "run")["n_train"][CLASSES[0]] == {"real": 24, "generated": 0}
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_generated_images_are_added_to_training_only(data, generated, tmp_path, streaming):
+    main(tiny(data, tmp_path / "run", augment_with=str(generated), max_steps=4, streaming=streaming))
     found = results(tmp_path / "run")
     assert found["n_train"][CLASSES[1]] == {"real": 24, "generated": 10}
     assert found["n_train"][CLASSES[0]] == {"real": 24, "generated": 0}
@@ -212,6 +243,7 @@ def test_refuses_what_cannot_be_learned(data, tmp_path, monkeypatch):
         ({"model_args": {"embed_dimm": 3}}, "embed_dimm"),
         ({"batch_size": 3, "gradient_accumulation_steps": 2}, "does not divide by 2"),
         ({"max_steps": 0}, "at least 1"),
+        ({"streaming": True, "num_workers": 2}, "--num_workers 0"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(data, tmp_path, changes, message):
@@ -252,6 +284,11 @@ def arrays(images: np.ndarray) -> GalaxyArrays:
     return GalaxyArrays(images, np.arange(len(images)) % 3, ids, ids, CLASSES, "")
 
 
+def eight_symmetries(image: np.ndarray) -> list[np.ndarray]:
+    turned = [np.rot90(image, k) for k in range(4)]
+    return [flipped for t in turned for flipped in (t, t[:, ::-1])]
+
+
 def test_training_batches_are_every_galaxy_once_an_epoch_under_the_eight_symmetries():
     images = np.random.default_rng(0).integers(256, size=(21, 4, 4, 3), dtype=np.uint8)
     parts = [arrays(images[:15]), arrays(images[15:])]
@@ -259,11 +296,7 @@ def test_training_batches_are_every_galaxy_once_an_epoch_under_the_eight_symmetr
     batch = batches.__getitems__(range(21 * 20))
     seen = (batch["pixel_values"] * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
-    def symmetries(image):
-        turned = [np.rot90(image, k) for k in range(4)]
-        return [flipped.tobytes() for t in turned for flipped in (t, t[:, ::-1])]
-
-    of = {key: (i, k) for i, image in enumerate(images) for k, key in enumerate(symmetries(image))}
+    of = {key.tobytes(): (i, k) for i, image in enumerate(images) for k, key in enumerate(eight_symmetries(image))}
     found = np.array([of[image.tobytes()] for image in seen]).reshape(20, 21, 2)
     for epoch in found:
         assert sorted(epoch[:, 0]) == list(range(21))
@@ -274,6 +307,30 @@ def test_training_batches_are_every_galaxy_once_an_epoch_under_the_eight_symmetr
     # However the positions are cut into batches, workers and processes, an image is the same.
     piece = batches.__getitems__([100, 7])
     assert torch.equal(piece["pixel_values"], batch["pixel_values"][[100, 7]])
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("with_generated", [False, True])
+def test_a_streamed_epoch_is_every_galaxy_once_over_the_processes_of_accelerate(data, processes, with_generated):
+    """What accelerate hands to each process's copy: no galaxy twice, each turned but otherwise the local image."""
+    local = load_arrays(data, "train", SIZE, jpeg=True)  # 72 galaxies
+    generated = arrays(np.random.default_rng(1).integers(256, size=(8, SIZE, SIZE, 3), dtype=np.uint8))
+    parts = [local, generated] if with_generated else [local]
+    everything = np.concatenate([part.images for part in parts])
+    of = {turned.tobytes(): i for i, image in enumerate(everything) for turned in eight_symmetries(image)}
+    seen, labels = [], []
+    for process in range(processes):
+        stream = load_stream(data, "train", SIZE, jpeg=True)
+        streamed = [stream, generated] if with_generated else [stream]
+        batches = StreamedTrainingBatches(streamed, [0.0] * 3, [1.0] * 3, len(everything), 0, processes)
+        sampler = BatchSampler(SequentialSampler(batches), batch_size=4, drop_last=False)
+        for positions in BatchSamplerShard(sampler, processes, process):
+            batch = batches.__getitems__(positions)
+            images = (batch["pixel_values"] * 255).round().byte().permute(0, 2, 3, 1).numpy()
+            seen += [of[image.tobytes()] for image in images]
+            labels += batch["labels"].tolist()
+    assert sorted(seen) == list(range(len(everything)))
+    assert labels == np.concatenate([part.labels for part in parts])[seen].tolist()
 
 
 def test_evaluation_batches_are_normalised_and_not_turned():
@@ -300,9 +357,11 @@ def test_a_loss_that_is_no_number_stops_with_one_line(data, tmp_path):
 
 
 @pytest.mark.two_processes
-def test_two_processes_predict_each_galaxy_once(data, tmp_path, capfd):
+@pytest.mark.parametrize("streaming", ["false", "true"])
+def test_two_processes_predict_each_galaxy_once(data, tmp_path, capfd, streaming):
     # 36 test galaxies in batches of 2 x 5: the last one is padded for the second process.
     settings = {"config": "configs/classifier_tiny.yaml", "data": data, "max_steps": 4, "batch_size": 10}
+    settings["streaming"] = streaming
     arguments = [word for key, value in settings.items() for word in (f"--{key}", value)]
     launch_two_processes("train_classifier.py", *arguments, "--output_dir", tmp_path / "two")
     table = pd.read_csv(tmp_path / "two/predictions.csv")

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gz2_dataset import CLASS_NAMES, UserError, load_arrays
+from gz2_dataset import CLASS_NAMES, UserError, build, load_arrays
 from gz2_dataset.arrays import encode_jpeg, jpeg_round_trip, prepare_image
-from gz2_dataset.loading import build_in_cache
 
 from ..conftest import write_class_list
 
@@ -53,7 +52,7 @@ def test_large_images_are_stored_like_the_surveys_and_small_ones_in_full_colour(
     assert survey.quantization[0][0] == 8  # quality 75
 
 
-def as_file(size: int):
+def as_file(size: int) -> BytesIO:
     return BytesIO(encode_jpeg(Image.fromarray(noise(size, size))))
 
 
@@ -90,14 +89,21 @@ def test_images_are_decoded_once(toy_data, monkeypatch):
     np.testing.assert_array_equal(load_arrays(str(toy_data), "validation", 16).images, first.images)
 
 
-def test_a_truncated_image_is_named_and_leaves_nothing(tmp_path):
+def test_an_image_that_cannot_be_decoded_is_named_and_leaves_nothing(tmp_path):
+    """Sound at both ends and spoiled between: a build that decodes finds it, one that does not is told on preparing."""
     raw = write_class_list(tmp_path / "raw", dict.fromkeys(CLASS_NAMES, 10))
     victim = raw / "images/g0-1-0.jpg"
-    victim.write_bytes(victim.read_bytes()[:-200])
+    victim.unlink()
+    Image.fromarray(noise(64, 64)).save(png := victim.with_suffix(".png"))
+    content = bytearray(png.read_bytes())
+    content[3000:3100] = bytes(100)
+    png.write_bytes(content)
     folder = Path(os.environ["HF_HOME"]) / "datasets/galaxy_arrays"
     folder.mkdir(parents=True, exist_ok=True)
     before = set(folder.iterdir())
-    split = pd.read_csv(build_in_cache(raw) / "splits.csv").set_index("image_id")["split"]["g0-1-0"]
+    build(raw, tmp_path / "data", near_duplicates=False)
+    split = pd.read_csv(tmp_path / "data/splits.csv").set_index("image_id")["split"]["g0-1-0"]
     with pytest.raises(UserError, match="image g0-1-0: cannot be decoded"):
-        load_arrays(str(raw), split, 20)
+        load_arrays(str(tmp_path / "data"), split, 20)
     assert not [f for f in set(folder.iterdir()) - before if f.name.startswith(".")]
+    assert build(raw, tmp_path / "decoded")["skipped"] == {"images that cannot be decoded": 1}

@@ -166,6 +166,18 @@ def test_a_galaxy_of_the_test_split_elsewhere_is_refused(toy_data, split, rename
         check_no_leak("tampered", opened)
 
 
+@pytest.mark.parametrize("open_folder", [load, datasets.load_dataset])
+def test_folders_of_the_same_name_and_a_rebuilt_one_are_not_mixed_up(tmp_path, open_folder):
+    """The cache of load_dataset goes by the folder's last name and its card."""
+    for number in (10, 20):
+        raw = write_class_list(tmp_path / f"raw{number}", dict.fromkeys(CLASS_NAMES, number), seed=number)
+        build(raw, tmp_path / f"{number}/data")
+        assert sum(len(split) for split in open_folder(str(tmp_path / f"{number}/data")).values()) == 5 * number
+    build(raw, tmp_path / "10/data")
+    load.cache_clear()
+    assert sum(len(split) for split in open_folder(str(tmp_path / "10/data")).values()) == 100
+
+
 def test_raw_folders_are_built_on_the_way_and_anew_when_they_change(tmp_path):
     raw = write_class_list(tmp_path / "raw", dict.fromkeys(CLASS_NAMES, 10))
     assert len(load(str(raw))["test"]) == 15

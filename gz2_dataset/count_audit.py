@@ -1,0 +1,101 @@
+"""Galaxies that each rule finds, beside those of the public file and of the paper, with the difference explained."""
+
+from dataclasses import dataclass
+from typing import Any
+
+PUBLIC_ROWS = 61_578
+"""Rows of ``training_solutions_rev1.csv``."""
+
+PRINTED = {
+    "completely_round_smooth": "the public file has two more than the paper prints in its Tables 1 and 2 (8334 + 100)",
+    "cigar_shaped_smooth": "578 is a misprint of the paper's Table 1: its Table 2 has 479 + 100 = 579",
+}
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """Counts of one class.
+
+    Attributes
+    ----------
+    galaxy_class : str
+    rule : str
+        Its conditions in words; empty if the classes are the source's own.
+    found : int or None
+        Galaxies that meet the rule among all rows of the source, with or without image.
+    expected, paper : int or None
+        The same in the public file of 61,578 rows, and as the paper prints it.
+    kept : int
+        Galaxies of the class in the dataset.
+    explanation : str
+        Why the figures differ.
+    """
+
+    galaxy_class: str
+    rule: str
+    found: int | None
+    expected: int | None
+    paper: int | None
+    kept: int
+    explanation: str
+
+
+def count_classes(summary: dict[str, Any]) -> list[ClassCount]:
+    """Compare the counts of a dataset with those of the public file and the paper.
+
+    Parameters
+    ----------
+    summary : dict
+        What ``build.json`` holds: rules, classes, rows, found, counts and source.
+
+    Returns
+    -------
+    list of ClassCount
+        In the order of the classes.
+    """
+    table = []
+    for name in summary["classes"]:
+        rules = [rule for rule in summary["rules"] or [] if rule["galaxy_class"] == name]
+        texts = [" and ".join(f"{c['column']} ≥ {c['threshold']}" for c in rule["conditions"]) for rule in rules]
+        expected, paper = (rules[0]["expected_count"], rules[0]["paper_count"]) if len(rules) == 1 else (None, None)
+        found = summary["found"].get(name, 0) if rules else None
+        kept = sum(classes.get(name, 0) for classes in summary["counts"].values())
+        reasons = [difference(summary, name, found, expected, paper), loss(found, kept)]
+        table.append(
+            ClassCount(name, ", or ".join(texts), found, expected, paper, kept, "; ".join(filter(None, reasons)))
+        )
+    return table
+
+
+def difference(
+    summary: dict[str, Any], name: str, found: int | None, expected: int | None, paper: int | None
+) -> str:
+    """Why a rule finds another number than in the public file, or the public file has another than the paper."""
+    if expected is None:
+        return ""
+    if found == expected == paper:
+        return "as in the paper"
+    if found == expected:
+        return PRINTED.get(name, f"as in the public file; the paper prints {paper}")
+    if summary["source"] == "mock":
+        return "drawn galaxies, not those of the survey"
+    if summary["source"] != "kaggle":
+        return "fractions of those who were asked, where the public file has them times the parent answer's"
+    if summary["rows"] != PUBLIC_ROWS:
+        return f"{summary['rows']:,} rows instead of the {PUBLIC_ROWS:,} of the public file"
+    return f"other votes than in the public file: {found - expected:+d}"
+
+
+def loss(found: int | None, kept: int) -> str:
+    if found is None or found == kept:
+        return ""
+    return f"{found - kept:,} are not in the dataset: no sound image, or a held-out galaxy shows the same"
+
+
+def count_text(table: list[ClassCount]) -> str:
+    """The table as lines of text: found / in the public file / in the paper, and why they differ."""
+    width = max(len(row.galaxy_class) for row in table)
+    return "\n".join(
+        f"  {row.galaxy_class:{width}}  {row.found} / {row.expected or '-'} / {row.paper or '-'}  {row.explanation}".rstrip()
+        for row in table
+    )

@@ -1,0 +1,165 @@
+"""Galaxies read from Parquet files, on the Hub or here, while they are needed.
+
+A stream of `datasets` runs forward only: after an interruption it reads again what was seen, and its shuffle buffer is
+lost. Here a position in the stream is a galaxy whose row group is read on demand. So the order is a function of the
+seed alone, a resumed run begins where it stopped, and each process reads its own part.
+"""
+
+import hashlib
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from tqdm.auto import tqdm
+
+from .arrays import GalaxyArrays, fingerprint_of, jpeg_round_trip, prepare_image
+from .command_line import UserError
+from .images import decode
+from .parquet_rows import ParquetRows
+from .votes import VOTE_COLUMNS
+
+LANES = 8
+"""Places from which neighbouring positions come; up to so many processes read without reading anything twice."""
+WINDOW = 1024
+"""Rows within which each lane is shuffled, beyond the order of its row groups."""
+COLUMNS = ["image", "label", "image_id"]
+
+
+class Galaxy(NamedTuple):
+    """A galaxy as it comes from a stream.
+
+    Attributes
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+    label : int
+        -1 where it has no class.
+    image_id, sha256 : str
+    votes : ndarray of float32, shape (37,), or None
+        NaN where a fraction is missing; None where the source has not all of them.
+    """
+
+    image: np.ndarray
+    label: int
+    image_id: str
+    sha256: str
+    votes: np.ndarray | None = None
+
+
+class GalaxyStream:
+    """Galaxies of one split, read and prepared when they are needed; has the lists that `GalaxyArrays` has.
+
+    Parameters
+    ----------
+    rows : ParquetRows
+        The split's images, labels, ids and, where ``has_votes``, votes.
+    galaxies : DataFrame
+        Its image_id, label and sha256, as `streaming.open_stream` lists them.
+    class_names : tuple of str
+    has_votes : bool
+    resolution, center_crop, jpeg
+        As in `load_arrays`.
+
+    Attributes
+    ----------
+    labels, image_ids, digests, class_names, fingerprint
+        As in `GalaxyArrays`, known without reading images; digests are empty where the dataset does not list them.
+    """
+
+    def __init__(
+        self,
+        rows: ParquetRows,
+        galaxies: pd.DataFrame,
+        class_names: tuple[str, ...],
+        has_votes: bool,
+        resolution: int,
+        center_crop: int,
+        jpeg: bool,
+    ):
+        self.rows, self.class_names, self.has_votes = rows, class_names, has_votes
+        self.resolution, self.center_crop, self.jpeg = resolution, center_crop, jpeg
+        self.labels = galaxies["label"].to_numpy(np.int64)
+        self.image_ids, self.digests = galaxies["image_id"].tolist(), galaxies["sha256"].tolist()
+        self.fingerprint = fingerprint_of(self.class_names, self.image_ids, self.labels, self.digests)
+        self.sha256_of = dict(zip(self.image_ids, self.digests, strict=True))
+        groups = len(self.rows.groups)
+        in_use = LANES * (2 + WINDOW * groups // max(1, len(self)))
+        self.order = lru_cache(maxsize=2)(self.order)
+        self.group = lru_cache(maxsize=min(groups, in_use))(self.group)
+        self.readers, self.preparers = ThreadPoolExecutor(8), ThreadPoolExecutor(os.cpu_count())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """Row at each place of an epoch, shape (N,): every row once.
+
+        Row groups come in a random order, cut into `LANES` equal parts, each of which is shuffled window by window.
+        Place i is in lane i modulo `LANES`: a process that takes every second, fourth or eighth place reads its part.
+        """
+        rng = np.random.default_rng([seed, epoch])
+        starts = self.rows.starts
+        groups = rng.permutation(len(starts) - 1)
+        rows = np.concatenate([np.arange(starts[group], starts[group + 1]) for group in groups])
+        order = np.empty_like(rows)
+        for lane, part in enumerate(np.array_split(rows, LANES)):
+            # Each lane's windows begin elsewhere, so that not all of them are fetched at once.
+            for start in range(-lane * WINDOW // LANES, len(part), WINDOW):
+                rng.shuffle(part[max(0, start) : start + WINDOW])
+            order[lane::LANES] = part
+        return order
+
+    def submit(self, position: int, seed: int) -> Future[Galaxy]:
+        """Begin to read and prepare the galaxy at a position, counted over all epochs, of the shuffled stream."""
+        epoch, place = divmod(position, len(self))
+        return self._submit(int(self.order(seed, epoch)[place]))
+
+    def to_arrays(self) -> GalaxyArrays:
+        """The whole split in memory, in the order of the files: what `load_arrays` gives."""
+        futures = [self._submit(row) for row in range(len(self))]
+        name = f"read {self.resolution} px"
+        galaxies = [future.result() for future in tqdm(futures, desc=name, unit="image", disable=not futures)]
+        images = np.zeros((len(galaxies), self.resolution, self.resolution, 3), np.uint8)
+        for i, galaxy in enumerate(galaxies):
+            images[i] = galaxy.image
+        labels = np.array([galaxy.label for galaxy in galaxies], np.int64)
+        image_ids, digests = [galaxy.image_id for galaxy in galaxies], [galaxy.sha256 for galaxy in galaxies]
+        stamp = fingerprint_of(self.class_names, image_ids, labels, digests)
+        votes = None
+        if self.has_votes:
+            votes = np.array([galaxy.votes for galaxy in galaxies], np.float32).reshape(-1, len(VOTE_COLUMNS))
+        return GalaxyArrays(images, labels, image_ids, digests, self.class_names, stamp, votes)
+
+    def group(self, number: int) -> Future[pa.Table]:
+        """A row group that is on its way."""
+        return self.readers.submit(self.rows.read, number, [*COLUMNS, *(VOTE_COLUMNS if self.has_votes else ())])
+
+    def _submit(self, row: int) -> Future[Galaxy]:
+        group, place = self.rows.locate(row)
+        return self.preparers.submit(self._prepare, self.group(group), place)
+
+    def _prepare(self, group: Future[pa.Table], place: int) -> Galaxy:
+        table = group.result()
+        image, label, image_id = (table[column][place].as_py() for column in COLUMNS)
+        digest = hashlib.sha256(image["bytes"]).hexdigest()
+        if self.sha256_of.get(image_id) not in ("", digest):
+            raise UserError(
+                f"galaxy {image_id}: splits.csv does not list it in this split, or with another sha256; build the "
+                "dataset anew and push it again"
+            )
+        try:
+            prepared = prepare_image(decode(image["bytes"]), self.resolution, self.center_crop)
+        except OSError as error:
+            raise UserError(f"image {image_id}: cannot be decoded ({error}); remove it and build again") from None
+        prepared = np.asarray(jpeg_round_trip(prepared) if self.jpeg else prepared)
+        votes = [table[column][place].as_py() for column in VOTE_COLUMNS] if self.has_votes else None
+        return Galaxy(
+            prepared,
+            -1 if label is None else label,
+            image_id,
+            digest,
+            None if votes is None else np.array(votes, np.float32),
+        )

@@ -1,0 +1,133 @@
+"""`push`: a built dataset to the Hub, in one commit."""
+
+import shutil
+import uuid
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, LocalTokenNotFoundError
+
+from .card import REPO_ID
+from .command_line import UserError
+from .pictures import PICTURES
+from .writing import BUILD_FILE, CARD_FILE, SHARD_FOLDER, SPLIT_FILE, UNSOUND_FILE
+
+
+def push(
+    folder: Path, *, repo_id: str | None = None, private: bool = False, dry_run: Path | None = None
+) -> dict[str, Path | bytes]:
+    """Upload a built dataset in one commit, or write what would be uploaded.
+
+    The Hub takes a commit whole or not at all, so splits of two builds never mix there: files of an earlier push that
+    this build has not go in the same commit. After an interruption the same command goes on: the Hub knows which files
+    have arrived.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder that ``python -m gz2_dataset build`` wrote.
+    repo_id : str, optional
+        Where to: USER/NAME. Needed unless ``dry_run`` is given; the card names it.
+    private : bool
+        Whether a new repository is private.
+    dry_run : Path, optional
+        A new folder, or that of an earlier dry run, to write instead of uploading.
+
+    Returns
+    -------
+    dict of str to Path or bytes
+        The files by their names in the repository.
+
+    Raises
+    ------
+    UserError
+        If the folder is no built dataset, the id is not one, or the Hub cannot be reached or refuses.
+    """
+    if repo_id is None and dry_run is None:
+        raise UserError("no repo_id; give --repo_id USER/NAME, or --dry_run DIR to see what would be uploaded")
+    if repo_id is not None:
+        check_repo_id(repo_id)
+    files = files_to_push(folder, repo_id)
+    if dry_run is not None:
+        write_files(files, dry_run)
+    else:
+        upload(files, repo_id, private)
+    return files
+
+
+def check_repo_id(repo_id: str) -> None:
+    try:
+        huggingface_hub.utils.validate_repo_id(repo_id)
+        if "/" not in repo_id:
+            raise HFValidationError("the user or organisation is missing")
+    except HFValidationError as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UserError(f"--repo_id {repo_id}: is not of the form USER/NAME ({reason})") from None
+
+
+def files_to_push(folder: Path, repo_id: str | None) -> dict[str, Path | bytes]:
+    """The card with the right id, and the build's own files: shards, pictures, splits.csv, build.json, left_out.csv."""
+    if not (folder / BUILD_FILE).is_file():
+        raise UserError(f"{folder}: is no built dataset; make one with python -m gz2_dataset build --output {folder}")
+    paths = [folder / name for name in (SPLIT_FILE, BUILD_FILE, UNSOUND_FILE) if (folder / name).is_file()]
+    paths += sorted(path for path in (folder / SHARD_FOLDER).glob("*.parquet") if not path.name.startswith("."))
+    paths += sorted(path for path in (folder / PICTURES).glob("*.jpg") if not path.name.startswith("."))
+    card = (folder / CARD_FILE).read_text(encoding="utf-8")
+    return {CARD_FILE: card.replace(REPO_ID, repo_id or REPO_ID).encode()} | {
+        path.relative_to(folder).as_posix(): path for path in paths
+    }
+
+
+def write_files(files: dict[str, Path | bytes], target: Path) -> None:
+    """Write the files into a folder, aside and renamed."""
+    if target.exists() and any(target.iterdir()) and not (target / BUILD_FILE).exists():
+        raise UserError(f"{target}: exists and is no earlier dry run; give another --dry_run")
+    if any(isinstance(source, Path) and source.resolve().is_relative_to(target.resolve()) for source in files.values()):
+        raise UserError(f"{target}: is where the dataset lies; give another --dry_run")
+    aside = target.absolute().with_name(f".{uuid.uuid4().hex}-{target.name}")
+    try:
+        for name, source in files.items():
+            path = aside / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(source, Path):
+                shutil.copyfile(source, path)
+            else:
+                path.write_bytes(source)
+        if target.exists():
+            shutil.rmtree(target)
+        aside.rename(target)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error}); free space or give another --dry_run") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def upload(files: dict[str, Path | bytes], repo_id: str, private: bool) -> None:
+    """Make the repository if it is not there, and commit the files."""
+    api = HfApi()
+    try:
+        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
+        there = api.list_repo_files(repo_id, repo_type="dataset")
+        stale = [name for name in there if name.startswith((f"{SHARD_FOLDER}/", f"{PICTURES}/")) and name not in files]
+        api.create_commit(
+            repo_id,
+            [
+                *(CommitOperationAdd(name, source) for name, source in files.items()),
+                *(CommitOperationDelete(name) for name in stale),
+            ],
+            commit_message="Dataset built with gz2_dataset",
+            repo_type="dataset",
+        )
+    except LocalTokenNotFoundError:
+        raise UserError("not logged in to the Hub; run hf auth login, or set HF_TOKEN") from None
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else None
+        if status == 401:
+            raise UserError("the Hub does not know the login; run hf auth login, or set HF_TOKEN") from None
+        if status == 403:
+            raise UserError(f"{repo_id}: the Hub does not let this login write there; use a token that may") from None
+        raise UserError(f"{repo_id}: the Hub refuses ({' '.join(str(error).split())})") from None
+    except (HTTPError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"the Hub cannot be reached ({reason}); the same command sends what is missing") from None

@@ -1,0 +1,50 @@
+"""Small pictures of each class for the dataset card."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from .images import decode
+from .parquet_rows import ParquetRows
+from .splits import hash_of
+
+PICTURES, TILE, TILES, CROP = "pictures", 72, 8, 224
+
+
+def picture_of(label: int) -> str:
+    """Where the picture of a class lies in the dataset's folder."""
+    return f"{PICTURES}/class_{label}.jpg"
+
+
+def save_pictures(folder: Path) -> None:
+    """Write a strip of training galaxies for each class, those with the smallest SHA-256 of image_id.
+
+    Parameters
+    ----------
+    folder : Path
+        A built dataset: ``data/train*.parquet`` is read, ``pictures/class_LABEL.jpg`` is written. A class without a
+        training galaxy gets no picture, and an image that cannot be decoded is passed over.
+    """
+    rows = ParquetRows(sorted(str(path) for path in (folder / "data").glob("train*.parquet")))
+    of_class: dict[int, list[tuple[str, int, int]]] = {}
+    for group in range(len(rows.groups)):
+        table = rows.read(group, ["label", "image_id"]).to_pydict()
+        for place, (label, image_id) in enumerate(zip(table["label"], table["image_id"], strict=True)):
+            if label is not None:
+                of_class.setdefault(label, []).append((hash_of(image_id), group, place))
+    (folder / PICTURES).mkdir(exist_ok=True)
+    for label, galaxies in of_class.items():
+        strip, filled = Image.new("RGB", (TILES * TILE, TILE)), 0
+        for _, group, place in sorted(galaxies):
+            try:
+                image = decode(rows.read(group, ["image"])["image"][place]["bytes"].as_py())
+            except OSError:
+                continue
+            side = min(CROP, *image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            box = (left, top, left + side, top + side)
+            strip.paste(image.resize((TILE, TILE), Image.Resampling.LANCZOS, box), (filled * TILE, 0))
+            filled += 1
+            if filled == TILES:
+                break
+        strip.save(folder / picture_of(label), quality=85)

@@ -1,0 +1,143 @@
+"""Opening a dataset on the Hub without a local copy, with proof that no galaxy is in two splits."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import datasets
+import fsspec
+import numpy as np
+import pandas as pd
+from huggingface_hub.errors import HTTPError
+
+from .command_line import UserError
+from .galaxy_stream import COLUMNS, GalaxyStream
+from .parquet_rows import ParquetRows
+from .splits import HELD_OUT, SPLITS
+from .votes import VOTE_COLUMNS
+
+SPLIT_FILE = "splits.csv"
+
+
+@dataclass(frozen=True)
+class OpenStream:
+    """A dataset of which nothing but names and sizes has been read.
+
+    Attributes
+    ----------
+    splits : dict of ParquetRows
+    class_names : tuple of str
+    has_votes : bool
+        Whether there are all 37 vote fractions.
+    table : DataFrame
+        Columns image_id, label (-1: no class), split and sha256 (of the image's bytes as stored; empty: not known).
+    """
+
+    splits: dict[str, ParquetRows]
+    class_names: tuple[str, ...]
+    has_votes: bool
+    table: pd.DataFrame
+
+
+@lru_cache(maxsize=4)
+def open_stream(data: str) -> OpenStream:
+    """Open a dataset without downloading images, and check that its splits share no galaxy.
+
+    Parameters
+    ----------
+    data : str
+        Id of a dataset on the Hub, or a folder that ``python -m gz2_dataset build`` wrote.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, is not in Parquet, or a galaxy, by image_id or by the SHA-256 in ``splits.csv``, is both
+        in train or unlabelled and in validation or test.
+    """
+    try:
+        builder = datasets.load_dataset_builder(data)
+    except (OSError, ValueError, HTTPError, datasets.exceptions.DatasetsError) as error:
+        raise UserError(f"{data}: cannot be streamed ({' '.join(str(error).split())})") from None
+    files = builder.config.data_files or {}
+    if not files or not all(str(file).endswith(".parquet") for part in files.values() for file in part):
+        raise UserError(f"{data}: is not in Parquet, which streaming reads; build it with python -m gz2_dataset build")
+    if "train" not in files or not set(files) <= set(SPLITS):
+        raise UserError(
+            f"{data}: has the splits {', '.join(map(str, files))}; needs train, and knows {', '.join(SPLITS)}"
+        )
+    splits = {str(split): ParquetRows(part) for split, part in files.items()}
+    features = builder.info.features or datasets.Features.from_arrow_schema(next(iter(splits.values())).schema)
+    if missing := [column for column in COLUMNS if column not in features]:
+        raise UserError(f"{data}: column {missing[0]} is missing; build it with python -m gz2_dataset build")
+    class_names = tuple(features["label"].names)
+    table = listed_galaxies(f"{builder.base_path}/{SPLIT_FILE}", class_names)
+    if table is None:
+        print(f"note: {data} has no {SPLIT_FILE} with sha256; splits are compared by image_id only", file=sys.stderr)
+        table = projected_galaxies(splits)
+    check_no_leak(data, table)
+    return OpenStream(splits, class_names, set(VOTE_COLUMNS) <= set(features), table)
+
+
+def listed_galaxies(url: str, class_names: tuple[str, ...]) -> pd.DataFrame | None:
+    """The galaxies that a split file lists; None where there is none, or one without sha256."""
+    try:
+        with fsspec.open(url, "rb") as file:
+            table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, HTTPError, ValueError) as error:
+        raise UserError(f"{url}: cannot be read ({' '.join(str(error).split())})") from None
+    if "sha256" not in table:
+        return None
+    label_of = {name: label for label, name in enumerate(class_names)} | {"": -1}
+    return table.assign(label=table["galaxy_class"].map(label_of))[["image_id", "label", "split", "sha256"]]
+
+
+def projected_galaxies(splits: dict[str, ParquetRows]) -> pd.DataFrame:
+    """The galaxies by the image_id and label columns of the Parquet files."""
+    parts = []
+    with ThreadPoolExecutor(16) as pool:
+        for split, rows in splits.items():
+            groups = pool.map(lambda group, rows=rows: rows.read(group, COLUMNS[1:]), range(len(rows.groups)))
+            parts += [table.to_pandas().assign(split=split) for table in groups]
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(label=table["label"].fillna(-1).astype(np.int64), sha256="")
+
+
+def check_no_leak(data: str, table: pd.DataFrame) -> None:
+    """Refuse a dataset in which a net would learn from a galaxy that it is judged by."""
+    for key in ("image_id", "sha256"):
+        values = {split: set(galaxies[key]) - {""} for split, galaxies in table.groupby("split")}
+        for one, other in combinations(sorted(values, key=SPLITS.index), 2):
+            if {one, other} & set(HELD_OUT) and (shared := values[one] & values[other]):
+                twice = table[(table["split"] == other) & table[key].isin(shared)]["image_id"].iloc[0]
+                raise UserError(
+                    f"{data}: galaxy {twice} of {other} is also in {one}, so results would be worthless; build the "
+                    "dataset anew from images that differ"
+                )
+
+
+def load_stream(data: str, split: str, resolution: int, center_crop: int = 224, jpeg: bool = False) -> GalaxyStream:
+    """Open a split as a stream: `load_arrays` without a local copy, with the same arguments.
+
+    Parameters
+    ----------
+    data : str
+        As in `open_stream`.
+    split : str
+        An absent one gives an empty stream.
+    resolution, center_crop, jpeg
+        As in `load_arrays`.
+
+    Examples
+    --------
+    >>> stream = load_stream("USER/NAME", "train", resolution=64)  # doctest: +SKIP
+    >>> stream.submit(0, seed=0).result().image.shape  # doctest: +SKIP
+    (64, 64, 3)
+    """
+    opened = open_stream(data)
+    galaxies = opened.table[opened.table["split"] == split]
+    rows = opened.splits.get(split) or ParquetRows([])
+    return GalaxyStream(rows, galaxies, opened.class_names, opened.has_votes, resolution, center_crop, jpeg)
