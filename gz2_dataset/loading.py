@@ -41,7 +41,7 @@ def load(data: str) -> datasets.DatasetDict:
         if (
             folder.exists()
         ):  # by its files, as load_dataset(folder) may serve another folder of the same name from cache
-            shards = {split: sorted(map(str, (folder / SHARD_FOLDER).glob(f"{split}-*.parquet"))) for split in SPLITS}
+            shards = {split: sorted(map(str, (folder / SHARD_FOLDER).glob(f"{split}*.parquet"))) for split in SPLITS}
             opened = datasets.load_dataset("parquet", data_files={split: own for split, own in shards.items() if own})
         else:
             opened = datasets.load_dataset(data)

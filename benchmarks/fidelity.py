@@ -1,0 +1,80 @@
+"""Time and memory of a fidelity evaluation: features, figures with floors, and the search for copies.
+
+python benchmarks/fidelity.py --num_images 5000 --resolution 224
+"""
+
+import json
+import resource
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from galaxy_diffusion.features import extract, load_net
+from galaxy_diffusion.fidelity import estimates, values
+from galaxy_diffusion.floors import Sets, compare
+from galaxy_diffusion.nearest_images import nearest, thumbnails
+from gz2_dataset.command_line import run
+
+
+@dataclass
+class Config:
+    """What to measure.
+
+    Attributes
+    ----------
+    num_images : int
+        Generated images, and as many real ones each in the reference, for the floor, and seen by the generator.
+    resolution : int
+        Side of the images in pixels.
+    net : str
+        Feature net.
+    batch_size : int
+        Images at a time.
+    """
+
+    num_images: int = 5000
+    resolution: int = 224
+    net: str = "inception"
+    batch_size: int = 64
+
+
+def main(config: Config) -> None:
+    n = config.num_images
+    # Neither time nor memory depends on what is in the pictures.
+    images = np.random.default_rng(0).integers(0, 256, (n, config.resolution, config.resolution, 3), dtype=np.uint8)
+    net = load_net(config.net)
+    seconds = {}
+
+    start = time.perf_counter()
+    vectors = extract(images, net, config.batch_size)
+    seconds["features"] = time.perf_counter() - start
+
+    start = time.perf_counter()
+    others = np.random.default_rng(1).normal(size=(2 * n, vectors.shape[1])) * vectors.std(axis=0) + vectors.mean(
+        axis=0
+    )
+    sets = [Sets(np.arange(n), np.arange(n, 2 * n), np.arange(n))]
+    compare(
+        lambda real, generated: estimates(real, generated, net.name),
+        lambda real, generated: values(real, generated, net.name),
+        others.astype(np.float32),
+        vectors,
+        sets,
+    )
+    seconds["figures"] = time.perf_counter() - start
+
+    start = time.perf_counter()
+    small = thumbnails(images)
+    nearest(small, small, same=True)
+    seconds["copies"] = time.perf_counter() - start
+
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    report = {"images": n, "resolution": config.resolution, "net": net.name, "device": device, "seconds": seconds}
+    print(json.dumps({**report, "host_gigabytes": gigabytes}, indent=2))
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)
