@@ -67,9 +67,7 @@ def count_classes(summary: dict[str, Any]) -> list[ClassCount]:
     return table
 
 
-def difference(
-    summary: dict[str, Any], name: str, found: int | None, expected: int | None, paper: int | None
-) -> str:
+def difference(summary: dict[str, Any], name: str, found: int | None, expected: int | None, paper: int | None) -> str:
     """Why a rule finds another number than in the public file, or the public file has another than the paper."""
     if expected is None:
         return ""
@@ -89,13 +87,14 @@ def difference(
 def loss(found: int | None, kept: int) -> str:
     if found is None or found == kept:
         return ""
-    return f"{found - kept:,} are not in the dataset: no sound image, or a held-out galaxy shows the same"
+    return f"{found - kept:,} of them left out: no sound image, or a held-out galaxy shows the same"
 
 
 def count_text(table: list[ClassCount]) -> str:
     """The table as lines of text: found / in the public file / in the paper, and why they differ."""
     width = max(len(row.galaxy_class) for row in table)
-    return "\n".join(
-        f"  {row.galaxy_class:{width}}  {row.found} / {row.expected or '-'} / {row.paper or '-'}  {row.explanation}".rstrip()
+    lines = [
+        f"  {row.galaxy_class:{width}}  {row.found} / {row.expected or '-'} / {row.paper or '-'}  {row.explanation}"
         for row in table
-    )
+    ]
+    return "\n".join(line.rstrip() for line in lines)

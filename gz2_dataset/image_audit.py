@@ -25,6 +25,8 @@ from .votes import VOTE_COLUMNS
 
 HELD_OUT = ("validation", "test")
 SMALLEST_SIDE = 64
+BLANK_SHARE = 1 / 16
+LOOKS = ("sha256", "width", "height", "blank", "problem")
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def examine(rows: BuiltRows) -> tuple[pd.DataFrame, np.ndarray]:
     Returns
     -------
     table : DataFrame
-        Columns split, image_id, label (-1 for none), sha256, width, height, problem (empty for a sound image) and the
-        vote columns, a row a galaxy.
+        Columns split, image_id, label (-1 for none), sha256, width, height, blank (share of rows or columns of pixels
+        that are plain), problem (empty for a sound image) and the vote columns; a row a galaxy.
     signatures : ndarray of int8, shape (N, 64, 64)
         Of `near_duplicates`; zeros where there is a problem.
     """
@@ -102,26 +104,26 @@ def examine(rows: BuiltRows) -> tuple[pd.DataFrame, np.ndarray]:
             contents = [image["bytes"] or b"" for image in columns.pop("image")]
             places = range(start, start + len(contents))
             looks = list(pool.map(look, contents, (signatures[place] for place in places)))
-            sha256, width, height, problem = zip(*looks, strict=True)
             columns["label"] = [-1 if label is None else label for label in columns["label"]]
-            found = {"sha256": sha256, "width": width, "height": height, "problem": problem}
+            found = dict(zip(LOOKS, zip(*looks, strict=True), strict=True))
             parts.append(pd.DataFrame({"split": split, **columns, **found}))
             start += len(contents)
             bar.update(len(contents))
     return pd.concat(parts, ignore_index=True), signatures
 
 
-def look(content: bytes, out: np.ndarray) -> tuple[str, int, int, str]:
-    """Digest, width, height and problem of an image, whose signature is written into ``out``."""
-    problem, width, height = problem_of(content), 0, 0
+def look(content: bytes, out: np.ndarray) -> tuple[str, int, int, float, str]:
+    """What `examine` says of an image, whose signature is written into ``out``."""
+    problem, width, height, blank = problem_of(content), 0, 0, 0.0
     if not problem:
         try:
             with Image.open(BytesIO(content)) as image:
                 width, height = image.size
             out[:] = signature(content)
-        except OSError as error:
-            problem = f"images that cannot be decoded ({error})"
-    return hashlib.sha256(content).hexdigest(), width, height, problem
+            blank = max((out == 0).all(axis).mean() for axis in (0, 1))
+        except OSError:
+            problem = "images that cannot be decoded"
+    return hashlib.sha256(content).hexdigest(), width, height, blank, problem
 
 
 def find_duplicates(table: pd.DataFrame, signatures: np.ndarray) -> list[Duplicates]:
@@ -145,7 +147,7 @@ def find_duplicates(table: pd.DataFrame, signatures: np.ndarray) -> list[Duplica
         splits = set(galaxies["split"])
         across = len(splits) > 1 and not splits.isdisjoint(HELD_OUT)
         kind = "exact" if galaxies["sha256"].nunique() == 1 else "near"
-        groups.append(Duplicates(kind, rows, across, galaxies["label"].nunique() > 1))
+        groups.append(Duplicates(kind, rows, across, galaxies.loc[galaxies["label"] >= 0, "label"].nunique() > 1))
     return sorted(groups, key=lambda group: (not group.across, group.rows))
 
 
@@ -158,35 +160,40 @@ def check_images(table: pd.DataFrame, duplicates: list[Duplicates]) -> tuple[lis
     """
     problems, warnings = [], []
     for reason, images in table[table["problem"] != ""].groupby("problem"):
-        problems.append(f"{len(images):,} {reason}; {first_of(images)}")
+        problems.append(counted(reason, images))
     sound = table[table["problem"] == ""]
     sizes = Counter(zip(sound["width"], sound["height"], strict=True))
     usual = max(sizes, key=sizes.get, default=(SMALLEST_SIDE, SMALLEST_SIDE))
     odd = sound[(sound["width"] != usual[0]) | (sound["height"] != usual[1])]
     small = odd[odd[["width", "height"]].min(axis=1) < SMALLEST_SIDE]
+    blank = sound[sound["blank"] >= BLANK_SHARE]
     if len(small):
-        problems.append(f"{len(small):,} images are smaller than {SMALLEST_SIDE} pixels; {first_of(small)}")
+        problems.append(counted(f"images smaller than {SMALLEST_SIDE} pixels", small))
     if len(odd):
-        others = [f"{w} × {h} ({n:,})" for (w, h), n in sizes.most_common(6) if (w, h) != usual]
-        listed = ", ".join(others) + (", …" if len(sizes) > 6 else "")
-        warnings.append(f"{len(odd):,} images are not of {usual[0]} × {usual[1]} pixels as most are: {listed}")
+        others = ", ".join(f"{w} × {h}: {n:,}" for (w, h), n in sizes.most_common(6) if (w, h) != usual)
+        warnings.append(f"images not of {usual[0]} × {usual[1]} pixels, as most are: {len(odd):,} ({others})")
     if min(usual) < SMALLEST_SIDE:
         warnings.append(f"the images have only {usual[0]} × {usual[1]} pixels")
-    for across, lines in ((True, problems), (False, warnings)):
-        groups = [group for group in duplicates if group.across == across]
+    if len(blank):
+        warnings.append(counted("images blank in part, as a damaged file or the edge of a survey is", blank))
+
+    for what, lines, groups in (
+        ("held-out galaxies shown again in another split", problems, [d for d in duplicates if d.across]),
+        ("galaxies shown more than once", warnings, [d for d in duplicates if not d.across]),
+        ("galaxies shown more than once with different classes", warnings, [d for d in duplicates if d.contradictory]),
+    ):
         if groups:
             exact = sum(group.kind == "exact" for group in groups)
-            where = "held-out galaxies are shown again in another split" if across else "galaxies are shown repeatedly"
-            lines.append(
-                f"{len(groups):,} {where} ({exact:,} by equal files, {len(groups) - exact:,} turned, recompressed or "
-                f"resized); {first_of(table.loc[list(groups[0].rows)], 2)}"
-            )
-    if contradictory := sum(group.contradictory for group in duplicates):
-        warnings.append(f"{contradictory:,} galaxies that are shown repeatedly have different classes")
+            first = " and ".join(names(table.loc[list(groups[0].rows)].head(2)))
+            copies = f"{exact:,} by equal files, {len(groups) - exact:,} turned, recompressed or resized"
+            lines.append(f"{what}: {copies} (first {first})")
     return problems, warnings
 
 
-def first_of(galaxies: pd.DataFrame, number: int = 1) -> str:
-    """The first galaxies by split and id."""
-    names = [f"{row.image_id} of {row.split}" for row in galaxies.head(number).itertuples()]
-    return "first " + " and ".join(names)
+def counted(what: str, galaxies: pd.DataFrame) -> str:
+    """A line that says how many there are and which is the first."""
+    return f"{what}: {len(galaxies):,} (first {names(galaxies)[0]})"
+
+
+def names(galaxies: pd.DataFrame) -> list[str]:
+    return [f"{row.image_id} of {row.split}" for row in galaxies.itertuples()]

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from .images import problem_of
-from .near_duplicates import near_duplicates, signature
+from .near_duplicates import SIDE, near_duplicates, signature
 from .parallel import in_threads
 from .sources import Source
 
 IMAGES_A_PART = 4096
+BLANK = np.zeros((SIDE, SIDE), np.int8)
 
 
 def inspect(source: Source, look_for_near: bool, folder: Path | None = None) -> tuple[pd.DataFrame, np.ndarray | None]:
@@ -35,12 +37,12 @@ def inspect(source: Source, look_for_near: bool, folder: Path | None = None) -> 
         Of `near_duplicates`; meaningless where there is a problem.
     """
 
-    def look(file: str) -> tuple[str, int, str, np.ndarray | None]:
+    def look(file: str) -> tuple[str, int, str, np.ndarray]:
         try:
             content = source.read(file)
         except OSError:
-            return "", 0, "images that are damaged or larger than 64 MB", None
-        problem, signed = problem_of(content), None
+            return "", 0, "images that are damaged or larger than 64 MB", BLANK
+        problem, signed = problem_of(content), BLANK
         if look_for_near and not problem:
             try:
                 signed = signature(content)
@@ -55,22 +57,20 @@ def inspect(source: Source, look_for_near: bool, folder: Path | None = None) -> 
             if path and path.exists():
                 part = dict(np.load(path))
             else:
-                part = as_arrays(list(in_threads(look, names[start : start + IMAGES_A_PART])))
+                part = as_arrays(in_threads(look, names[start : start + IMAGES_A_PART]), look_for_near)
                 if path:
                     save_part(path, part)
             parts.append(part)
             bar.update(len(part["sha256"]))
-    whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    whole = {key: np.concatenate([part.pop(key) for part in parts]) for key in list(parts[0])}
     signatures = whole.pop("signature", None)
     return pd.DataFrame(whole), signatures
 
 
-def as_arrays(rows: list[tuple[str, int, str, np.ndarray | None]]) -> dict[str, np.ndarray]:
+def as_arrays(rows: Iterable[tuple[str, int, str, np.ndarray]], with_signatures: bool) -> dict[str, np.ndarray]:
     sha256, size, problem, signed = zip(*rows, strict=True)
     arrays = {"sha256": np.array(sha256), "size": np.array(size), "problem": np.array(problem)}
-    if (like := next((s for s in signed if s is not None), None)) is not None:
-        arrays["signature"] = np.stack([np.zeros_like(like) if s is None else s for s in signed])
-    return arrays
+    return arrays | ({"signature": np.stack(signed)} if with_signatures else {})
 
 
 def save_part(path: Path, part: dict[str, np.ndarray]) -> None:

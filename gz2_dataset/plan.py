@@ -117,9 +117,9 @@ class Plan:
             for name, n in self.counts.get("test", {}).items()
             if n < self.config.test_per_class
         ]
-        left_out = [f"{n} {reason} left out" for reason, n in self.skipped.items()]
+        left_out = [f"{reason}, left out: {n}" for reason, n in self.skipped.items()]
         moved = [
-            f"{n} galaxies left out of train, as a held-out image shows the same ({kind} duplicates)"
+            f"left out of train, as a held-out image shows the same ({kind} duplicates): {n}"
             for kind, n in self.moved.items()
             if n
         ]
@@ -242,7 +242,8 @@ def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = N
     exact = repeats_across(split, exact_pairs, known)
     repeated, near = exact, 0
     if signatures is not None:
-        pairs = np.concatenate([exact_pairs, same_sky(signatures[sound.to_numpy()])])
+        signatures = signatures if sound.all() else signatures[sound.to_numpy()]
+        pairs = np.concatenate([exact_pairs, same_sky(signatures)])
         repeated = exact | repeats_across(split, pairs, known)
         near = int((repeated & ~exact).sum())
     table = table.assign(split=pd.Categorical(split, SPLITS))[~repeated]

@@ -43,11 +43,11 @@ def check_votes(votes: pd.DataFrame, labels: np.ndarray, summary: dict[str, Any]
         return [], []
     problems, warnings = [], []
     if unclean := int((~clean_votes(votes, tuple(votes.columns))).sum()):
-        problems.append(f"{unclean:,} galaxies have a vote fraction that is no number from 0 to 1")
+        problems.append(f"vote fractions that are no number from 0 to 1: {unclean:,} galaxies")
     if summary["source"] in KAGGLE_LIKE and set(VOTE_COLUMNS) <= set(votes.columns):
         for line, rows in tree_violations(votes):
             serious = rows > TOLERATED_SHARE * len(votes)
-            (problems if serious else warnings).append(f"{rows:,} galaxies: {line}")
+            (problems if serious else warnings).append(f"{line}: {rows:,} galaxies")
     elif summary["rules"]:
         warnings.append(
             "the votes are fractions of those who were asked; the paper's thresholds act on Kaggle's, which are "
@@ -58,7 +58,7 @@ def check_votes(votes: pd.DataFrame, labels: np.ndarray, summary: dict[str, Any]
         # Votes are stored in single precision, so one on a threshold may fall on either side.
         by_rules = [classify(votes + shift, rules) for shift in (-ROUNDING, ROUNDING)]
         if wrong := int(((labels != by_rules[0]) & (labels != by_rules[1])).sum()):
-            problems.append(f"{wrong:,} galaxies have another class than the rules give for their votes; build again")
+            problems.append(f"classes other than the rules give for the votes: {wrong:,} galaxies; build again")
     return problems, warnings
 
 

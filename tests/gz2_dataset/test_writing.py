@@ -208,7 +208,7 @@ def test_hostile_images_are_left_out_and_counted(tmp_path):
         path.write_bytes(path.read_bytes()[:-300] if content is None else content)
     summary = build(raw, tmp_path / "data")
     assert summary["skipped"] == dict.fromkeys(HOSTILE, 1)
-    assert all(f"1 {reason} left out" in summary["notes"] for reason in HOSTILE)
+    assert all(f"{reason}, left out: 1" in summary["notes"] for reason in HOSTILE)
     left_out = pd.read_csv(tmp_path / "data/left_out.csv")
     assert dict(zip(left_out["image_id"], left_out["reason"], strict=True)) == {
         f"g0-1-{i}": reason for i, reason in enumerate(HOSTILE)
