@@ -1,20 +1,25 @@
 """Generate labelled galaxies. To go on after an interruption, run the same command again."""
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from accelerate import PartialState
-from PIL import Image
+from accelerate.utils import parse_choice_from_env
 from tqdm.auto import tqdm
 
-from galaxy_diffusion.generation import file_of_model, generate_batch, generate_trajectory, load_pipeline, weights_hash
+from galaxy_diffusion.cores import use_all_cores
+from galaxy_diffusion.generated import file_of, save_image, write_metadata
+from galaxy_diffusion.generation import check_sampler, file_of_model, generate_batch, load_pipeline, weights_hash
+from galaxy_diffusion.journeys import generate_trajectory, interpolate
+from galaxy_diffusion.pictures import contact_sheet, save_animation, save_picture, tile
 from galaxy_diffusion.run_state import same_run, write_json
+from galaxy_diffusion.schedulers import STOCHASTIC
+from galaxy_diffusion.variations import load_originals
 from gz2_dataset import UserError
-from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.command_line import provenance, run
 
 
@@ -39,10 +44,27 @@ class Config:
         Denoising steps.
     guidance_scale : float
         1 follows the class as trained, more follows it more closely at the cost of variety.
+    guidance_interval : tuple[float, float] | None
+        Guide only between these noise levels sigma, such as [0.3, 3], for more variety in less time; None is always.
+    variations_of : str | None
+        Vary real galaxies instead of starting from noise: the --data of the model's training, whose train galaxies of
+        the class are taken one after the other.
+    strength : float
+        Of a variation: the share of the steps that a real galaxy is taken back by, above 0 and at most 1.
     batch_size : int
-        Images at a time; has no influence on them.
+        Images at a time and process; has no influence on them.
+    mixed_precision : Literal["no", "bf16", "fp16"] | None
+        Precision of the UNet; None leaves it to accelerate launch.
+    compile : bool
+        Compile the UNet first: worth it for thousands of images on a GPU.
+    grid : bool
+        Also write grid.png: the first images of each class, a row a class.
     trajectory : bool
-        Also write trajectory.npz: one image a class from noise to galaxy, every 100 timesteps.
+        Also write one image a class from noise to galaxy, as trajectory.npz and .png every 100 timesteps and .webp.
+    interpolate : str | None
+        Also write interpolation.png and .webp between two of CLASS:SEED, such as cigar_shaped_smooth:3,edge_on:3.
+    num_frames : int
+        Images of an interpolation, the two ends included.
     """
 
     model: str
@@ -52,50 +74,86 @@ class Config:
     scheduler: str = "dpmsolver++"
     num_inference_steps: int = 25
     guidance_scale: float = 2.0
+    guidance_interval: tuple[float, float] | None = None
+    variations_of: str | None = None
+    strength: float = 0.6
     batch_size: int = 64
+    mixed_precision: Literal["no", "bf16", "fp16"] | None = None
+    compile: bool = False
+    grid: bool = False
     trajectory: bool = False
+    interpolate: str | None = None
+    num_frames: int = 9
 
 
 def main(config: Config) -> None:
+    use_all_cores()
     state = PartialState()
-    pipeline = load_pipeline(config.model, config.scheduler, state.device)
+    precision = config.mixed_precision or parse_choice_from_env("ACCELERATE_MIXED_PRECISION", "no")
+    pipeline = load_pipeline(config.model, config.scheduler, state.device, precision, config.compile)
     wanted = parse_num_images(config.num_images, pipeline.class_names)
+    ends = parse_ends(config, pipeline.class_names) if config.interpolate else None
+    check_sampler(pipeline, config.num_inference_steps, config.strength, config.guidance_interval)
+    call = (config.guidance_scale, config.num_inference_steps)
+    interval = {"guidance_interval": config.guidance_interval} if config.guidance_interval else {}
     sampler = {
         "scheduler": config.scheduler,
         "steps": config.num_inference_steps,
         "guidance_scale": config.guidance_scale,
         "checkpoint": weights_hash(pipeline),
+        **interval,
+        **({"mixed_precision": precision} if precision != "no" else {}),
     }
+    originals = None
+    if config.variations_of:
+        sampler["strength"] = config.strength
+        with state.main_process_first():
+            classes, side = [name for name, count in wanted.items() if count], pipeline.unet.config.sample_size
+            originals = load_originals(config.variations_of, config.model, classes, side)
     if state.is_main_process:
-        same_run(config.output_dir / "settings.json", {**sampler, "seed": config.seed})
-    state.wait_for_everyone()
+        source = {"variations_of": originals.galaxies.fingerprint} if originals else {}
+        same_run(config.output_dir / "settings.json", {**sampler, "seed": config.seed, **source})
 
     images = [(name, config.seed + i) for name, count in wanted.items() for i in range(count)]
     missing = [image for image in images if not file_of(config.output_dir, *image).exists()]
-    mine = missing[state.process_index :: state.num_processes]
-    bar = tqdm(total=len(mine), desc="generate", unit="image", disable=not state.is_main_process)
-    for start in range(0, len(mine), config.batch_size):
-        batch = mine[start : start + config.batch_size]
+    state.wait_for_everyone()  # before the first is written, so that all processes divide the same images
+    step = config.batch_size * state.num_processes
+    bar = tqdm(total=len(missing), desc="generate", unit="image", disable=not state.is_main_process)
+    for start in range(0, len(missing), step):
+        batch = missing[start : start + step][state.process_index :: state.num_processes]
+        if not batch:  # the last few images are fewer than the processes
+            break
         labels, seeds = [pipeline.label_of(name) for name, _ in batch], [seed for _, seed in batch]
-        pixels = generate_batch(pipeline, labels, seeds, config.guidance_scale, config.num_inference_steps)
-        for (name, seed), image in zip(batch, pixels, strict=True):
-            save_image(file_of(config.output_dir, name, seed), image)
-        bar.update(len(batch))
+        real = {"image": originals.images(batch), "strength": config.strength} if originals else {}
+        pixels = generate_batch(pipeline, labels, seeds, *call, **interval, **real)
+        for image, its_pixels in zip(batch, pixels, strict=True):
+            save_image(file_of(config.output_dir, *image), its_pixels)
+        bar.update(min(step, len(missing) - start))
     bar.close()
     state.wait_for_everyone()
     if not state.is_main_process:
         return
 
-    if config.trajectory:
-        frames, timesteps = generate_trajectory(
-            pipeline, config.seed, config.guidance_scale, config.num_inference_steps, every=100
-        )
-        aside = config.output_dir / ".trajectory.npz"
-        np.savez_compressed(aside, frames=frames, timesteps=timesteps)
-        aside.replace(config.output_dir / "trajectory.npz")
     if (seen := file_of_model(config.model, "seen_images.csv")) is not None:
         shutil.copyfile(seen, config.output_dir / "seen_images.csv")
-    write_metadata(config.output_dir, sampler)
+
+    def describe(class_name: str, seed: int) -> dict:
+        return sampler | ({"source_image_id": originals.image_id(class_name, seed)} if originals else {})
+
+    write_metadata(config.output_dir, describe)
+    if config.grid:
+        save_picture(config.output_dir / "grid.png", contact_sheet(config.output_dir, pipeline.class_names))
+    if config.trajectory:
+        frames, timesteps = generate_trajectory(pipeline, config.seed, *call, every=20, **interval)
+        aside = config.output_dir / ".trajectory.npz"
+        np.savez_compressed(aside, frames=frames[:, ::5], timesteps=timesteps[::5])
+        aside.replace(config.output_dir / "trajectory.npz")
+        save_picture(config.output_dir / "trajectory.png", tile(frames[:, ::5]))
+        save_animation(config.output_dir / "trajectory.webp", frames)
+    if ends:
+        frames = interpolate(pipeline, ends, config.num_frames, *call, **interval)
+        save_picture(config.output_dir / "interpolation.png", tile(frames[None]))
+        save_animation(config.output_dir / "interpolation.webp", frames[None])
     write_json(config.output_dir / "run.json", {**provenance(config), "checkpoint": sampler["checkpoint"]})
     print(f"images: {config.output_dir}")
 
@@ -116,34 +174,20 @@ def parse_num_images(text: str, class_names: list[str]) -> dict[str, int]:
     return {name: int(count) for name, count in wanted.items()}
 
 
-def file_of(folder: Path, name: str, seed: int) -> Path:
-    return folder / name / f"{seed:08d}.jpg"
-
-
-def save_image(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    aside.write_bytes(encode_jpeg(Image.fromarray(pixels)))
-    aside.replace(path)
-
-
-def write_metadata(folder: Path, sampler: dict) -> None:
-    """List every image of the folder, those of earlier calls included."""
-    lines = [
-        json.dumps(
-            {
-                "file_name": f"{path.parent.name}/{path.name}",
-                "label": path.parent.name,
-                "seed": int(path.stem),
-                **sampler,
-            }
+def parse_ends(config: Config, class_names: list[str]) -> list[tuple[str, int]]:
+    """``"spiral:3,edge_on:4"`` as two pairs of class and seed."""
+    ends = [tuple(end.strip().split(":")) for end in config.interpolate.split(",")]
+    if len(ends) != 2 or any(len(end) != 2 or end[0] not in class_names or not end[1].isdecimal() for end in ends):
+        raise UserError(
+            f"interpolate {config.interpolate!r}: not two of CLASS:SEED; write for instance {class_names[0]}:3,"
+            f"{class_names[-1]}:3; the classes are {', '.join(class_names)}"
         )
-        for path in sorted(folder.glob("*/*.jpg"))
-        if not path.name.startswith(".")
-    ]
-    aside = folder / ".metadata.jsonl"
-    aside.write_text("".join(f"{line}\n" for line in lines))
-    aside.replace(folder / "metadata.jsonl")
+    if config.scheduler in STOCHASTIC and ends[0][1] != ends[1][1]:
+        raise UserError(
+            f"interpolate {config.interpolate!r}: {config.scheduler} adds noise that hides the seeds; give equal seeds "
+            "or another scheduler"
+        )
+    return [(name, int(seed)) for name, seed in ends]
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from galaxy_diffusion.classifier_data import (
     count_classes,
 )
 from galaxy_diffusion.classifier_model import make_model
+from galaxy_diffusion.cores import use_all_cores
 from galaxy_diffusion.generated import load_generated
 from galaxy_diffusion.run_state import MetricsLog, same_run, write_json
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
@@ -121,6 +122,7 @@ class Config:
 
 
 def main(config: Config) -> None:
+    use_all_cores()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     args = training_arguments(config)

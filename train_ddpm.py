@@ -1,30 +1,48 @@
 """Train a class-conditional diffusion model. To go on after an interruption, run the same command again."""
 
-import csv
-import shutil
-import time
-from dataclasses import dataclass, field
+import copy
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
+import yaml
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.training_utils import EMAModel
-from PIL import Image
 from tqdm.auto import tqdm
 
-from galaxy_diffusion.batches import Batches, noise_like, to_model_range, turn
-from galaxy_diffusion.generation import generate_batch
-from galaxy_diffusion.pipeline import ClassConditionalDDPMPipeline
+from galaxy_diffusion.batches import Batches, ahead
+from galaxy_diffusion.cores import use_all_cores
+from galaxy_diffusion.cost import describe, estimate, measure_throughput
+from galaxy_diffusion.fine_tuning import add_lora, start_from
+from galaxy_diffusion.generation import file_of_model
+from galaxy_diffusion.micro_batch import backward, find_micro_batch
+from galaxy_diffusion.model_card import model_card
+from galaxy_diffusion.model_folder import (
+    SEEN,
+    begin_saving,
+    is_finished,
+    make_pipeline,
+    push,
+    save_pipeline,
+    save_seen_images,
+)
+from galaxy_diffusion.monitoring import Interval, ValidationLoss, averaged, due, save_grid
+from galaxy_diffusion.objective import Objective, make_noise_scheduler
 from galaxy_diffusion.run_state import MetricsLog, load_newest, same_run, save_checkpoint, write_json
-from galaxy_diffusion.schedulers import make_scheduler
-from gz2_dataset import GalaxyArrays, UserError, load_arrays
+from galaxy_diffusion.streaming import StreamedBatches
+from galaxy_diffusion.unet import learn_votes, make_unet, table_rows
+from gz2_dataset import UserError, load_arrays
 from gz2_dataset.command_line import provenance, run
+from gz2_dataset.streaming import load_stream
 
 # What may differ between two calls of the same run.
-FREE = {"data", "output_dir", "total_images", "checkpoint_images", "sample_images", "log_images"}
+FREE = {
+    *("data", "output_dir", "total_images", "gradient_accumulation_steps", "gradient_checkpointing", "compile"),
+    *("log_images", "validation_images", "sample_images", "checkpoint_images", "log_with", "dry_run", "push_to_hub"),
+}
 
 
 @dataclass
@@ -37,10 +55,19 @@ class Config:
         Folder of python -m gz2_dataset build, Hub id, or a folder of images a class.
     output_dir : Path
         Becomes the pipeline's folder; holds checkpoints, samples and metrics.jsonl meanwhile.
+    streaming : bool
+        Read the galaxies from the Hub while they are needed, without a local copy; class_balance must be 0.
     resolution : int
         Side of the images in pixels.
     center_crop : int
         Side in pixels of the central square kept of each original image.
+    conditioning : Literal["class", "votes"]
+        What the net is told of a galaxy: its class, or the 37 vote fractions of Galaxy Zoo 2.
+    init_from : str | None
+        Pipeline folder or Hub id to start from; its net takes the place of the fields from block_out_channels to
+        norm_num_groups. Classes that it knows by name are kept, others start as any galaxy.
+    lora_rank : int
+        Above 0 the net of init_from is held and only LoRA matrices of this rank and the class table are learned.
     block_out_channels : list[int]
         Channels of each level of the UNet; each level but the last halves the image.
     layers_per_block : int
@@ -53,12 +80,18 @@ class Config:
         Groups of the group normalisation; divides all block_out_channels.
     dropout : float
         Dropout in the residual blocks.
-    prediction_type : Literal["epsilon", "v_prediction"]
-        What the UNet predicts: the noise (the paper), or the velocity of Salimans & Ho 2022.
+    prediction_type : Literal["epsilon", "sample", "v_prediction"]
+        What the UNet predicts: the noise (the paper), the image, or the velocity of Salimans & Ho 2022.
     beta_schedule : Literal["linear", "squaredcos_cap_v2"]
         Noise schedule: linear (Ho et al. 2020) or cosine (Nichol & Dhariwal 2021).
+    zero_terminal_snr : bool
+        Rescale the schedule so that it ends in pure noise (Lin et al. 2024).
     num_train_timesteps : int
         Steps T of the diffusion.
+    min_snr_gamma : float
+        Weight noise levels by min(SNR, this) (Hang et al. 2023, who take 5); 0 weights the prediction's errors alike.
+    input_perturbation : float
+        Further noise that the net sees but is not asked for (Ning et al. 2023, who take 0.1).
     null_share : float
         Share of labelled images whose class is hidden, so that guidance works.
     unlabelled_share : float
@@ -69,6 +102,8 @@ class Config:
         Length of the training in images seen.
     batch_size : int
         Images a step over all processes.
+    gradient_accumulation_steps : int
+        Pieces in which a process works on its share of a batch; on a GPU that is too small, more are taken.
     learning_rate : float
         Of AdamW, after the warm-up.
     warmup_images : int
@@ -79,56 +114,91 @@ class Config:
         Limit of the decay of the weights' moving average, which is what is saved and sampled.
     mixed_precision : Literal["no", "bf16", "fp16"] | None
         Precision of the UNet; None leaves it to accelerate launch.
+    gradient_checkpointing : bool
+        Compute activations twice instead of keeping them: a third slower, a fraction of the memory.
+    compile : bool
+        Compile the UNet with torch.compile: minutes at the start, faster from then on.
     seed : int
         Everything random follows from it and the number of images seen.
     log_images : int
         Images between two lines of metrics.jsonl.
+    validation_images : int
+        Images between two losses of each class on the validation split; 0 means never.
     sample_images : int
         Images between two sample grids in samples/.
     checkpoint_images : int
         Images between two checkpoints.
+    log_with : str | None
+        Also log to a tracker of accelerate: tensorboard, wandb or trackio.
+    dry_run : bool
+        Print the settings and what the training will take, and stop.
+    push_to_hub : str | None
+        Hub id to upload the finished model to.
     """
 
     data: str
     output_dir: Path
+    streaming: bool = False
     resolution: int = 32
     center_crop: int = 224
+    conditioning: Literal["class", "votes"] = "class"
+    init_from: str | None = None
+    lora_rank: int = 0
     block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 96])
     layers_per_block: int = 1
     attention_levels: list[int] = field(default_factory=lambda: [2])
     attention_head_dim: int = 32
     norm_num_groups: int = 8
     dropout: float = 0.0
-    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
+    prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
     beta_schedule: Literal["linear", "squaredcos_cap_v2"] = "linear"
+    zero_terminal_snr: bool = False
     num_train_timesteps: int = 1000
+    min_snr_gamma: float = 0.0
+    input_perturbation: float = 0.0
     null_share: float = 0.1
     unlabelled_share: float = 0.25
     class_balance: float = 0.0
     total_images: int = 1_000_000
     batch_size: int = 64
+    gradient_accumulation_steps: int = 1
     learning_rate: float = 2e-4
     warmup_images: int = 10_000
     max_grad_norm: float = 1.0
     ema_decay: float = 0.9999
     mixed_precision: Literal["no", "bf16", "fp16"] | None = None
+    gradient_checkpointing: bool = False
+    compile: bool = False
     seed: int = 0
     log_images: int = 1_000
+    validation_images: int = 0
     sample_images: int = 20_000
     checkpoint_images: int = 10_000
+    log_with: Literal["tensorboard", "trackio", "wandb"] | None = None
+    dry_run: bool = False
+    push_to_hub: str | None = None
 
 
 def main(config: Config) -> None:
-    accelerator = Accelerator(mixed_precision=config.mixed_precision)
-    if config.batch_size % accelerator.num_processes:
-        raise UserError(f"batch_size {config.batch_size} does not divide by {accelerator.num_processes} processes")
+    use_all_cores()
+    folder, settings = config.output_dir, provenance(config)["config"]
+    accelerator = Accelerator(mixed_precision=config.mixed_precision, log_with=config.log_with, project_dir=folder)
+    device, rank, processes = accelerator.device, accelerator.process_index, accelerator.num_processes
+    if config.batch_size % processes:
+        raise UserError(f"batch_size {config.batch_size} does not divide by {processes} processes")
+    if config.log_with and not accelerator.log_with:
+        raise UserError(f"log_with {config.log_with}: is not installed; pip install {config.log_with}")
     set_seed(config.seed)
+    torch.backends.cudnn.benchmark = True
 
     with accelerator.main_process_first():
-        labelled, unlabelled = (
-            load_arrays(config.data, split, config.resolution, config.center_crop) for split in ("train", "unlabelled")
+        labelled, unlabelled, validation = (
+            (load_stream if config.streaming else load_arrays)(
+                config.data, split, config.resolution, config.center_crop
+            )
+            for split in ("train", "unlabelled", "validation")
         )
-    batches = Batches(
+    batches = (StreamedBatches if config.streaming else Batches)(
         labelled,
         unlabelled,
         config.batch_size,
@@ -137,26 +207,61 @@ def main(config: Config) -> None:
         config.null_share,
         config.unlabelled_share,
         config.class_balance,
+        config.conditioning,
+        device,
     )
-    same = {k: v for k, v in provenance(config)["config"].items() if k not in FREE}
-    fingerprints = {"labelled": labelled.fingerprint, "unlabelled": unlabelled.fingerprint}
-    if accelerator.is_main_process:
-        same_run(config.output_dir / "settings.json", {**same, "data_fingerprint": fingerprints})
+    noise_scheduler = make_noise_scheduler(
+        config.beta_schedule, config.num_train_timesteps, config.prediction_type, config.zero_terminal_snr
+    )
+    objective = Objective(noise_scheduler, config.min_snr_gamma, config.input_perturbation)
+    if config.validation_images:
+        held_out = validation.to_arrays() if config.streaming else validation
+        validation_loss = ValidationLoss(held_out, objective, config.conditioning, config.seed)
 
-    unet = make_unet(config, num_classes=len(labelled.class_names))
+    rows = table_rows(labelled.class_names, config.conditioning)
+    if config.init_from:
+        unet = start_from(config.init_from, rows, config.resolution, noise_scheduler, config.dropout)
+    else:
+        unet = make_unet(config, len(rows))
+    if config.conditioning == "votes":
+        learn_votes(unet)
+    if config.lora_rank:
+        add_lora(unet, config.lora_rank, config.init_from)
+    if config.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    unet = unet.to(memory_format=torch.channels_last)
+    plain = copy.deepcopy(unet)  # what the averaged weights are put into
+    if config.compile:
+        unet.compile()
     ema = EMAModel(unet.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=config.learning_rate, fused=True)
-    noise_scheduler = DDPMScheduler(
-        config.num_train_timesteps, beta_schedule=config.beta_schedule, prediction_type=config.prediction_type
-    )
+    trained = [weight for weight in unet.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, fused=True)
     unet, optimizer = accelerator.prepare(unet, optimizer)
     accelerator.register_for_checkpointing(ema)
-    images_seen = load_newest(accelerator, config.output_dir / "checkpoints")
-    ema.to(accelerator.device)
+    first_batch, share = batches.at(0, rank, processes), config.batch_size // processes
+    micro_batch = math.ceil(share / config.gradient_accumulation_steps)
+    if config.dry_run:
+        accelerator.print(yaml.safe_dump(settings, sort_keys=False))
+        speed = processes * measure_throughput(unet, objective, first_batch.parts(micro_batch)[0], device)
+        half = accelerator.mixed_precision != "no"
+        needs = estimate(plain, first_batch.labels[:1])
+        accelerator.print(describe(needs, speed, config.total_images, micro_batch, half, f"{processes} x {device}"))
+        return
 
-    log = MetricsLog(config.output_dir / "metrics.jsonl", images_seen) if accelerator.is_main_process else None
-    seconds_before = log.last.get("seconds", 0.0) if log else 0.0
-    started, first = time.monotonic(), images_seen
+    fingerprints = {"labelled": labelled.fingerprint, "unlabelled": unlabelled.fingerprint}
+    if accelerator.is_main_process:
+        same, defaults = (
+            {k: v for k, v in values.items() if k not in FREE} for values in (settings, asdict(Config("", Path())))
+        )
+        same_run(folder / "settings.json", {**same, "data_fingerprint": fingerprints}, defaults)
+    images_seen = load_newest(accelerator, folder / "checkpoints")
+    ema.to(device)
+    micro_batch = find_micro_batch(accelerator, unet, optimizer, objective, first_batch, micro_batch)
+    if config.log_with:
+        accelerator.init_trackers("train_ddpm", {k: str(v) for k, v in settings.items()})
+    log = MetricsLog(folder / "metrics.jsonl", images_seen) if accelerator.is_main_process else None
+    record = {"images_seen": images_seen, "seconds": 0.0, **(log.last if log else {})}
+    interval = Interval(accelerator, images_seen, record["seconds"])
     bar = tqdm(
         total=config.total_images,
         initial=images_seen,
@@ -164,143 +269,58 @@ def main(config: Config) -> None:
         unit="image",
         disable=not accelerator.is_main_process,
     )
-    loss_sum, steps = torch.zeros((), device=accelerator.device), 0
     unet.train()
-    while images_seen < config.total_images:
-        batch = batches.at(images_seen, accelerator.process_index, accelerator.num_processes)
+    for batch in ahead(batches, images_seen, config.total_images, rank, processes):
+        learning_rate = config.learning_rate * min(1.0, (images_seen + config.batch_size) / config.warmup_images)
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * min(1.0, (images_seen + config.batch_size) / config.warmup_images)
-        torch.manual_seed(batch.noise_seeds[0])  # dropout follows the images seen as well
-
-        clean = turn(to_model_range(batch.images, accelerator.device), batch.symmetry.to(accelerator.device))
-        noise = noise_like(clean, batch.noise_seeds)
-        timesteps = batch.timesteps.to(accelerator.device)
-        noisy = noise_scheduler.add_noise(clean, noise, timesteps)
-        if config.prediction_type == "v_prediction":
-            target = noise_scheduler.get_velocity(clean, noise, timesteps)
-        else:
-            target = noise
-        prediction = unet(noisy, timesteps, batch.labels.to(accelerator.device), return_dict=False)[0]
-        loss = (prediction.float() - target).square().mean()  # eq. 19
-        accelerator.backward(loss)
-        gradient_norm = accelerator.clip_grad_norm_(unet.parameters(), config.max_grad_norm)
+            group["lr"] = learning_rate
+        interval.add(backward(accelerator, unet, objective, batch, micro_batch))
+        gradient_norm = accelerator.clip_grad_norm_(trained, config.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         ema.step(unet.parameters())
 
         before, images_seen = images_seen, images_seen + config.batch_size
-        loss_sum, steps = loss_sum + loss.detach(), steps + 1
         bar.update(config.batch_size)
         span = (before, images_seen, config.total_images)
-        if due(config.log_images, *span) or due(config.checkpoint_images, *span):
-            mean_loss = float(accelerator.reduce(loss_sum, "mean")) / steps
-            if mean_loss != mean_loss:
-                raise UserError(
-                    f"{config.output_dir}: the loss is not a number after {images_seen} images; lower "
-                    "learning_rate or use mixed_precision bf16; the last checkpoint is from before"
-                )
-            loss_sum, steps = torch.zeros_like(loss_sum), 0
-            elapsed = time.monotonic() - started
+        to_do = {
+            what for what in ("log", "validation", "sample", "checkpoint") if due(settings[f"{what}_images"], *span)
+        }
+        if to_do:
+            record = interval.record(images_seen) | {
+                "gradient_norm": float(gradient_norm),
+                "learning_rate": learning_rate,
+                "ema_decay": ema.cur_decay_value,
+            }
+            if "validation" in to_do:
+                record |= validation_loss(accelerator, averaged(plain, ema), micro_batch)
+            bar.set_postfix(loss=f"{record['loss']:.4f}")
+            accelerator.log(record, step=images_seen)
             if log:
-                bar.set_postfix(loss=f"{mean_loss:.4f}")
-                log.write(
-                    images_seen=images_seen,
-                    loss=mean_loss,
-                    gradient_norm=float(gradient_norm),
-                    ema_decay=ema.cur_decay_value,
-                    images_per_second=(images_seen - first) / elapsed,
-                    seconds=seconds_before + elapsed,
-                )
-        if due(config.sample_images, *span) and accelerator.is_main_process:
-            pipeline = make_pipeline(accelerator.unwrap_model(unet), ema, noise_scheduler, labelled.class_names)
-            save_grid(pipeline, config.output_dir / "samples" / f"{images_seen:012d}.png", config.seed)
-            ema.restore(accelerator.unwrap_model(unet).parameters())
-        if due(config.checkpoint_images, *span):
-            save_checkpoint(accelerator, config.output_dir / "checkpoints", images_seen)
+                log.write(**record)
+            if "sample" in to_do and accelerator.is_main_process:
+                pipeline = make_pipeline(averaged(plain, ema), noise_scheduler, labelled)
+                with accelerator.autocast():
+                    save_grid(pipeline, folder / "samples" / f"{images_seen:012d}.png", config.seed)
+            if "checkpoint" in to_do:
+                save_checkpoint(accelerator, folder / "checkpoints", images_seen)
+            interval.begin()
     bar.close()
 
-    whole = (config.output_dir / "model_index.json").exists()
-    if accelerator.is_main_process and (images_seen > first or not whole):
-        pipeline = make_pipeline(accelerator.unwrap_model(unet), ema, noise_scheduler, labelled.class_names)
-        save_seen_images(config.output_dir / "seen_images.csv", labelled, unlabelled)
-        save_pipeline(pipeline, config.output_dir)
-        seconds = seconds_before + time.monotonic() - started
-        results = {"data_fingerprint": fingerprints, "seconds": seconds, "images_seen": images_seen}
-        write_json(config.output_dir / "run.json", {**provenance(config), **results})
-    accelerator.print(f"model: {config.output_dir}")
+    if accelerator.is_main_process and not is_finished(folder, images_seen):
+        begin_saving(folder)
+        parent = file_of_model(config.init_from, SEEN) if config.init_from else None
+        save_seen_images(folder, labelled, unlabelled, parent=parent)
+        grids = sorted(f"samples/{file.name}" for file in (folder / "samples").glob("*.png"))
+        name, grid = config.push_to_hub or str(folder), grids[-1] if grids else None
+        (folder / "README.md").write_text(model_card(name, settings, labelled, len(unlabelled), record, grid))
+        results = {"data_fingerprint": fingerprints, "seconds": record["seconds"], "images_seen": images_seen}
+        write_json(folder / "run.json", {**provenance(config), **results})
+        save_pipeline(make_pipeline(averaged(plain, ema), noise_scheduler, labelled), folder)
+    if accelerator.is_main_process and config.push_to_hub:
+        accelerator.print(f"uploaded: {push(folder, config.push_to_hub)}")
+    accelerator.print(f"model: {folder}")
     accelerator.end_training()
-
-
-def due(every: int, before: int, now: int, end: int) -> bool:
-    """Whether the step from ``before`` to ``now`` images has passed a multiple of ``every``, or the end."""
-    return now >= end or before // every != now // every
-
-
-def make_unet(config: Config, num_classes: int) -> UNet2DModel:
-    """The paper's noise predictor: features scaled and shifted, channel by channel, by the time and class embedding."""
-    levels = len(config.block_out_channels)
-    if config.resolution % 2 ** (levels - 1):
-        raise UserError(
-            f"resolution {config.resolution} cannot be halved {levels - 1} times; take fewer block_out_channels"
-        )
-    attention = [level in config.attention_levels for level in range(levels)]
-    return UNet2DModel(
-        sample_size=config.resolution,
-        block_out_channels=tuple(config.block_out_channels),
-        down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
-        up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
-        layers_per_block=config.layers_per_block,
-        attention_head_dim=config.attention_head_dim,
-        norm_num_groups=config.norm_num_groups,
-        dropout=config.dropout,
-        resnet_time_scale_shift="scale_shift",
-        num_class_embeds=num_classes + 1,
-    ).to(memory_format=torch.channels_last)
-
-
-def make_pipeline(
-    unet: UNet2DModel, ema: EMAModel, scheduler: DDPMScheduler, class_names: tuple[str, ...]
-) -> ClassConditionalDDPMPipeline:
-    """A pipeline around ``unet`` with its averaged weights; ``ema.restore`` brings the others back."""
-    ema.store(unet.parameters())
-    ema.copy_to(unet.parameters())
-    return ClassConditionalDDPMPipeline(unet, scheduler, dict(enumerate(class_names)))
-
-
-def save_grid(pipeline: ClassConditionalDDPMPipeline, path: Path, seed: int, columns: int = 8) -> None:
-    """Draw the same noise for every class: a row a class."""
-    pipeline.unet.eval()
-    sampler = make_scheduler("dpmsolver++", pipeline.scheduler)
-    sampler = ClassConditionalDDPMPipeline(pipeline.unet, sampler, pipeline.config.id2label)
-    sampler.set_progress_bar_config(disable=True)
-    labels = [label for label in range(len(pipeline.class_names)) for _ in range(columns)]
-    images = generate_batch(sampler, labels, [seed + i % columns for i in range(len(labels))], 2.0, 25)
-    pipeline.unet.train()
-    side = images.shape[1]
-    grid = images.reshape(-1, columns, side, side, 3).transpose(0, 2, 1, 3, 4).reshape(-1, columns * side, 3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(grid).save(path)
-
-
-def save_seen_images(path: Path, *splits: GalaxyArrays) -> None:
-    """What the generator saw, by which others refuse to judge it on the same galaxies."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image_id", "sha256"])
-        for split in splits:
-            writer.writerows(zip(split.image_ids, split.digests, strict=True))
-
-
-def save_pipeline(pipeline: ClassConditionalDDPMPipeline, folder: Path) -> None:
-    """Save aside and rename, model_index.json last: where it is, the model is whole."""
-    aside = folder / ".pipeline"
-    shutil.rmtree(aside, ignore_errors=True)
-    pipeline.save_pretrained(aside)
-    for entry in sorted(aside.iterdir(), key=lambda entry: entry.name == "model_index.json"):
-        if (folder / entry.name).is_dir():
-            shutil.rmtree(folder / entry.name)
-        entry.replace(folder / entry.name)
-    aside.rmdir()
 
 
 if __name__ == "__main__":

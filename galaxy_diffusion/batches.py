@@ -3,24 +3,29 @@
 An interrupted run therefore goes on exactly, and any number of processes sees the same global batches.
 """
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 
-from gz2_dataset import GalaxyArrays
+from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
+
+from .image_store import ImageStore
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One process's share of a global batch, on the host.
+    """One process's share of a global batch.
 
     Attributes
     ----------
     images : Tensor of uint8, shape (B, H, W, 3)
-    labels : Tensor of int64, shape (B,)
-        Class, or the null class.
+    labels : Tensor of int64, shape (B,), or of float32, shape (B, 38)
+        Class, or the null class; or the 37 vote fractions and the weight of the null class.
     symmetry : Tensor of int64, shape (B,)
         Which of the eight flips and quarter turns, 0 to 7.
     timesteps : Tensor of int64, shape (B,)
@@ -34,6 +39,21 @@ class Batch:
     timesteps: torch.Tensor
     noise_seeds: list[int]
 
+    def parts(self, size: int) -> list["Batch"]:
+        """The batch in pieces of at most ``size`` images."""
+        rows = [slice(start, start + size) for start in range(0, len(self.images), size)]
+        columns = (self.images, self.labels, self.symmetry, self.timesteps, self.noise_seeds)
+        return [Batch(*(column[piece] for column in columns)) for piece in rows]
+
+
+class BatchSource(Protocol):
+    """Where batches come from: drawn from arrays, or read from a stream."""
+
+    batch_size: int
+
+    def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
+        """The batch after ``images_seen`` images: the rows that fall to one of the processes."""
+
 
 class Batches:
     """Draws global batches from the labelled and unlabelled galaxies.
@@ -41,19 +61,28 @@ class Batches:
     Parameters
     ----------
     labelled, unlabelled : GalaxyArrays
-        An unlabelled galaxy trains the null class.
+        An unlabelled galaxy trains the null class, or its votes where there are any and they are what is learned.
     batch_size : int
         Images a step over all processes.
     seed : int
     num_timesteps : int
         Timesteps are drawn from 0 to num_timesteps - 1.
     null_share : float
-        Share of the labelled images whose class is hidden, for guidance.
+        Share of the labelled images whose class or votes are hidden, for guidance.
     unlabelled_share : float
         Expected share of unlabelled images in a batch.
     class_balance : float
         0 draws labelled galaxies as they come, each once an epoch; 1 draws every class equally often; a value between
         draws that share of the images class by class.
+    conditioning : {"class", "votes"}
+        What a batch's labels are.
+    device : torch.device
+        Where the images are kept if they fit; see `ImageStore`.
+
+    Raises
+    ------
+    UserError
+        If votes are to be learned and the data has none.
     """
 
     def __init__(
@@ -66,13 +95,17 @@ class Batches:
         null_share: float,
         unlabelled_share: float,
         class_balance: float,
+        conditioning: Literal["class", "votes"] = "class",
+        device: torch.device | str = "cpu",
     ):
-        self.labelled, self.unlabelled = labelled, unlabelled
         self.batch_size, self.seed, self.num_timesteps = batch_size, seed, num_timesteps
         self.null_share, self.class_balance = null_share, class_balance
         self.unlabelled_share = unlabelled_share if len(unlabelled) else 0.0
-        self.null_class = len(labelled.class_names)
-        self.members = [np.flatnonzero(labelled.labels == label) for label in range(self.null_class)]
+        self.num_labelled, self.num_unlabelled = len(labelled), len(unlabelled)
+        self.num_classes = len(labelled.class_names)
+        self.members = [np.flatnonzero(labelled.labels == label) for label in range(self.num_classes)]
+        self.images = ImageStore([labelled.images, unlabelled.images], torch.device(device))
+        self.labels, self.null_label = (class_labels if conditioning == "class" else vote_labels)(labelled, unlabelled)
         self._permutation = lru_cache(maxsize=2)(self._permutation)
 
     def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
@@ -82,34 +115,66 @@ class Batches:
         unlabelled = rng.random(size) < self.unlabelled_share
         hidden = rng.random(size) < self.null_share
         balanced = rng.random(size) < self.class_balance
-        by_class = rng.integers(self.null_class, size=size)
+        by_class = rng.integers(self.num_classes, size=size)
         position, timesteps = rng.random(size), rng.integers(self.num_timesteps, size=size)
         symmetry, noise_seeds = rng.integers(8, size=size), rng.integers(2**62, size=size)
         index = self._shuffled(images_seen + np.arange(size))
         for i in np.flatnonzero(balanced):
             members = self.members[by_class[i]]
             index[i] = members[int(position[i] * len(members))]
-        index[unlabelled] = (position[unlabelled] * len(self.unlabelled)).astype(int)
+        index[unlabelled] = self.num_labelled + (position[unlabelled] * self.num_unlabelled).astype(int)
         mine = np.arange(process_index, size, num_processes)
-        images = np.stack([(self.unlabelled if unlabelled[i] else self.labelled).images[index[i]] for i in mine])
-        is_null = unlabelled | hidden
-        labels = np.where(is_null, self.null_class, self.labelled.labels[np.where(is_null, 0, index)])
+        labels = self.labels[index[mine]]
+        labels[hidden[mine]] = self.null_label
         return Batch(
-            torch.from_numpy(images),
-            torch.from_numpy(labels[mine]),
+            self.images.take(index[mine]),
+            torch.from_numpy(labels),
             torch.from_numpy(symmetry[mine]),
             torch.from_numpy(timesteps[mine]),
             noise_seeds[mine].tolist(),
         )
 
     def _shuffled(self, positions: np.ndarray) -> np.ndarray:
-        epochs, within = np.divmod(positions, len(self.labelled))
+        epochs, within = np.divmod(positions, self.num_labelled)
         return np.array(
             [self._permutation(epoch)[i] for epoch, i in zip(epochs.tolist(), within.tolist(), strict=True)]
         )
 
     def _permutation(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch, 1]).permutation(len(self.labelled))
+        return np.random.default_rng([self.seed, epoch, 1]).permutation(self.num_labelled)
+
+
+def class_labels(*splits: GalaxyArrays) -> tuple[np.ndarray, int]:
+    """Class of every galaxy, shape (N,), and the null class, which those without a class have."""
+    null_label = len(splits[0].class_names)
+    labels = np.concatenate([split.labels for split in splits])
+    return np.where(labels < 0, null_label, labels), null_label
+
+
+def vote_labels(*splits: GalaxyArrays) -> tuple[np.ndarray, np.ndarray]:
+    """Vote fractions and null weight of every galaxy, shape (N, 38), and the row of those without votes."""
+    null_label = np.zeros(len(VOTE_COLUMNS) + 1, np.float32)
+    null_label[-1] = 1
+    labels = np.tile(null_label, (sum(map(len, splits)), 1))
+    start = 0
+    for split in splits:
+        if split.votes is None:
+            raise UserError("the data has no vote fractions; train with --conditioning class")
+        known = np.isfinite(split.votes).all(axis=1)
+        labels[start : start + len(split)][known] = np.pad(split.votes[known], ((0, 0), (0, 1)))
+        start += len(split)
+    return labels, null_label
+
+
+def ahead(source: BatchSource, images_seen: int, end: int, process_index: int, num_processes: int) -> Iterator[Batch]:
+    """The batches from ``images_seen`` to ``end``, each made while the net works on the one before."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(source.at, images_seen, process_index, num_processes)
+        while images_seen < end:
+            batch, images_seen = coming.result(), images_seen + source.batch_size
+            if images_seen < end:
+                coming = pool.submit(source.at, images_seen, process_index, num_processes)
+            yield batch
 
 
 def turn(images: torch.Tensor, symmetry: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
-"""Reading a folder of generated images as arrays."""
+"""A folder of generated images: writing it image by image, reading it as arrays."""
 
 import hashlib
 import json
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.arrays import encode_jpeg
 
 
 def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -> GalaxyArrays:
@@ -64,3 +66,35 @@ def read_metadata(folder: str) -> list[dict]:
     if not path.exists():
         raise UserError(f"{path}: no such file; make the images with generate.py --output_dir {folder}")
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def file_of(folder: Path, class_name: str, seed: int) -> Path:
+    """Where the image of a class and seed lies."""
+    return folder / class_name / f"{seed:08d}.jpg"
+
+
+def save_image(path: Path, pixels: np.ndarray) -> None:
+    """Write an image as the real ones are stored, aside first: what is there is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}")
+    aside.write_bytes(encode_jpeg(Image.fromarray(pixels)))
+    aside.replace(path)
+
+
+def write_metadata(folder: Path, describe: Callable[[str, int], dict]) -> None:
+    """List every image of the folder in metadata.jsonl, those of earlier calls included.
+
+    Parameters
+    ----------
+    folder : Path
+    describe : callable
+        What is to be said of the image of a class and seed, besides these.
+    """
+    lines = []
+    for path in sorted(folder.glob("*/[0-9]*.jpg")):
+        name, seed = path.parent.name, int(path.stem)
+        row = {"file_name": f"{name}/{path.name}", "label": name, "seed": seed, **describe(name, seed)}
+        lines.append(json.dumps(row) + "\n")
+    aside = folder / ".metadata.jsonl"
+    aside.write_text("".join(lines))
+    aside.replace(folder / "metadata.jsonl")

@@ -1,14 +1,12 @@
 """Images from seeds: each depends on its seed, class, model and sampler alone, however they are batched."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from tqdm.auto import tqdm
 
 from gz2_dataset import UserError
 
@@ -22,7 +20,7 @@ def generate_batch(
     seeds: list[int],
     guidance_scale: float,
     num_inference_steps: int,
-    on_step: Callable | None = None,
+    **options: object,
 ) -> np.ndarray:
     """Generate one image a seed.
 
@@ -32,8 +30,8 @@ def generate_batch(
     labels, seeds : list of int, length B
     guidance_scale : float
     num_inference_steps : int
-    on_step : callable, optional
-        The pipeline's ``callback_on_step_end``.
+    **options
+        More arguments of the pipeline, such as ``guidance_interval`` or ``image``.
 
     Returns
     -------
@@ -45,13 +43,32 @@ def generate_batch(
         num_inference_steps=num_inference_steps,
         generator=[seeded(seed) for seed in seeds],
         output_type="np",
-        callback_on_step_end=on_step,
+        **options,
     ).images
+    return to_uint8(images)
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Images in [0, 1] as grey levels."""
     return (images * 255).round().astype(np.uint8)
 
 
-def load_pipeline(model: str, scheduler: str, device: torch.device) -> ClassConditionalDDPMPipeline:
+def load_pipeline(
+    model: str, scheduler: str, device: torch.device, mixed_precision: str = "no", compiled: bool = False
+) -> ClassConditionalDDPMPipeline:
     """A saved pipeline with the named sampler, ready to generate on ``device``.
+
+    Parameters
+    ----------
+    model : str
+        Pipeline folder or Hub id.
+    scheduler : str
+        A key of `schedulers.SCHEDULERS`.
+    device : torch.device
+    mixed_precision : {"no", "bf16", "fp16"}
+        Precision inside the UNet; weights, noise and the scheduler's arithmetic stay in float32.
+    compiled : bool
+        Compile the UNet when it is first called.
 
     Raises
     ------
@@ -70,9 +87,29 @@ def load_pipeline(model: str, scheduler: str, device: torch.device) -> ClassCond
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: cannot be loaded as a pipeline ({str(error).splitlines()[0]})") from None
     pipeline.scheduler = make_scheduler(scheduler, pipeline.scheduler)
-    pipeline.unet.eval().to(memory_format=torch.channels_last)
     pipeline.set_progress_bar_config(disable=True)
+    unet = pipeline.unet.eval().to(memory_format=torch.channels_last)
+    if mixed_precision != "no":
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[mixed_precision]
+        unet.forward = torch.autocast(device.type, dtype)(unet.forward)
+    if compiled:
+        unet.compile()
     return pipeline.to(device)
+
+
+def check_sampler(
+    pipeline: ClassConditionalDDPMPipeline,
+    num_inference_steps: int,
+    strength: float,
+    guidance_interval: tuple[float, float] | None,
+) -> None:
+    """Raise a `UserError` where the pipeline cannot sample so, before hours of it and before anything is written."""
+    try:
+        pipeline.set_timesteps(num_inference_steps, strength)
+    except ValueError as error:
+        raise UserError(f"{type(pipeline.scheduler).__name__}: {error}") from None
+    if guidance_interval is not None and not 0 <= guidance_interval[0] < guidance_interval[1]:
+        raise UserError(f"guidance_interval {list(guidance_interval)}: is not from a lower to a higher noise level")
 
 
 def weights_hash(pipeline: ClassConditionalDDPMPipeline) -> str:
@@ -82,37 +119,6 @@ def weights_hash(pipeline: ClassConditionalDDPMPipeline) -> str:
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def generate_trajectory(
-    pipeline: ClassConditionalDDPMPipeline, seed: int, guidance_scale: float, num_inference_steps: int, every: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """One image a class on its way from noise to galaxy (the paper's Fig. 4).
-
-    Returns
-    -------
-    frames : ndarray of uint8, shape (classes, F, H, W, 3)
-    timesteps : ndarray of int64, shape (F,)
-        Multiples of ``every`` from T down to 0; a frame is the first state at or below its timestep.
-    """
-    labels = list(range(len(pipeline.class_names)))
-    config = pipeline.unet.config
-    noise = torch.randn(1, config.in_channels, config.sample_size, config.sample_size, generator=seeded(seed))
-    end = pipeline.scheduler.config.num_train_timesteps
-    frames, wanted = [noise.expand(len(labels), -1, -1, -1)], list(range(end - every, -1, -every))
-    bar = tqdm(total=num_inference_steps, desc="trajectory", unit="step")
-
-    def record(_, step: int, timestep: torch.Tensor, state: dict[str, torch.Tensor]) -> None:
-        bar.update()
-        remaining = pipeline.scheduler.timesteps[step + 1 :]
-        reached = float(remaining[0]) if len(remaining) else 0.0
-        while len(frames) <= len(wanted) and reached <= wanted[len(frames) - 1]:
-            frames.append(state["latents"].float().cpu())
-
-    generate_batch(pipeline, labels, [seed] * len(labels), guidance_scale, num_inference_steps, record)
-    bar.close()
-    pixels = ((torch.stack(frames, dim=1).permute(0, 1, 3, 4, 2) / 2 + 0.5).clamp(0, 1) * 255).round()
-    return pixels.to(torch.uint8).numpy(), np.array([end, *wanted])
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -1,7 +1,18 @@
-"""The class-conditional diffusion pipeline; needs nothing but diffusers."""
+"""The class-conditional diffusion pipeline; needs nothing but torch and diffusers.
+
+`save_pretrained` writes this file beside the weights, so that stock diffusers loads them without this package:
+``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``.
+"""
+
+import inspect
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput, SchedulerMixin, UNet2DModel
+from diffusers.image_processor import PipelineImageInput, VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor
 
 
@@ -11,7 +22,7 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
     Parameters
     ----------
     unet : UNet2DModel
-        Has ``num_class_embeds`` equal to the number of classes + 1; the last is the null class.
+        The rows of its class embedding are the classes, the answers where it was trained on votes, and the null class.
     scheduler : SchedulerMixin
         Any of diffusers' schedulers that takes the prediction of the UNet.
     id2label : dict of int to str
@@ -21,12 +32,14 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
     --------
     >>> pipe = ClassConditionalDDPMPipeline.from_pretrained("runs/ddpm")  # doctest: +SKIP
     >>> pipe(class_labels=["spiral", "edge_on"], guidance_scale=2.0).images[0]  # doctest: +SKIP
+    >>> pipe(["spiral"], image=galaxy, strength=0.6).images[0]  # a variation of it  # doctest: +SKIP
     """
 
     def __init__(self, unet: UNet2DModel, scheduler: SchedulerMixin, id2label: dict | None = None):
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
         self.register_to_config(id2label=id2label)
+        self.image_processor = VaeImageProcessor(vae_scale_factor=1)
 
     @property
     def class_names(self) -> list[str]:
@@ -37,19 +50,26 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        class_labels: list[int | str],
+        class_labels: list[int | str] | None = None,
         guidance_scale: float = 1.0,
         num_inference_steps: int = 50,
         generator: torch.Generator | list[torch.Generator] | None = None,
         output_type: str = "pil",
-        callback_on_step_end=None,
+        callback_on_step_end: Callable | None = None,
         return_dict: bool = True,
+        *,
+        guidance_interval: tuple[float, float] = (0.0, float("inf")),
+        image: PipelineImageInput | None = None,
+        strength: float = 0.6,
+        latents: torch.Tensor | None = None,
+        class_embeddings: torch.Tensor | None = None,
+        vote_fractions: torch.Tensor | None = None,
     ) -> ImagePipelineOutput | tuple:
         """Generate one image a label.
 
         Parameters
         ----------
-        class_labels : list of int or str
+        class_labels : list of int or str, length B
             Class of each image, by index or name.
         guidance_scale : float
             Weight w of the class in ``eps_null + w (eps_class - eps_null)``; 1 is the plain conditional model.
@@ -60,40 +80,79 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
         output_type : {"pil", "np", "pt"}
             ``np`` and ``pt`` give values in [0, 1], shape (B, H, W, 3) and (B, 3, H, W).
         callback_on_step_end : callable, optional
-            Called as ``callback(pipeline, step, timestep, {"latents": images})`` after each step, images in [-1, 1].
+            Called as ``callback(pipeline, step, timestep, {"latents": images})`` after each step, with images as the
+            scheduler holds them.
         return_dict : bool
             Return an ImagePipelineOutput, or a tuple.
+        guidance_interval : tuple of float
+            Guide only where the noise level sigma = sqrt(1 / alpha_bar - 1) is above the first and at most the second
+            (Kynkäänniemi et al. 2024, arXiv:2404.07724). Elsewhere the null class is not computed.
+        image : PIL images, or an array or tensor in [0, 1], B of them, optional
+            Start from these images with noise instead of from noise (SDEdit, Meng et al. 2022, arXiv:2108.01073).
+        strength : float in (0, 1]
+            Share of the steps that ``image`` is taken back by: 1 leaves almost nothing of it.
+        latents : Tensor, shape (B, 3, H, W), optional
+            Standard normal noise to take instead of drawing it.
+        class_embeddings : Tensor, shape (B, D), optional
+            Takes the place of ``class_labels``: what `embed_classes` gives, or anything between.
+        vote_fractions : Tensor, shape (B, 37), optional
+            Takes the place of ``class_labels`` where the model was trained on votes: the share of volunteers that gave
+            each answer, in the order of the data's columns.
 
         Raises
         ------
         ValueError
-            If a class is unknown.
+            If a class is unknown, sizes do not fit, or the scheduler cannot make that many steps.
         """
-        labels = torch.tensor([self.label_of(label) for label in class_labels], device=self.device)
-        null = torch.full_like(labels, len(self.class_names))
+        if sum(given is not None for given in (class_labels, class_embeddings, vote_fractions)) != 1:
+            raise ValueError("give one of class_labels, class_embeddings and vote_fractions")
+        if class_labels is not None:
+            class_embeddings = self.embed_classes(class_labels)
+        elif vote_fractions is not None:
+            class_embeddings = self.embed_votes(vote_fractions)
+        null = self.unet.class_embedding.weight[-1:].expand_as(class_embeddings)
+        both = torch.cat([class_embeddings, null])
+
+        first = self.set_timesteps(num_inference_steps, 1.0 if image is None else strength)
+        timesteps = self.scheduler.timesteps[first:]
         size = self.unet.config.sample_size
-        shape = (len(labels), self.unet.config.in_channels, size, size)
-        images = randn_tensor(shape, generator=generator, device=self.device, dtype=self.unet.dtype)
-        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
-        images = images * self.scheduler.init_noise_sigma
+        shape = (len(class_embeddings), self.unet.config.in_channels, size, size)
+        if latents is None:
+            latents = randn_tensor(shape, generator=generator, device=self.device, dtype=torch.float32)
+        images = latents.to(self.device, memory_format=torch.channels_last)
+        if image is None:
+            images = images * self.scheduler.init_noise_sigma
+        else:
+            clean = self.image_processor.preprocess(image).to(self.device)
+            if clean.shape != shape:
+                raise ValueError(f"image: shape {tuple(clean.shape)} instead of {shape}")
+            images = self.scheduler.add_noise(clean, images, timesteps[:1].expand(len(clean)))
+
+        sigmas = (1 / self.scheduler.alphas_cumprod.cpu()[timesteps.round().long()] - 1).sqrt()
+        low, high = guidance_interval
+        guided = ((guidance_scale != 1.0) & (low < sigmas) & (sigmas <= high)).tolist()
         step_options = {"generator": generator} if self.takes_generator() else {}
-        for step, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
-            inputs = self.scheduler.scale_model_input(images, timestep)
-            if guidance_scale == 1.0:
-                prediction = self.unet(inputs, timestep, labels).sample
-            else:
-                both = self.unet(torch.cat([inputs, inputs]), timestep, torch.cat([labels, null])).sample
-                conditional, unconditional = both.chunk(2)
-                prediction = unconditional + guidance_scale * (conditional - unconditional)
-            images = self.scheduler.step(prediction, timestep, images, **step_options).prev_sample
-            if callback_on_step_end is not None:
-                callback_on_step_end(self, step, timestep, {"latents": images})
-        images = (images.float() / 2 + 0.5).clamp(0, 1)
-        if output_type != "pt":
-            images = images.permute(0, 2, 3, 1).cpu().numpy()
-        if output_type == "pil":
-            images = self.numpy_to_pil(images)
+        dtype = self.unet.dtype  # found by a walk over all parameters
+        with self.embeddings_given():
+            for step, timestep in enumerate(self.progress_bar(timesteps)):
+                inputs = self.scheduler.scale_model_input(images, timestep).to(dtype)
+                if guided[step]:
+                    predictions = self.unet(torch.cat([inputs, inputs]), timestep, both).sample.float()
+                    conditional, unconditional = predictions.chunk(2)
+                    prediction = torch.lerp(unconditional, conditional, guidance_scale)
+                else:
+                    prediction = self.unet(inputs, timestep, class_embeddings).sample.float()
+                images = self.scheduler.step(prediction, timestep, images, **step_options).prev_sample
+                if callback_on_step_end is not None:
+                    callback_on_step_end(self, step, timestep, {"latents": images})
+        images = self.image_processor.postprocess(images, output_type=output_type)
         return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def save_pretrained(self, save_directory: str | Path, *args, **kwargs) -> None:
+        """Save as diffusers does, and this file beside it, so that others load the folder without this package."""
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(__file__, Path(save_directory) / "pipeline.py")
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     def label_of(self, label: int | str) -> int:
         """Index of a class given by name or index."""
@@ -103,6 +162,42 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
             return label
         raise ValueError(f"unknown class {label!r}; this model knows {', '.join(self.class_names)}")
 
+    def embed_classes(self, class_labels: list[int | str]) -> torch.Tensor:
+        """What the UNet has learned for classes: ``class_embeddings`` of shape (B, D)."""
+        return self.unet.class_embedding.weight[[self.label_of(label) for label in class_labels]]
+
+    def embed_votes(self, vote_fractions: torch.Tensor) -> torch.Tensor:
+        """The same for vote fractions: the rows of the answers, weighted by them."""
+        answers = self.unet.class_embedding.weight[len(self.class_names) : -1]
+        if vote_fractions.shape[1] != len(answers):
+            raise ValueError(f"{vote_fractions.shape[1]} vote fractions; this model was trained on {len(answers)}")
+        return vote_fractions.to(answers) @ answers
+
+    def set_timesteps(self, num_inference_steps: int, strength: float) -> int:
+        """Prepare the scheduler; the index of the first timestep to take, so that ``strength`` of them is left."""
+        if not 0 < strength <= 1:
+            raise ValueError(f"strength {strength} is not above 0 and at most 1")
+        if not 1 <= num_inference_steps <= self.scheduler.config.num_train_timesteps:
+            raise ValueError(f"{num_inference_steps} steps are not between 1 and the number of training timesteps")
+        self.scheduler.set_timesteps(num_inference_steps)  # on the host: schedulers read their values every step
+        if self.scheduler.timesteps[-1] < 0:  # rounding in diffusers, at 61 for one
+            raise ValueError(f"{num_inference_steps} steps do not divide the schedule; take one more or less")
+        skipped = num_inference_steps - max(1, round(num_inference_steps * strength))
+        first = skipped * self.scheduler.order
+        if hasattr(self.scheduler, "set_begin_index"):
+            self.scheduler.set_begin_index(first)
+        return first
+
     def takes_generator(self) -> bool:
         """Whether the scheduler's step is random and takes a generator."""
-        return "generator" in self.scheduler.step.__code__.co_varnames[: self.scheduler.step.__code__.co_argcount]
+        return "generator" in inspect.signature(self.scheduler.step).parameters
+
+    @contextmanager
+    def embeddings_given(self) -> Iterator[None]:
+        """Let the UNet take embeddings where it takes labels."""
+        table = self.unet.class_embedding
+        self.unet.class_embedding = torch.nn.Identity()
+        try:
+            yield
+        finally:
+            self.unet.class_embedding = table

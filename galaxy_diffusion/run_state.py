@@ -40,11 +40,19 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, images_seen: int, ke
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         whole = folder / aside.name.removeprefix(".")
-        shutil.rmtree(whole, ignore_errors=True)
+        remove(whole)
         aside.rename(whole)
         for old in checkpoints(folder)[:-keep]:
-            shutil.rmtree(old)
+            remove(old)
     accelerator.wait_for_everyone()
+
+
+def remove(checkpoint: Path) -> None:
+    """Remove a checkpoint, hidden first: half of one is none."""
+    hidden = checkpoint.with_name(f".removed-{checkpoint.name}")
+    if checkpoint.exists():
+        checkpoint.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def load_newest(accelerator: Accelerator, folder: Path) -> int:
@@ -61,7 +69,7 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{PREFIX}*"))
 
 
-def same_run(path: Path, description: dict) -> None:
+def same_run(path: Path, description: dict, defaults: dict | None = None) -> None:
     """Write the description of a run, or refuse to go on where another run has begun.
 
     Parameters
@@ -70,12 +78,14 @@ def same_run(path: Path, description: dict) -> None:
         JSON file in the run's folder.
     description : dict
         Everything on which the result depends: the config and the data's fingerprint.
+    defaults : dict, optional
+        What a key stands for that an older file lacks.
     """
-    description = json.loads(json.dumps(description))
+    description, defaults = json.loads(json.dumps([description, defaults or {}]))
     if not path.exists():
         write_json(path, description)
         return
-    earlier = json.loads(path.read_text())
+    earlier = {**defaults, **json.loads(path.read_text())}
     if changed := sorted(k for k in {*earlier, *description} if earlier.get(k) != description.get(k)):
         key = changed[0]
         raise UserError(
@@ -116,7 +126,9 @@ class MetricsLog:
                     kept.append(line)
             except ValueError:  # a line that a killed run left half-written
                 break
-        path.write_text("".join(f"{line}\n" for line in kept))
+        aside = path.with_name(f".{path.name}")
+        aside.write_text("".join(f"{line}\n" for line in kept))
+        aside.replace(path)
         self.last: dict[str, float] = json.loads(kept[-1]) if kept else {}
         self.path = path
 

@@ -98,7 +98,7 @@ class StreamedBatches:
         self.null_share, self.conditioning, self.device = null_share, conditioning, device
         self.unlabelled_share = unlabelled_share if len(unlabelled) else 0.0
         self.null_class = len(labelled.class_names)
-        self.ahead = ReadAhead(self._submit)
+        self.device, self.ahead = torch.device(device), ReadAhead(self._submit)
 
     def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
         """The batch after ``images_seen`` images: the rows that fall to one of the processes."""

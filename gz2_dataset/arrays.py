@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .command_line import UserError
-from .images import as_rgb, decode
+from .images import decode
 from .loading import digests, encoded, encoded_bytes, load
 from .votes import VOTE_COLUMNS
 
@@ -120,7 +120,7 @@ def prepare(
                 prepared = prepare_image(decode(encoded_bytes(image)), resolution, center_crop)
             except OSError as error:
                 raise UserError(f"image {image_id}: cannot be decoded ({error}); remove it and build again") from None
-            part.append(np.asarray(jpeg_round_trip(prepared) if jpeg else prepared))
+            part.append(jpeg_round_trip(prepared) if jpeg else prepared)
         os.pwrite(file.fileno(), np.stack(part), offset + start * part[0].nbytes)
         return len(part)
 
@@ -143,15 +143,15 @@ def prepare(
         aside.unlink(missing_ok=True)
 
 
-def prepare_image(image: Image.Image, resolution: int, center_crop: int) -> Image.Image:
-    """The central square of an image, at most ``center_crop`` pixels wide, as RGB of ``resolution`` pixels."""
-    image = as_rgb(image)
-    side = min(center_crop, *image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    box = (left, top, left + side, top + side)
+def prepare_image(pixels: np.ndarray, resolution: int, center_crop: int) -> np.ndarray:
+    """The central square of an image (H, W, 3), at most ``center_crop`` pixels wide, in ``resolution`` pixels."""
+    height, width, _ = pixels.shape
+    side = min(center_crop, height, width)
+    top, left = (height - side) // 2, (width - side) // 2
     if side == resolution:
-        return image.crop(box)
-    return image.resize((resolution, resolution), Image.Resampling.LANCZOS, box=box)
+        return pixels[top : top + side, left : left + side]
+    box = (left, top, left + side, top + side)
+    return np.asarray(Image.fromarray(pixels).resize((resolution, resolution), Image.Resampling.LANCZOS, box=box))
 
 
 def jpeg_settings(resolution: int) -> dict[str, int]:
@@ -170,6 +170,6 @@ def encode_jpeg(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def jpeg_round_trip(image: Image.Image) -> Image.Image:
-    """The image as it comes back from its JPEG file."""
-    return Image.open(BytesIO(encode_jpeg(image)))
+def jpeg_round_trip(pixels: np.ndarray) -> np.ndarray:
+    """An image (H, W, 3) as it comes back from its JPEG file."""
+    return decode(encode_jpeg(Image.fromarray(pixels)))

@@ -84,7 +84,7 @@ def group_view(found: Audit, rows: BuiltRows, group: Any) -> dict[str, Any]:
 
 def picture(content: bytes) -> str:
     """A small JPEG of an image file, as a data URL."""
-    image = decode(content)
+    image = Image.fromarray(decode(content))
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=85)

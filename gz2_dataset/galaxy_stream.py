@@ -8,7 +8,7 @@ seed alone, a resumed run begins where it stopped, and each process reads its ow
 import hashlib
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -94,6 +94,14 @@ class GalaxyStream:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @cached_property
+    def votes(self) -> np.ndarray | None:
+        """Vote fractions of all galaxies, as in `GalaxyArrays`; no image is read for them."""
+        if not self.has_votes:
+            return None
+        tables = [self.rows.read(g, ["image_id", *VOTE_COLUMNS]).to_pandas() for g in range(len(self.rows.groups))]
+        return pd.concat(tables).set_index("image_id").loc[self.image_ids].to_numpy(np.float32)
+
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """Row at each place of an epoch, shape (N,): every row once.
 
@@ -154,7 +162,7 @@ class GalaxyStream:
             prepared = prepare_image(decode(image["bytes"]), self.resolution, self.center_crop)
         except OSError as error:
             raise UserError(f"image {image_id}: cannot be decoded ({error}); remove it and build again") from None
-        prepared = np.asarray(jpeg_round_trip(prepared) if self.jpeg else prepared)
+        prepared = jpeg_round_trip(prepared) if self.jpeg else prepared
         votes = [table[column][place].as_py() for column in VOTE_COLUMNS] if self.has_votes else None
         return Galaxy(
             prepared,

@@ -37,7 +37,7 @@ def save_pictures(folder: Path) -> None:
         strip, filled = Image.new("RGB", (TILES * TILE, TILE)), 0
         for _, group, place in sorted(galaxies):
             try:
-                image = decode(rows.read(group, ["image"])["image"][place]["bytes"].as_py())
+                image = Image.fromarray(decode(rows.read(group, ["image"])["image"][place]["bytes"].as_py()))
             except OSError:
                 continue
             side = min(CROP, *image.size)

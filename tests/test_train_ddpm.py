@@ -17,7 +17,11 @@ from safetensors.torch import load_file
 
 import train_classifier
 import train_ddpm
-from gz2_dataset import UserError, load_arrays
+from benchmarks import kill_and_resume
+from galaxy_diffusion.batches import turn
+from galaxy_diffusion.generation import generate_batch, load_pipeline
+from galaxy_diffusion.pipeline import ClassConditionalDDPMPipeline
+from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError, load_arrays
 from gz2_dataset.command_line import run
 
 from .conftest import ROOT, launch_two_processes
@@ -68,16 +72,16 @@ def test_the_same_command_again_does_nothing(trained, toy_data):
 
 def test_an_interrupted_run_goes_on_exactly(trained, toy_data, tmp_path, monkeypatch):
     """Killed between two checkpoints: same losses, same weights to the bit."""
-    real_turn, calls = train_ddpm.turn, []
+    real_backward, calls = train_ddpm.backward, []
 
     def killed(*args):
         calls.append(1)
         if len(calls) == 7:
             raise KeyboardInterrupt
-        return real_turn(*args)
+        return real_backward(*args)
 
     with monkeypatch.context() as context:
-        context.setattr(train_ddpm, "turn", killed)
+        context.setattr(train_ddpm, "backward", killed)
         with pytest.raises(KeyboardInterrupt):
             train_ddpm.main(tiny(toy_data, tmp_path))
     assert not (tmp_path / "model_index.json").exists()
@@ -89,30 +93,188 @@ def test_an_interrupted_run_goes_on_exactly(trained, toy_data, tmp_path, monkeyp
 
 def test_dropout_goes_on_exactly_too(toy_data, tmp_path):
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    train_ddpm.main(tiny(toy_data, whole, dropout=0.2))
-    train_ddpm.main(tiny(toy_data, resumed, dropout=0.2, total_images=32))
-    train_ddpm.main(tiny(toy_data, resumed, dropout=0.2))
+    changes = {"dropout": 0.2, "sample_images": 0}
+    train_ddpm.main(tiny(toy_data, whole, **changes))
+    train_ddpm.main(tiny(toy_data, resumed, **changes, total_images=32))
+    train_ddpm.main(tiny(toy_data, resumed, **changes))
     assert losses(whole)[2:] == losses(resumed)[2:]
 
 
+def test_a_stream_trains_as_well_and_goes_on_exactly(trained, toy_data, tmp_path):
+    options = {"streaming": True, "class_balance": 0.0, "validation_images": 64}
+    whole, halved = (tiny(toy_data, tmp_path / name, **options) for name in ("whole", "halved"))
+    train_ddpm.main(whole)
+    train_ddpm.main(replace(halved, total_images=32))
+    train_ddpm.main(halved)
+    assert losses(halved.output_dir) == losses(whole.output_dir)
+    for name, weight in weights(whole.output_dir).items():
+        assert torch.equal(weights(halved.output_dir)[name], weight)
+    local, streamed = (pd.read_csv(folder / "seen_images.csv") for folder in (trained, whole.output_dir))
+    assert set(streamed["sha256"]) == set(local["sha256"])
+    with pytest.raises(UserError, match="cannot be drawn class by class"):
+        train_ddpm.main(tiny(toy_data, tmp_path / "balanced", streaming=True, class_balance=0.5))
+
+
 def test_another_seed_is_another_run(trained, toy_data, tmp_path):
-    train_ddpm.main(tiny(toy_data, tmp_path, seed=1, total_images=16))
+    train_ddpm.main(tiny(toy_data, tmp_path, seed=1, total_images=16, sample_images=0))
     assert losses(tmp_path)[0] != losses(trained)[0]
 
 
 @pytest.mark.two_processes
-def test_two_processes_train_as_one(trained, toy_data, tmp_path):
-    arguments = ["train_ddpm.py", "--config", "configs/ddpm_tiny.yaml", "--data", toy_data, "--output_dir", tmp_path]
-    launch_two_processes(*arguments)
+def test_a_run_of_one_process_is_ended_by_two(trained, toy_data, tmp_path):
+    """The first half on one process, the second on two: the losses and weights of one process."""
+    train_ddpm.main(tiny(toy_data, tmp_path, total_images=32, sample_images=0))
+    arguments = ["--config", "configs/ddpm_tiny.yaml", "--data", toy_data, "--output_dir", tmp_path]
+    launch_two_processes("train_ddpm.py", *arguments, "--sample_images", 0, "--gradient_accumulation_steps", 2)
     np.testing.assert_allclose(losses(tmp_path), losses(trained), rtol=1e-4)
     for name, value in weights(trained).items():
         torch.testing.assert_close(weights(tmp_path)[name], value, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("change", [{"gradient_accumulation_steps": 3}, {"gradient_checkpointing": True}])
+def test_what_saves_memory_changes_nothing(trained, toy_data, tmp_path, change):
+    train_ddpm.main(tiny(toy_data, tmp_path, sample_images=0, **change))
+    np.testing.assert_allclose(losses(tmp_path), losses(trained), rtol=1e-4)
+
+
+def test_killed_at_any_moment_it_comes_to_the_same_weights(toy_data, tmp_path):
+    """SIGKILL, three times; benchmarks/kill_and_resume.py does it ten times."""
+    experiment = kill_and_resume.Config(str(toy_data), tmp_path / "run", kills=3, total_images=96)
+    kill_and_resume.main(experiment)
+    record = json.loads((tmp_path / "run/kills.json").read_text())
+    assert len(record["kills"]) == 3
+    assert record["weights_are_the_same_to_the_bit"]
+    assert losses(tmp_path / "run/killed") == losses(tmp_path / "run/alone")
+
+
+def test_a_run_from_before_new_settings_goes_on(toy_data, tmp_path):
+    train_ddpm.main(tiny(toy_data, tmp_path, total_images=16, sample_images=0))
+    known = json.loads((tmp_path / "settings.json").read_text())
+    for name in ("min_snr_gamma", "conditioning", "init_from", "zero_terminal_snr"):
+        del known[name]
+    (tmp_path / "settings.json").write_text(json.dumps(known))
+    train_ddpm.main(tiny(toy_data, tmp_path, total_images=32, sample_images=0))
+    assert json.loads((tmp_path / "run.json").read_text())["images_seen"] == 32
+    with pytest.raises(UserError, match="another min_snr_gamma"):
+        train_ddpm.main(tiny(toy_data, tmp_path, min_snr_gamma=5.0))
+
+
+def test_a_dry_run_says_what_it_takes_and_leaves_nothing(toy_data, tmp_path, capsys):
+    train_ddpm.main(tiny(toy_data, tmp_path / "run", dry_run=True))
+    said = capsys.readouterr().out
+    for word in ("resolution: 32", "parameters: ", "GFLOP an image", "memory a process", "hours for 64 images"):
+        assert word in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_losses_of_the_validation_classes_are_logged(toy_data, tmp_path):
+    train_ddpm.main(tiny(toy_data, tmp_path, total_images=32, validation_images=16, sample_images=0))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    names = load_arrays(str(toy_data), "train", 32).class_names
+    for line in lines:
+        assert {f"validation_loss/{name}" for name in names} <= line.keys()
+        assert {"learning_rate", "gradient_norm", "ema_decay", "images_per_second", "memory_gb"} <= line.keys()
+    assert lines[1]["validation_loss"] < lines[0]["validation_loss"]
+    assert "| validation_loss/spiral |" in (tmp_path / "README.md").read_text()
+
+
+def test_fine_tuning_with_lora_saves_a_plain_pipeline(trained, toy_data, tmp_path):
+    pytest.importorskip("peft")
+    changes = {"init_from": str(trained), "lora_rank": 2, "total_images": 32, "sample_images": 0}
+    train_ddpm.main(tiny(toy_data, tmp_path / "run", **changes))
+    assert weights(tmp_path / "run").keys() == weights(trained).keys()
+    assert losses(tmp_path / "run")[0] < losses(trained)[0], "it begins with what the other has learned"
+    held = "conv_in.weight"
+    assert torch.equal(weights(tmp_path / "run")[held], weights(trained)[held])
+    assert (tmp_path / "run/seen_images.csv").read_text() == (trained / "seen_images.csv").read_text()
+
+
+def test_votes_of_data_without_votes_are_refused(toy_data, tmp_path):
+    with pytest.raises(UserError, match="no vote fractions"):
+        train_ddpm.main(tiny(toy_data, tmp_path, conditioning="votes"))
+
+
+def test_a_net_that_learns_votes_is_asked_for_classes(toy_data, tmp_path, monkeypatch):
+    def load(*arguments):
+        galaxies = load_arrays(*arguments)
+        votes = np.random.default_rng(0).random((len(galaxies), len(VOTE_COLUMNS)), dtype=np.float32)
+        return replace(galaxies, votes=votes)
+
+    monkeypatch.setattr(train_ddpm, "load_arrays", load)
+    changes = {"conditioning": "votes", "validation_images": 32, "total_images": 32, "sample_images": 0}
+    train_ddpm.main(tiny(toy_data, tmp_path, **changes))
+    pipeline = load_pipeline(str(tmp_path), "dpmsolver++", torch.device("cpu"))
+    images = generate_batch(pipeline, [0, 4], [0, 0], 2.0, 2)
+    assert (images[0] != images[1]).any()
+    table = pipeline.unet.class_embedding.weight
+    assert table.shape[0] == 5 + 37 + 1
+    spirals = load(str(toy_data), "train", 32)
+    mean = torch.from_numpy(spirals.votes[spirals.labels == 4].mean(axis=0))
+    torch.testing.assert_close(table[4], mean @ table[5:-1], rtol=1e-4, atol=1e-4)
+
+
+class Drawn:
+    """Eight images of four classes that nobody confuses: bars of four colours, narrow and wide."""
+
+    def __init__(self, side: int = 8):
+        colours = {"red": (1, 0.1, 0.1), "green": (0.1, 1, 0.1), "blue": (0.1, 0.1, 1), "white": (1, 1, 1)}
+        y, x = np.mgrid[:side, :side] - (side - 1) / 2
+        profiles = [np.exp(-(x**2 + (2 * y) ** 2) / (2 * width**2))[..., None] for width in (1.5, 3.0)]
+        images = [20 + 220 * profile * colour for colour in map(np.array, colours.values()) for profile in profiles]
+        labels, names = np.arange(8) // 2, [str(i) for i in range(8)]
+        self.train = GalaxyArrays(np.stack(images).astype(np.uint8), labels, names, names, tuple(colours), "drawn")
+
+    def load(self, data: str, split: str, *_) -> GalaxyArrays:
+        if split == "train":
+            return self.train
+        return replace(self.train, images=self.train.images[:0], labels=self.train.labels[:0], image_ids=[], digests=[])
+
+    def distances(self, images: np.ndarray) -> np.ndarray:
+        """Grey levels (root mean square) from each image to the nearest of each class, however turned, shape (N, 4)."""
+        pixels = torch.from_numpy(self.train.images).permute(0, 3, 1, 2).float().repeat_interleave(8, dim=0)
+        known = turn(pixels, torch.arange(8).repeat(8)).permute(0, 2, 3, 1).numpy()
+        squares = np.square(images[:, None].astype(float) - known).mean(axis=(2, 3, 4))
+        return np.sqrt(squares).reshape(-1, 4, 16).min(axis=2)
+
+
+@pytest.mark.parametrize(
+    ("prediction_type", "schedule", "steps"),
+    [("epsilon", "linear", 2000), ("v_prediction", "squaredcos_cap_v2", 400), ("sample", "squaredcos_cap_v2", 400)],
+)
+def test_eight_images_are_learned_by_heart(tmp_path, monkeypatch, prediction_type, schedule, steps):
+    """Every sample is like an image of its class: no wrong sign, target or schedule passes."""
+    drawn = Drawn()
+    monkeypatch.setattr(train_ddpm, "load_arrays", drawn.load)
+    config = train_ddpm.Config(
+        "drawn",
+        tmp_path,
+        resolution=8,
+        block_out_channels=[16, 32],
+        attention_levels=[],
+        norm_num_groups=4,
+        prediction_type=prediction_type,
+        beta_schedule=schedule,
+        total_images=8 * steps,
+        batch_size=8,
+        learning_rate=4e-3,
+        warmup_images=400,
+        ema_decay=0.98,
+        log_images=1600,
+        sample_images=0,
+        checkpoint_images=8 * steps,
+    )
+    train_ddpm.main(config)
+    pipeline = load_pipeline(str(tmp_path), "ddpm", torch.device("cpu"))
+    labels = [0, 1, 2, 3] * 4
+    distances = drawn.distances(generate_batch(pipeline, labels, list(range(16)), 1.0, 125))
+    np.testing.assert_array_equal(distances.argmin(axis=1), labels)
+    assert np.median(distances[np.arange(16), labels]) < 20, "grey levels; images of two classes differ by 50"
+
+
 def test_a_data_folder_with_a_test_galaxy_in_train_is_refused(toy_data, tmp_path):
     leaky = shutil.copytree(toy_data, tmp_path / "leaky")
     train, test = (datasets.load_dataset(str(toy_data), split=split) for split in ("train", "test"))
-    datasets.concatenate_datasets([train, test.select([0])]).to_parquet(leaky / "data/train.parquet")
+    datasets.concatenate_datasets([train, test.select([0])]).to_parquet(next((leaky / "data").glob("train*.parquet")))
     for name, script in (("ddpm", train_ddpm.main), ("classifier", train_classifier.main)):
         settings = tiny if name == "ddpm" else lambda data, output: train_classifier.Config(str(data), str(output))
         with pytest.raises(UserError, match="is also in train"):
@@ -134,6 +296,11 @@ def test_other_data_is_refused(trained, toy_source, tmp_path):
     ("change", "complaint"),
     [
         ({"resolution": 31}, "cannot be halved"),
+        ({"attention_head_dim": 24}, "attention_head_dim 24 does not divide"),
+        ({"norm_num_groups": 3}, "norm_num_groups 3 does not divide"),
+        ({"lora_rank": 2}, "give it with --init_from"),
+        ({"init_from": "/no/such/model"}, "init_from /no/such/model: cannot be loaded"),
+        ({"zero_terminal_snr": True, "min_snr_gamma": 5.0}, "leave one of them out"),
         ({"data": "/no/such/folder"}, "no such folder"),
         ({"learning_rate": float("inf")}, "the loss is not a number"),
     ],
@@ -153,11 +320,11 @@ def test_presets_are_complete(monkeypatch, capsys):
         config = received[0]
         assert config.resolution % 2 ** (len(config.block_out_channels) - 1) == 0
         if config.resolution <= 64:
-            assert train_ddpm.make_unet(config, num_classes=5).config.num_class_embeds == 6
+            assert train_ddpm.make_unet(config, 6).config.num_class_embeds == 6
 
 
 def test_the_folder_is_a_diffusers_pipeline(trained):
     index = json.loads((trained / "model_index.json").read_text())
     assert index["unet"] == ["diffusers", "UNet2DModel"]
-    assert issubclass(train_ddpm.ClassConditionalDDPMPipeline, DiffusionPipeline)
+    assert issubclass(ClassConditionalDDPMPipeline, DiffusionPipeline)
     assert index["id2label"]["4"] == "spiral"

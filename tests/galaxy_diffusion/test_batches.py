@@ -1,11 +1,14 @@
 """Batches as functions of (seed, images seen)."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from galaxy_diffusion.batches import Batches, noise_like, to_model_range, turn
-from gz2_dataset import GalaxyArrays
+from galaxy_diffusion.batches import Batches, ahead, noise_like, to_model_range, turn
+from galaxy_diffusion.image_store import ImageStore
+from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
 
 CLASSES = ("a", "b", "c")
 
@@ -87,6 +90,71 @@ def test_timesteps_and_symmetries_are_uniform():
     assert timesteps.float().mean() == pytest.approx(499.5, abs=12)
     counts = torch.bincount(torch.cat([batch.symmetry for batch in found]), minlength=8)
     np.testing.assert_allclose(counts / 12000, 1 / 8, atol=0.02)
+
+
+def test_images_kept_on_the_device_and_read_from_their_files_are_the_same(tmp_path):
+    source = batches(unlabelled_share=0.3, class_balance=0.5)
+    expected = [source.at(i) for i in range(0, 120, 12)]
+    np.save(tmp_path / "labelled.npy", LABELLED.images)
+    splits = [np.load(tmp_path / "labelled.npy", mmap_mode="r"), UNLABELLED.images]
+    source.images = ImageStore(splits, torch.device("cpu"), free_bytes=0)
+    assert source.images.resident is None
+    for batch, i in zip(expected, range(0, 120, 12), strict=True):
+        assert torch.equal(batch.images, source.at(i).images)
+    held = ImageStore(splits, torch.device("cpu"), free_bytes=4 * sum(split.nbytes for split in splits))
+    assert held.resident is not None
+
+
+def test_pieces_of_a_batch_are_the_batch():
+    batch = batches(null_share=0.3).at(0)
+    parts = batch.parts(5)
+    assert [len(part.images) for part in parts] == [5, 5, 2]
+    for name in ("images", "labels", "symmetry", "timesteps"):
+        torch.testing.assert_close(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))
+    assert [seed for part in parts for seed in part.noise_seeds] == batch.noise_seeds
+
+
+def test_batches_made_ahead_are_those_of_the_moment():
+    source = batches()
+    made = list(ahead(source, 24, 70, 1, 2))
+    assert len(made) == 4
+    for batch, i in zip(made, range(24, 70, 12), strict=True):
+        assert torch.equal(batch.images, source.at(i, 1, 2).images)
+    assert not list(ahead(source, 24, 24, 0, 1))
+
+
+def test_an_error_while_reading_ahead_is_told():
+    source = batches()
+    source.images.resident = None
+    source.images.splits = [np.zeros((0, 1, 1, 3), np.uint8)] * 2
+    with pytest.raises(IndexError):
+        next(ahead(source, 0, 24, 0, 1))
+
+
+def with_votes(galaxies: GalaxyArrays, seed: int) -> GalaxyArrays:
+    """The value of a galaxy's pixel, as its first vote."""
+    votes = np.random.default_rng(seed).random((len(galaxies), len(VOTE_COLUMNS)), dtype=np.float32)
+    votes[:, 0] = galaxies.images[:, 0, 0, 0] / 255
+    return dataclasses.replace(galaxies, votes=votes)
+
+
+def test_votes_come_with_their_galaxy_and_hidden_ones_are_null():
+    labelled, unlabelled = with_votes(LABELLED, 0), with_votes(UNLABELLED, 1)
+    labelled.votes[3] = np.nan
+    source = Batches(labelled, unlabelled, 12, 0, 1000, 0.2, 0.25, 0.0, "votes")
+    found = [source.at(i) for i in range(0, 6000, 12)]
+    labels = torch.cat([batch.labels for batch in found])
+    values = torch.cat([batch.images[:, 0, 0, 0] for batch in found])
+    assert labels.dtype == torch.float32
+    assert labels.shape == (6000, 38)
+    null = labels[:, -1] == 1
+    assert (labels[null][:, :-1] == 0).all()
+    assert null[values == 3].all(), "without votes"
+    assert float(null[values != 3].float().mean()) == pytest.approx(0.2, abs=0.03)
+    torch.testing.assert_close(labels[~null][:, 0], values[~null] / 255)
+    assert (values[~null] >= 100).any(), "galaxies without a class have votes to learn from"
+    with pytest.raises(UserError, match="no vote fractions"):
+        Batches(LABELLED, unlabelled, 12, 0, 1000, 0.2, 0.25, 0.0, "votes")
 
 
 def test_turn_gives_the_eight_symmetries_of_the_square():

@@ -1,13 +1,18 @@
 """The pipeline and its samplers against data whose best denoiser is known."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 
-from galaxy_diffusion.generation import generate_batch, generate_trajectory, load_pipeline, weights_hash
+import galaxy_diffusion.pipeline
+from galaxy_diffusion.generation import generate_batch, load_pipeline, weights_hash
 from galaxy_diffusion.pipeline import ClassConditionalDDPMPipeline
-from galaxy_diffusion.schedulers import SCHEDULERS, make_scheduler
+from galaxy_diffusion.schedulers import SCHEDULERS, STOCHASTIC, make_scheduler
 from gz2_dataset import UserError
 
 NAMES = {0: "dark", 1: "bright"}
@@ -32,27 +37,39 @@ class BestDenoiser(UNet2DModel):
 
     def prepare_for(self, scheduler: DDPMScheduler) -> "BestDenoiser":
         self.alphas_cumprod, self.target = scheduler.alphas_cumprod, scheduler.config.prediction_type
+        self.class_embedding = torch.nn.Embedding.from_pretrained(MEANS[:, None])
+        self.batches = []
         return self
 
     def forward(self, sample, timestep, class_labels, return_dict=True):
+        self.batches.append(len(sample))
         time = torch.as_tensor(timestep, dtype=torch.float64).clamp(0, 999)
         low = time.floor().long()
         high = (low + 1).clamp(max=999)
-        log_alpha = torch.lerp(
-            self.alphas_cumprod[low].log().double(), self.alphas_cumprod[high].log().double(), time - low
-        )
-        alpha = log_alpha.exp().float()
-        mean = MEANS[class_labels].view(-1, 1, 1, 1)
-        residual = sample - alpha.sqrt() * mean
-        noise = (1 - alpha).sqrt() * residual / (alpha * SPREAD**2 + 1 - alpha)
-        clean = (sample - (1 - alpha).sqrt() * noise) / alpha.sqrt()
+        log_alpha = self.alphas_cumprod.clamp(min=2**-24).log().double()
+        alpha = torch.lerp(log_alpha[low], log_alpha[high], time - low).exp().float()
+        mean = self.class_embedding(class_labels).view(-1, 1, 1, 1)
+        residual = (sample - alpha.sqrt() * mean) / (alpha * SPREAD**2 + 1 - alpha)
+        noise, clean = (1 - alpha).sqrt() * residual, mean + alpha.sqrt() * SPREAD**2 * residual
         velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
-        return type("Output", (), {"sample": noise if self.target == "epsilon" else velocity})()
+        prediction = {"epsilon": noise, "sample": clean, "v_prediction": velocity}[self.target]
+        return type("Output", (), {"sample": prediction})()
 
 
-def best_pipeline(prediction_type: str, sampler: str) -> ClassConditionalDDPMPipeline:
-    schedule = "linear" if prediction_type == "epsilon" else "squaredcos_cap_v2"
-    trained_with = DDPMScheduler(beta_schedule=schedule, prediction_type=prediction_type)
+SCHEDULES = {
+    "linear": {"prediction_type": "epsilon"},
+    "cosine": {"prediction_type": "v_prediction", "beta_schedule": "squaredcos_cap_v2"},
+    "zero-SNR": {"prediction_type": "sample", "rescale_betas_zero_snr": True},
+    "zero-SNR cosine": {
+        "prediction_type": "v_prediction",
+        "beta_schedule": "squaredcos_cap_v2",
+        "rescale_betas_zero_snr": True,
+    },
+}
+
+
+def best_pipeline(schedule: str, sampler: str) -> ClassConditionalDDPMPipeline:
+    trained_with = DDPMScheduler(**SCHEDULES[schedule])
     unet = BestDenoiser(**{k: v for k, v in small_unet().config.items() if not k.startswith("_")}).prepare_for(
         trained_with
     )
@@ -61,23 +78,62 @@ def best_pipeline(prediction_type: str, sampler: str) -> ClassConditionalDDPMPip
     return pipeline
 
 
-@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def generators(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("sampler", SCHEDULERS)
-def test_every_sampler_draws_from_the_distribution(sampler, prediction_type):
+def test_every_sampler_draws_from_the_distribution(sampler, schedule):
     """With the best denoiser, samples have the mean of their class and the spread of the data."""
-    pipeline = best_pipeline(prediction_type, sampler)
-    steps = 1000 if sampler == "ddpm" else 100
-    labels = [0] * 6 + ["bright"] * 6
-    generators = [torch.Generator().manual_seed(i) for i in range(12)]
-    images = pipeline(labels, num_inference_steps=steps, generator=generators, output_type="pt").images * 2 - 1
+    pipeline = best_pipeline(schedule, sampler)
+    steps = 1000 if (sampler, schedule) == ("ddpm", "linear") else 100
+    images = pipeline(
+        [0] * 6 + ["bright"] * 6, num_inference_steps=steps, generator=generators(*range(12)), output_type="pt"
+    ).images
     for label in (0, 1):
-        mine = images[6 * label : 6 * label + 6]
+        mine = images[6 * label : 6 * label + 6] * 2 - 1
         assert mine.mean() == pytest.approx(float(MEANS[label]), abs=0.02)
-        assert mine.std() == pytest.approx(SPREAD, abs=0.02)
+        assert mine.std() == pytest.approx(SPREAD, abs=0.025)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("sampler", SCHEDULERS)
+def test_every_sampler_starts_where_there_is_nothing_but_noise(sampler, schedule, tmp_path):
+    """Also from a saved model, whose config names a spacing that starts fast samplers at t = 900."""
+    DDPMScheduler(**SCHEDULES[schedule]).save_pretrained(tmp_path)
+    scheduler = make_scheduler(sampler, DDPMScheduler.from_pretrained(tmp_path))
+    for steps in (4, 10, 25):
+        scheduler.set_timesteps(steps)
+        assert float(scheduler.timesteps[0]) == pytest.approx(999, abs=0.1)
+        assert scheduler.alphas_cumprod[999] < 2e-4
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("sampler", SCHEDULERS)
+def test_ten_steps_find_the_class(sampler, schedule):
+    images = best_pipeline(schedule, sampler)([0, 1] * 6, 1.0, 10, generators(*range(12)), "pt").images * 2 - 1
+    for label in (0, 1):
+        assert images[label::2].mean() == pytest.approx(float(MEANS[label]), abs=0.05)
+        assert 0.02 < images[label::2].std() < 0.2
+
+
+@pytest.mark.parametrize("sampler", [sampler for sampler in SCHEDULERS if sampler not in STOCHASTIC])
+def test_samplers_without_noise_solve_the_same_equation(sampler):
+    """With any net, and on a cosine schedule, whose noise level falls by a factor of 3000 in the first of ten steps."""
+    trained_with = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False)
+
+    def draw(name: str, steps: int) -> np.ndarray:
+        pipeline = ClassConditionalDDPMPipeline(small_unet(), make_scheduler(name, trained_with), NAMES)
+        pipeline.set_progress_bar_config(disable=True)
+        return generate_batch(pipeline, [0, 1], [0, 1], 1.0, steps).astype(float)
+
+    truth = draw("ddim", 250)
+    assert np.sqrt(((draw(sampler, 10) - truth) ** 2).mean()) < 0.2 * truth.std()
 
 
 def test_guidance_moves_away_from_the_null_class():
-    pipeline = best_pipeline("epsilon", "ddim")
+    pipeline = best_pipeline("linear", "ddim")
     means = []
     for scale in (0.0, 1.0, 1.5):
         images = pipeline([1] * 4, scale, 50, torch.Generator().manual_seed(0), output_type="pt").images
@@ -87,18 +143,123 @@ def test_guidance_moves_away_from_the_null_class():
     assert means[2] > means[1] + 0.1
 
 
+def test_guidance_within_an_interval_skips_the_null_class_elsewhere():
+    pipeline = best_pipeline("cosine", "dpmsolver++")
+
+    def draw(guidance_scale, **options):
+        pipeline.unet.batches.clear()
+        images = pipeline([0, 1], guidance_scale, 20, generators(0, 1), output_type="pt", **options).images
+        return images, list(pipeline.unet.batches)
+
+    alpha = pipeline.scheduler.alphas_cumprod[torch.arange(999, -1, -50)]
+    noise_level = ((1 - alpha) / alpha).sqrt()
+    expected = [4 if 0.3 < sigma <= 3 else 2 for sigma in noise_level.tolist()]
+    partly, batches = draw(2.0, guidance_interval=(0.3, 3.0))
+    assert batches == expected
+    assert 0 < batches.count(4) < 20
+    plain, batches = draw(1.0)
+    assert set(batches) == {2}
+    nowhere, batches = draw(2.0, guidance_interval=(1e9, 1e10))
+    assert set(batches) == {2}
+    everywhere, batches = draw(2.0)
+    assert set(batches) == {4}
+    assert torch.equal(nowhere, plain)
+    assert (partly - plain).abs().max() > 0.01
+    assert (partly - everywhere).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("sampler", SCHEDULERS)
+def test_a_variation_keeps_of_its_image_what_theory_says(sampler):
+    """Of a pixel with spread S, noised to sigma, a sampler of the ODE keeps a correlation of S / hypot(S, sigma).
+
+    One that adds noise on the way draws from the posterior, which leaves the square of that.
+    """
+    pipeline = best_pipeline("cosine", sampler)
+    real = 0.75 + SPREAD / 2 * torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(9))
+    for strength in (0.02, 0.1, 1.0):
+        timesteps = []
+        varied = pipeline(
+            ["bright"] * 8,
+            num_inference_steps=200,
+            generator=generators(*range(8)),
+            output_type="pt",
+            callback_on_step_end=lambda _, step, timestep, state, seen=timesteps: seen.append(round(float(timestep))),
+            image=real,
+            strength=strength,
+        ).images
+        alpha = float(pipeline.scheduler.alphas_cumprod[timesteps[0]])
+        kept = SPREAD / np.hypot(SPREAD, np.sqrt((1 - alpha) / alpha))
+        expected = kept**2 if sampler in STOCHASTIC else kept
+        assert np.corrcoef(varied.flatten(), real.flatten())[0, 1] == pytest.approx(expected, abs=0.08)
+        assert varied.mean() == pytest.approx(0.75, abs=0.02)
+        assert varied.std() == pytest.approx(SPREAD / 2, abs=0.01)
+
+
+def test_a_strength_takes_its_share_of_the_steps_and_images_must_fit():
+    pipeline = best_pipeline("cosine", "ddim")
+    real = np.full((1, 8, 8, 3), 0.5, np.float32)
+    for strength, steps in ((1.0, 10), (0.6, 6), (0.01, 1)):
+        pipeline.unet.batches.clear()
+        pipeline([0], 1.0, 10, image=real, strength=strength)
+        assert len(pipeline.unet.batches) == steps
+    for strength in (0.0, 1.1):
+        with pytest.raises(ValueError, match="strength"):
+            pipeline([0], 1.0, 10, image=real, strength=strength)
+    for wrong in (np.zeros((1, 16, 16, 3), np.float32), np.zeros((2, 8, 8, 3), np.float32)):
+        with pytest.raises(ValueError, match="image: shape"):
+            pipeline([0], 1.0, 10, image=wrong)
+
+
+def test_noise_and_class_embeddings_may_be_given():
+    pipeline = untrained()
+    drawn = pipeline(["dark", "bright"], 2.0, 5, generators(1, 2), "pt").images
+    noise = torch.cat([torch.randn(1, 3, 8, 8, generator=generator) for generator in generators(1, 2)])
+    embeddings = pipeline.embed_classes([0, 1])
+    table = pipeline.unet.class_embedding
+    given = pipeline(None, 2.0, 5, None, "pt", latents=noise, class_embeddings=embeddings).images
+    assert torch.equal(drawn, given)
+    assert pipeline.unet.class_embedding is table
+    for both_or_none in ({}, {"class_labels": [0, 1], "class_embeddings": embeddings}):
+        with pytest.raises(ValueError, match="give one of"):
+            pipeline(**both_or_none)
+
+
+def test_votes_are_a_mixture_of_the_answers_that_the_model_has_learned():
+    """Rows of a model trained on votes: dark, bright, two answers, null."""
+    pipeline = best_pipeline("cosine", "ddim")
+    rows = torch.tensor([0.9, 0.9, -0.6, 0.4, 0.0])
+    pipeline.unet.class_embedding = torch.nn.Embedding.from_pretrained(rows[:, None])
+    votes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    images = pipeline(
+        vote_fractions=votes, num_inference_steps=30, generator=generators(1, 2, 3), output_type="pt"
+    ).images
+    assert (images.mean(dim=(1, 2, 3)) * 2 - 1).tolist() == pytest.approx([-0.6, 0.4, -0.1], abs=0.03)
+    with pytest.raises(ValueError, match="3 vote fractions; this model was trained on 2"):
+        pipeline(vote_fractions=torch.ones(1, 3))
+
+
+def test_steps_that_do_not_divide_the_schedule_are_refused():
+    """At 61 steps diffusers' rounding adds a step at t = -1."""
+    with pytest.raises(ValueError, match="61 steps do not divide"):
+        untrained("ddim")([0], 1.0, 61)
+
+
 def untrained(sampler: str = "dpmsolver++") -> ClassConditionalDDPMPipeline:
     pipeline = ClassConditionalDDPMPipeline(small_unet(), make_scheduler(sampler, DDPMScheduler()), NAMES)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
+@pytest.mark.parametrize("varied", [False, True])
 @pytest.mark.parametrize("sampler", SCHEDULERS)
-def test_an_image_does_not_depend_on_its_batch(sampler):
+def test_an_image_does_not_depend_on_its_batch(sampler, varied):
     pipeline, labels, seeds = untrained(sampler), [0, 1, 0, 1, 0], [3, 1, 4, 1, 5]
-    together = generate_batch(pipeline, labels, seeds, 2.0, 6).astype(int)
+    real = np.random.default_rng(0).random((5, 8, 8, 3), np.float32)
+    options = [{"image": real[i : i + 1]} if varied else {"guidance_interval": (0.1, 10.0)} for i in range(5)]
+    of_all = {"image": real} if varied else options[0]
+    together = generate_batch(pipeline, labels, seeds, 2.0, 6, **of_all).astype(int)
     for i, (label, seed) in enumerate(zip(labels, seeds, strict=True)):
-        alone = generate_batch(pipeline, [label], [seed], 2.0, 6).astype(int)
+        alone = generate_batch(pipeline, [label], [seed], 2.0, 6, **options[i]).astype(int)
         assert np.abs(alone[0] - together[i]).max() <= 1
     assert np.abs(together[1] - together[0]).max() > 1
 
@@ -139,13 +300,65 @@ def test_what_is_no_model_is_refused(tmp_path):
         make_scheduler("dpm", DDPMScheduler())
 
 
-@pytest.mark.parametrize(("sampler", "steps"), [("ddpm", 1000), ("ddpm", 50), ("ddim", 20)])
-def test_a_trajectory_goes_from_noise_to_the_image(sampler, steps):
-    pipeline = best_pipeline("epsilon", sampler)
-    frames, timesteps = generate_trajectory(pipeline, 7, 1.0, steps, every=100)
-    assert frames.shape == (2, 11, 8, 8, 3)
-    assert timesteps.tolist() == list(range(1000, -1, -100))
-    np.testing.assert_allclose(frames[:, -1], generate_batch(pipeline, [0, 1], [7, 7], 1.0, steps), atol=1)
-    np.testing.assert_array_equal(frames[0, 0], frames[1, 0])  # the same noise
-    spread = frames.astype(float).std(axis=(2, 3, 4)).mean(axis=0)
-    assert spread[0] > 2 * spread[-1]
+STOCK = """
+import importlib.abc, sys
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("galaxy_diffusion", "gz2_dataset"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+try:
+    import galaxy_diffusion
+except ModuleNotFoundError:
+    pass
+else:
+    sys.exit("the package is there after all")
+import numpy as np, torch
+from diffusers import DiffusionPipeline
+
+folder, again, output = sys.argv[1:]
+pipe = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
+images = pipe(["bright", 0], 2.0, 4, [torch.Generator().manual_seed(s) for s in (5, 6)], output_type="np").images
+np.save(output, images)
+pipe.save_pretrained(again)
+assert not {"galaxy_diffusion", "gz2_dataset"} & set(sys.modules)
+"""
+
+
+def test_stock_diffusers_loads_the_folder_on_a_machine_without_this_package(tmp_path):
+    pipeline = untrained("ddpm")
+    pipeline.save_pretrained(tmp_path / "model")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = [sys.executable, "-I", "-c", STOCK, tmp_path / "model", tmp_path / "again", tmp_path / "images.npy"]
+    subprocess.run(command, cwd=elsewhere, check=True, capture_output=True)
+    expected = pipeline(["bright", 0], 2.0, 4, generators(5, 6), output_type="np").images
+    np.testing.assert_allclose(np.load(tmp_path / "images.npy"), expected, atol=1e-5)
+    again = ClassConditionalDDPMPipeline.from_pretrained(tmp_path / "again")
+    assert weights_hash(again) == weights_hash(pipeline)
+    saved = [(tmp_path / folder / "pipeline.py").read_bytes() for folder in ("model", "again")]
+    assert saved == [Path(galaxy_diffusion.pipeline.__file__).read_bytes()] * 2
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_is_inside_the_unet_alone(precision, tmp_path):
+    untrained().save_pretrained(tmp_path)
+    exact = load_pipeline(str(tmp_path), "unipc", torch.device("cpu"))
+    mixed = load_pipeline(str(tmp_path), "unipc", torch.device("cpu"), precision)
+    inside, outside = [], []
+    mixed.unet.conv_in.register_forward_hook(lambda module, inputs, output: inside.append(output.dtype))
+    step = mixed.scheduler.step
+
+    def recorded(prediction, timestep, images, **options):
+        result = step(prediction, timestep, images, **options)
+        outside.extend([prediction.dtype, images.dtype, result.prev_sample.dtype])
+        return result
+
+    mixed.scheduler.step = recorded
+    images = [generate_batch(pipe, [0, 1], [0, 1], 2.0, 5).astype(int) for pipe in (exact, mixed)]
+    assert set(inside) == {{"bf16": torch.bfloat16, "fp16": torch.float16}[precision]}
+    assert set(outside) == {torch.float32}
+    assert {parameter.dtype for parameter in mixed.unet.parameters()} == {torch.float32}
+    assert 0 < np.abs(images[0] - images[1]).mean() < 2

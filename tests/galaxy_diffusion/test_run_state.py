@@ -6,7 +6,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from galaxy_diffusion.run_state import MetricsLog, checkpoints, load_newest, same_run, save_checkpoint
+from galaxy_diffusion.run_state import MetricsLog, checkpoints, load_newest, remove, same_run, save_checkpoint
 from gz2_dataset import UserError
 
 
@@ -76,3 +76,26 @@ def test_a_folder_holds_one_run(tmp_path):
     same_run(tmp_path / "settings.json", settings)
     with pytest.raises(UserError, match=r"another resolution \(32, now 64\)"):
         same_run(tmp_path / "settings.json", {**settings, "resolution": 64})
+
+
+def test_settings_that_an_older_run_did_not_know_stand_for_their_defaults(tmp_path):
+    same_run(tmp_path / "settings.json", {"resolution": 32})
+    defaults = {"resolution": 64, "min_snr_gamma": 0.0}
+    same_run(tmp_path / "settings.json", {"resolution": 32, "min_snr_gamma": 0.0}, defaults)
+    with pytest.raises(UserError, match=r"another min_snr_gamma \(0.0, now 5.0\)"):
+        same_run(tmp_path / "settings.json", {"resolution": 32, "min_snr_gamma": 5.0}, defaults)
+
+
+def test_half_a_removed_checkpoint_is_none(run, tmp_path, monkeypatch):
+    accelerator, _ = run
+    for images_seen in (10, 20):
+        save_checkpoint(accelerator, tmp_path, images_seen)
+
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr("galaxy_diffusion.run_state.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove(tmp_path / "images-000000000020")
+    assert [path.name for path in checkpoints(tmp_path)] == ["images-000000000010"]

@@ -80,6 +80,7 @@ def test_votes_come_along(data):
     add_votes(data)
     local, streamed = load_arrays(str(data), "test", SIZE), load_stream(str(data), "test", SIZE)
     assert streamed.has_votes
+    np.testing.assert_array_equal(streamed.votes, local.votes)
     np.testing.assert_array_equal(streamed.to_arrays().votes, local.votes)
     assert local.votes[-1].tolist() == pytest.approx([(i + 1) / 37 for i in range(37)])
 

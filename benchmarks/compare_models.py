@@ -1,0 +1,129 @@
+"""Fidelity of two models a class, and their difference: same seeds, same real galaxies, same sampler.
+
+    python benchmarks/compare_models.py --first A --second B --data DATA --output_dir OUT --num_images spiral=100
+
+KID of Inception's features against all real galaxies of the class, training galaxies included: that flatters both
+models alike, and a rare class has too few others. The interval of the difference is a jackknife over groups of galaxies
+and of seeds, paired: image i of both models starts from the same noise. It does not know that a training with another
+seed would give another model. To go on after an interruption, run the same command again.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from tqdm.auto import tqdm
+
+from galaxy_diffusion.cores import use_all_cores
+from galaxy_diffusion.estimates import jackknife, t_interval
+from galaxy_diffusion.features import inception_features
+from galaxy_diffusion.fidelity import kernel_discrepancy
+from galaxy_diffusion.generation import generate_batch, load_pipeline
+from galaxy_diffusion.pictures import save_picture, tile
+from galaxy_diffusion.run_state import write_json
+from gz2_dataset import load_arrays
+from gz2_dataset.arrays import jpeg_round_trip
+from gz2_dataset.card import markdown_table
+from gz2_dataset.command_line import provenance, run
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass
+class Config:
+    """Settings of the comparison.
+
+    Attributes
+    ----------
+    first, second : str
+        Output folders of train_ddpm.py.
+    data : str
+        The data that both were trained with.
+    output_dir : Path
+        Gets table.md, results.json and samples.png (a row a class and model).
+    num_images : str
+        Images of each class, such as cigar_shaped_smooth=300,spiral=100.
+    max_real : int
+        Galaxies of each class that they are compared with, at most.
+    scheduler : str
+        As in generate.py.
+    num_inference_steps : int
+        Denoising steps.
+    guidance_scale : float
+        Weight of the class.
+    center_crop : int
+        As in training.
+    batch_size : int
+        Images at a time.
+    """
+
+    first: str
+    second: str
+    data: str
+    output_dir: Path
+    num_images: str
+    max_real: int = 500
+    scheduler: str = "sde-dpmsolver++"
+    num_inference_steps: int = 25
+    guidance_scale: float = 2.0
+    center_crop: int = 224
+    batch_size: int = 50
+
+
+def main(config: Config) -> None:
+    use_all_cores()
+    config.output_dir.mkdir(parents=True, exist_ok=True)
+    device = PartialState().device
+    models = {name: load_pipeline(name, config.scheduler, device) for name in (config.first, config.second)}
+    size = models[config.first].unet.config.sample_size
+    parts = [load_arrays(config.data, split, size, config.center_crop, jpeg=True) for split in SPLITS]
+    wanted = dict(pair.split("=") for pair in config.num_images.split(","))
+    rows, shown = [], []
+    for name, count in wanted.items():
+        label = parts[0].class_names.index(name)
+        real = np.concatenate([part.images[part.labels == label] for part in parts])[: config.max_real]
+        images = [generate(models[model], label, int(count), config) for model in (config.first, config.second)]
+        shown += [part[:10] for part in images]
+        rows.append({"class": name, "n_real": len(real), "n_generated": int(count), **compare(real, *images)})
+    table = markdown_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+    (config.output_dir / "table.md").write_text(table + "\n")
+    save_picture(config.output_dir / "samples.png", tile(np.stack(shown)))
+    write_json(config.output_dir / "results.json", {**provenance(config), "rows": rows})
+    print(table)
+
+
+def generate(pipeline, label: int, count: int, config: Config) -> np.ndarray:
+    """Images of one class after their JPEG, kept in the output folder; uint8 of shape (N, H, W, 3)."""
+    which = "first" if pipeline.config._name_or_path == config.first else "second"
+    path = config.output_dir / f".{which}-{label}-{count}.npy"
+    if not path.exists():
+        batches = [range(start, min(start + config.batch_size, count)) for start in range(0, count, config.batch_size)]
+        images = []
+        for seeds in tqdm(batches, desc=f"{which} {pipeline.class_names[label]}", unit="batch"):
+            drawn = generate_batch(
+                pipeline, [label] * len(seeds), list(seeds), config.guidance_scale, config.num_inference_steps
+            )
+            images += [jpeg_round_trip(image) for image in drawn]
+        np.save(path, np.stack(images))
+    return np.load(path)
+
+
+def compare(real: np.ndarray, first: np.ndarray, second: np.ndarray) -> dict[str, str]:
+    """1000 KID of both and of first - second, with 95 % intervals."""
+    features = inception_features(real)
+    of_first, of_second = (kernel_discrepancy(features, inception_features(images)) for images in (first, second))
+
+    def figures(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        return 1e3 * np.array([of_first(i, j), of_second(i, j), of_first(i, j) - of_second(i, j)])
+
+    values, errors, freedom = jackknife(figures, len(real), len(first))
+    found = [t_interval(value, error, freedom) for value, error in zip(values, errors, strict=True)]
+    texts = [f"{e.value:+.2f} [{e.low:+.2f}, {e.high:+.2f}]" for e in found]
+    return dict(zip(("1000 KID, first", "1000 KID, second", "first - second"), texts, strict=True))
+
+
+if __name__ == "__main__":
+    with torch.inference_mode():
+        run(main, Config, __doc__.partition("\n")[0])

@@ -1,0 +1,125 @@
+"""A generator's model card, filled from its run."""
+
+from typing import Any
+
+import numpy as np
+from huggingface_hub import ModelCardData
+
+from gz2_dataset import GalaxyArrays
+
+TEXT = """---
+{metadata}
+---
+
+# {title}
+
+Generates galaxy images of {side} x {side} pixels of a given class{votes}, trained for {images_seen:,} images.
+
+{grid}```python
+from diffusers import DiffusionPipeline
+
+pipe = DiffusionPipeline.from_pretrained("{name}", custom_pipeline="{name}", trust_remote_code=True)
+pipe(class_labels=["{example}"], guidance_scale=2.0, num_inference_steps=250).images[0]
+```
+
+## Trained on
+
+| class | galaxies |
+|---|---|
+{counts}
+
+{data}`{seen}` lists all of them with the SHA-256 of their files: do not judge this model, or a classifier that learns
+from its images, on any of these.
+
+## Training
+
+{settings}
+
+{metrics}
+
+## Limits
+
+- {rarest}
+- Look for copies before you use the images: the nearest training galaxies of each are a minimum
+  (`evaluate_images.py` of galaxy-diffusion lists them).
+- The images are 8-bit colour composites, passed through the same JPEG as the training images: shapes and colours can be
+  compared, fluxes cannot be measured.
+- It knows its training galaxies' survey, depth and selection, and no others.
+"""
+
+RARE = 500
+"""Classes with fewer galaxies are pointed out as likely to be copied."""
+
+LISTED = (
+    "resolution",
+    "center_crop",
+    "conditioning",
+    "prediction_type",
+    "beta_schedule",
+    "zero_terminal_snr",
+    "min_snr_gamma",
+    "num_train_timesteps",
+    "batch_size",
+    "learning_rate",
+    "ema_decay",
+    "class_balance",
+    "unlabelled_share",
+    "init_from",
+    "lora_rank",
+    "seed",
+)
+
+
+def model_card(
+    name: str,
+    config: dict[str, Any],
+    labelled: GalaxyArrays,
+    num_unlabelled: int,
+    record: dict[str, Any],
+    grid: str | None,
+) -> str:
+    """Text of the card.
+
+    Parameters
+    ----------
+    name : str
+        Folder or Hub id of the model.
+    config : dict
+        Settings of the training.
+    labelled : GalaxyArrays
+        The galaxies with a class that it learned from.
+    num_unlabelled : int
+        Number of the others.
+    record : dict
+        Last line of metrics.jsonl.
+    grid : str, optional
+        Path of a picture with a row a class, in the model's folder.
+    """
+    counts = dict(
+        zip(labelled.class_names, np.bincount(labelled.labels, minlength=len(labelled.class_names)), strict=True)
+    )
+    rare = [f"{label} ({count})" for label, count in counts.items() if count < RARE]
+    metadata = ModelCardData(
+        library_name="diffusers",
+        pipeline_tag="unconditional-image-generation",
+        tags=["astronomy", "galaxies", "class-conditional", "diffusion"],
+    )
+    figures = {key: value for key, value in record.items() if "loss" in key}
+    return TEXT.format(
+        metadata=metadata.to_yaml(),
+        title=name.rstrip("/").rpartition("/")[2],
+        side=config["resolution"],
+        votes=" or given vote fractions" if config["conditioning"] == "votes" else "",
+        images_seen=record["images_seen"],
+        grid=f"![A row a class, in the order of the table below]({grid})\n\n" if grid else "",
+        name=name,
+        example=labelled.class_names[0],
+        counts="\n".join(f"| {label} | {count:,} |" for label, count in counts.items()),
+        data=f"Beside them {num_unlabelled:,} galaxies without a class. " if num_unlabelled else "",
+        seen="seen_images.csv",
+        settings=", ".join(f"{key} {config[key]}" for key in LISTED if key in config),
+        metrics="\n".join(["| at the end | |", "|---|---|", *(f"| {k} | {v:.5f} |" for k, v in figures.items())]),
+        rarest=f"Learned from few galaxies, so likely to be copied and uniform: {', '.join(rare)}."
+        if rare
+        else f"No class had fewer than {RARE} galaxies.",
+    )
