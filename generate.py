@@ -98,6 +98,7 @@ def main(config: Config) -> None:
     interval = {"guidance_interval": config.guidance_interval} if config.guidance_interval else {}
     sampler = {
         "scheduler": config.scheduler,
+        "timestep_spacing": pipeline.scheduler.config.timestep_spacing,
         "steps": config.num_inference_steps,
         "guidance_scale": config.guidance_scale,
         "checkpoint": weights_hash(pipeline),

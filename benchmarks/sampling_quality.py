@@ -103,9 +103,9 @@ def main(config: Config) -> None:
         pipeline = load_pipeline(config.model, name, device)
         pipeline.unet = unet
         check_sampler(pipeline, steps, 1.0, None)
-        started = time.perf_counter()
-        images = {c: generate_class(pipeline, c, steps, config) for c in class_names}
-        seconds = time.perf_counter() - started
+        drawn = {c: generate_class(pipeline, name, c, steps, config) for c in class_names}
+        images = {c: drawn[c]["images"] for c in class_names}
+        seconds = float(sum(drawn[c]["seconds"] for c in class_names))
         scores = {c: asdict(kid(real_features[c], inception_features(images[c]))) for c in class_names}
         sizes = {c: {"n_real": len(real_features[c]), "n_generated": config.num_images} for c in class_names}
         row = {
@@ -126,15 +126,26 @@ def main(config: Config) -> None:
     print(table)
 
 
-def generate_class(pipeline: ClassConditionalDDPMPipeline, name: str, steps: int, config: Config) -> np.ndarray:
-    """Images of one class after their JPEG, uint8 of shape (N, H, W, 3)."""
+def generate_class(
+    pipeline: ClassConditionalDDPMPipeline, scheduler: str, name: str, steps: int, config: Config
+) -> dict[str, np.ndarray]:
+    """``images`` of one class after their JPEG, uint8 of shape (N, H, W, 3), and ``seconds``; kept on disk."""
+    path = config.output_dir / "images" / f"{scheduler}-{steps}-{name}.npz"
+    if path.exists():
+        return dict(np.load(path))
+    started = time.perf_counter()
     seeds = range(config.seed, config.seed + config.num_images)
     images = []
     for start in range(0, len(seeds), config.batch_size):
         batch = list(seeds[start : start + config.batch_size])
         drawn = generate_batch(pipeline, [pipeline.label_of(name)] * len(batch), batch, config.guidance_scale, steps)
         images += [jpeg_round_trip(image) for image in drawn]
-    return np.stack(images)
+    found = {"images": np.stack(images), "seconds": np.array(time.perf_counter() - started)}
+    path.parent.mkdir(exist_ok=True)
+    aside = path.with_name(f".{path.name}")
+    np.savez(aside, **found)
+    aside.replace(path)
+    return found
 
 
 def mean_kid(row: dict) -> Estimate:

@@ -96,7 +96,8 @@ def push(folder: Path, *, repo_id: str | None = None, private: bool = False, dry
         private: make a new repository private
         dry_run: write what would be uploaded into this folder instead
     """
-    hub.push(folder, repo_id=repo_id, private=private, dry_run=dry_run)
+    files = hub.push(folder, repo_id=repo_id, private=private, dry_run=dry_run)
+    print(f"{len(files)} files: {dry_run or f'https://huggingface.co/datasets/{repo_id}'}")
 
 
 if __name__ == "__main__":

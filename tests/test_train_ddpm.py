@@ -241,6 +241,7 @@ class Drawn:
     ("prediction_type", "schedule", "steps"),
     [("epsilon", "linear", 2000), ("v_prediction", "squaredcos_cap_v2", 400), ("sample", "squaredcos_cap_v2", 400)],
 )
+@pytest.mark.timeout(900)
 def test_eight_images_are_learned_by_heart(tmp_path, monkeypatch, prediction_type, schedule, steps):
     """Every sample is like an image of its class: no wrong sign, target or schedule passes."""
     drawn = Drawn()
