@@ -12,5 +12,5 @@ def use_all_cores() -> None:
     for others, start with ``taskset``.
     """
     if int(os.environ.get("OMP_NUM_THREADS", "1")) <= 1:
-        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
