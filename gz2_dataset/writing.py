@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from .card import dataset_card
 from .command_line import UserError
 from .pictures import save_pictures
-from .plan import CONFIGURATIONS, GalaxyZoo2Config, Plan, make_plan, open_source, split_table
+from .plan import CONFIGURATIONS, GalaxyZoo2Config, Plan, make_plan, name_of, open_source, split_table
 
 SPLIT_FILE, BUILD_FILE, CARD_FILE, SHARD_FOLDER = "splits.csv", "build.json", "README.md", "data"
 UNSOUND_FILE = "left_out.csv"
@@ -76,19 +76,21 @@ def build(
         near_duplicates=near_duplicates,
         split_file=str(output / SPLIT_FILE) if (output / SPLIT_FILE).exists() else None,
     )
-    lock = filelock.FileLock(output.with_name(f".{output.name}.lock"), blocking=False)
+    lock = output.with_name(f".{output.name}.lock")
     try:
-        with lock:
-            summary = write(config, output)
+        with filelock.FileLock(lock, blocking=False):
+            try:
+                return write(config, output)
+            finally:
+                lock.unlink(missing_ok=True)
     except filelock.Timeout:
         raise UserError(f"{output}: another build is writing there; wait for it to end") from None
-    Path(lock.lock_file).unlink(missing_ok=True)
-    return summary
 
 
 def write(config: GalaxyZoo2Config, output: Path) -> dict[str, Any]:
     """Do what `build` says, in ``.NAME.partial`` beside ``output``."""
     opened = open_source(config)
+    name_of(config, opened)  # refuses what does not fit before anything is written
     partial, new = output.with_name(f".{output.name}.partial"), output.with_name(f".{output.name}.partial") / "dataset"
     begin(partial, stamp_of(config, opened.stamp))
     plan = make_plan(config, opened, partial / "inspection")

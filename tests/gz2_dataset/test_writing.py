@@ -332,6 +332,9 @@ def test_classes_of_ones_own_are_a_configuration_of_their_own(tmp_path):
         build(raw, tmp_path / "other", config_name="five_class")
     with pytest.raises(UserError, match="no configuration 'six_class'"):
         build(raw, tmp_path / "other", config_name="six_class")
+    with pytest.raises(UserError, match="no such folder or zip"):
+        build(tmp_path / "nowhere", tmp_path / "other")
+    assert {path.name for path in tmp_path.iterdir()} == {"raw", "data"}, "a refused build leaves nothing"
 
 
 def raw(split: datasets.Dataset) -> datasets.Dataset:
