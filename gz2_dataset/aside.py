@@ -1,0 +1,35 @@
+"""Files that are whole or absent: written under another name in the same folder, then renamed."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """A name to write a file to, which takes its place when the block ends, or is removed where the block fails.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file shall be; missing folders above it are made.
+
+    Yields
+    ------
+    Path
+        Hidden, in the same folder, with the same suffix.
+
+    Examples
+    --------
+    >>> with written_aside(Path("counts.csv")) as aside:  # doctest: +SKIP
+    ...     table.to_csv(aside)
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
