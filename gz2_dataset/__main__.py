@@ -31,6 +31,8 @@ def build(
     test_per_class: int = 100,
     validation_per_class: int = 50,
     near_duplicates: bool = True,
+    num_folds: int = 1,
+    fold: int = 0,
     image_size: int | None = None,
 ) -> None:
     """Write Parquet shards a split and a dataset card; the same command goes on after an interruption.
@@ -47,7 +49,10 @@ def build(
         test_per_class: test galaxies of each class, at most 30 % of a small class
         validation_per_class: validation galaxies of each class, at most 10 % of a small class
         near_duplicates: decode every image and take galaxies out of train that a held-out image shows as well; without
-            it only files with the same bytes are found, at the speed of the disk
+            it only files with the same bytes are found, and nothing is decoded
+        num_folds: number of disjoint test sets; a small class is divided among them, so that each of its galaxies is
+            tested in one. Build each fold into a folder of its own
+        fold: which of them this is, from 0 on
         image_size: also prepare the training arrays of this resolution
     """
     if data_dir is None and source not in (None, "kaggle"):
@@ -63,6 +68,8 @@ def build(
         test_per_class,
         validation_per_class,
         near_duplicates,
+        num_folds,
+        fold,
     )
     print(writing.count_table(summary).to_string())
     for note in summary["notes"]:

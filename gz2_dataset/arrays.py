@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
+from .aside import written_aside
 from .command_line import UserError
 from .images import decode
 from .loading import digests, encoded, encoded_bytes, load
@@ -107,9 +107,7 @@ def fingerprint_of(class_names: tuple[str, ...], image_ids: list[str], labels: n
 def prepare(
     galaxies: datasets.Dataset, image_ids: list[str], path: Path, resolution: int, center_crop: int, jpeg: bool
 ) -> None:
-    """Decode, crop and resize every image into one .npy file, written aside and renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
+    """Decode, crop and resize every image into one .npy file."""
     images = encoded(galaxies)
 
     def fill(start: int) -> int:
@@ -124,23 +122,20 @@ def prepare(
         os.pwrite(file.fileno(), np.stack(part), offset + start * part[0].nbytes)
         return len(part)
 
-    try:
-        # Pillow releases the interpreter lock while it decodes and resizes.
-        with (
-            aside.open("w+b") as file,
-            ThreadPoolExecutor(os.cpu_count()) as pool,
-            tqdm(total=len(image_ids), desc=f"prepare {resolution} px", unit="image") as bar,
-        ):
-            shape = (len(image_ids), resolution, resolution, 3)
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            file.flush()
-            offset = file.tell()
-            for done in pool.map(fill, range(0, len(image_ids), IMAGES_A_PART)):
-                bar.update(done)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    # Pillow releases the interpreter lock while it decodes and resizes.
+    with (
+        written_aside(path) as aside,
+        aside.open("w+b") as file,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(image_ids), desc=f"prepare {resolution} px", unit="image") as bar,
+    ):
+        shape = (len(image_ids), resolution, resolution, 3)
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.flush()
+        offset = file.tell()
+        for done in pool.map(fill, range(0, len(image_ids), IMAGES_A_PART)):
+            bar.update(done)
 
 
 def prepare_image(pixels: np.ndarray, resolution: int, center_crop: int) -> np.ndarray:

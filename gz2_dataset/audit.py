@@ -1,8 +1,6 @@
 """Is a dataset fit for use? Counts against the paper, unsound images, duplicates, votes that make no sense."""
 
 import json
-import os
-import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .aside import written_aside
 from .audit_page import render
 from .command_line import UserError
 from .count_audit import ClassCount, count_classes, count_text
@@ -187,12 +186,10 @@ def print_audit(found: Audit) -> None:
 
 
 def write(found: Audit, rows: BuiltRows, output: Path) -> None:
-    """Write ``audit.json`` and ``audit.html``, each aside and renamed."""
+    """Write ``audit.json`` and ``audit.html``."""
     base = output.with_suffix("") if output.suffix in (".html", ".json") else output / "audit"
-    base.parent.mkdir(parents=True, exist_ok=True)
     for suffix, text in ((".json", json.dumps(found.to_dict(), indent=2) + "\n"), (".html", render(found, rows))):
         path = base.with_suffix(suffix)
-        aside = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
-        aside.write_text(text)
-        os.replace(aside, path)
+        with written_aside(path) as aside:
+            aside.write_text(text)
         print(f"{suffix[1:]}: {path}")

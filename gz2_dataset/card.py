@@ -7,10 +7,9 @@ from typing import Any
 import datasets
 from huggingface_hub import DatasetCardData
 
-from .pictures import picture_of, save_pictures
+from .parquet_rows import SHARDS
+from .pictures import picture_of
 from .plan import CONFIGURATIONS
-
-__all__ = ["REPO_ID", "dataset_card", "save_pictures"]
 
 REPO_ID = "USER/NAME"
 """Stands in the card until `hub.push` knows the id."""
@@ -53,8 +52,7 @@ galaxies.features["label"].int2str(galaxies[0]["label"])
 
 ## Splits
 
-Of each class the {test_per_class} galaxies with the smallest SHA-256 of image_id are for testing and the next
-{validation_per_class} for validation, but never more than 30 % and 10 % of a class, whatever the order of the files.
+{splits}
 {without_class}`splits.csv` lists the split of every galaxy and the SHA-256 of its image; no galaxy is in two splits.
 
 ## How it was made
@@ -68,7 +66,20 @@ With {versions}. Images are stored byte for byte as they came.
 ## Citation and licence
 
 {citation}
+
+{own_lines}
 """
+OWN_LINES = "<!-- Write what you add below this line: a rebuild keeps it. -->"
+
+
+ONE_SPLIT = """\
+Of each class the {test_per_class} galaxies with the smallest SHA-256 of image_id are for testing and the next
+{validation_per_class} for validation, but never more than 30 % and 10 % of a class, whatever the order of the files."""
+FOLDS = """\
+This is fold {fold} of {num_folds}, counted from 0, which hold the same galaxies and have no test galaxy in common. In
+the order of the SHA-256 of image_id, whatever the order of the files, each fold tests the next {test_per_class}
+galaxies of a class; a smaller class is divided among the folds, so that each of its galaxies is tested once. The next
+{validation_per_class}, but never more than 10 % of a class, are for validation."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ class Origin:
     licence: dict[str, str] = field(default_factory=dict)
 
 
-ADD_LICENCE = "Add the licence, here and as `license:` at the top of this card."
+ADD_LICENCE = "Add the licence, below and as `license:` at the top of this card."
 GALAXY_ZOO = Origin(
     "Galaxy Zoo 2, {}",
     "galaxy-zoo",
@@ -155,7 +166,7 @@ def dataset_card(summary: dict[str, Any], info: datasets.DatasetInfo) -> str:
             {
                 "config_name": "default",
                 "description": info.description,  # part of the key by which `datasets` caches a local folder
-                "data_files": [{"split": split, "path": f"data/{split}*.parquet"} for split in counts],
+                "data_files": [{"split": split, "path": SHARDS.format(split=split)} for split in counts],
             }
         ],
         dataset_info={"features": info.features._to_yaml_list()},
@@ -178,13 +189,18 @@ def dataset_card(summary: dict[str, Any], info: datasets.DatasetInfo) -> str:
         rules=rules_text(summary),
         pictures=pictures_text(summary),
         columns=columns_text(info.features),
-        test_per_class=summary["test_per_class"],
-        validation_per_class=summary["validation_per_class"],
+        splits=splits_text(summary),
         without_class=f"Galaxies without a class are {where}. " if has_classless else "",
         command=command_of(summary),
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS),
         citation=origin.citation,
+        own_lines=OWN_LINES,
     )
+
+
+def own_lines(card: str) -> str:
+    """What somebody has added below a card."""
+    return card.partition(f"{OWN_LINES}\n")[2]
 
 
 def rules_text(summary: dict[str, Any]) -> str:
@@ -220,13 +236,19 @@ def columns_text(features: datasets.Features) -> str:
     return markdown_table(["column", "holds"], rows)
 
 
+def splits_text(summary: dict[str, Any]) -> str:
+    """By which rule galaxies are held out."""
+    return (ONE_SPLIT if summary["num_folds"] == 1 else FOLDS).format(**summary)
+
+
 def command_of(summary: dict[str, Any]) -> str:
     """The command of the build, without the paths of the machine that ran it."""
     name = summary["config_name"]
     configuration = f"--config_name {name}" if name in CONFIGURATIONS else f"--rules {name}.yaml"
+    folds = f" --num_folds {summary['num_folds']} --fold {summary['fold']}" if summary["num_folds"] > 1 else ""
     return (
         f"python -m gz2_dataset build --data_dir DATA_DIR --output OUTPUT --source {summary['source']} {configuration} "
-        f"--test_per_class {summary['test_per_class']} --validation_per_class {summary['validation_per_class']}"
+        f"--test_per_class {summary['test_per_class']} --validation_per_class {summary['validation_per_class']}{folds}"
     ).replace(" --source mock", "")
 
 

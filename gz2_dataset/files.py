@@ -1,21 +1,21 @@
 """The files that a user brings, in folders and in zips, zips within zips included, read without unpacking."""
 
-import bisect
+import gzip
 import hashlib
 import io
 import os
 import struct
-import threading
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 
 from .command_line import UserError
+from .raw_files import CHUNK, Inflated, Limited, Seekable, Window
 
-MAX_IMAGE_BYTES = 2**26
-CHUNK = 2**16
-CHECKPOINT_SPACING = 2**20
+MAX_IMAGE_BYTES, MAX_TABLE_BYTES = 2**26, 2**31
 UNWANTED = ("images_test", "all_ones", "all_zeros", "central_pixel")
 """Beginnings of the Kaggle files that have no labels."""
 
@@ -93,10 +93,28 @@ class Files:
         found = [name for name in self.names if PurePosixPath(name).name in names]
         return min(found, key=lambda name: (name.count("/"), name), default=None)
 
-    def open(self, name: str) -> io.BufferedIOBase:
-        """A file for sequential reading."""
+    def size(self, name: str) -> int:
+        """Bytes of a file, once unpacked, as far as its zip tells the truth."""
         entry = self._entries[name]
-        return entry.open("rb") if isinstance(entry, Path) else entry[0].open(entry[1])
+        return entry.stat().st_size if isinstance(entry, Path) else entry[1].file_size
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[io.BufferedIOBase]:
+        """A table for sequential reading, unpacked where it is gzipped.
+
+        Raises
+        ------
+        OSError
+            If it is larger than 2 GB, which no table of galaxies is, or turns out to be while it is read.
+        """
+        if self.size(name) > MAX_TABLE_BYTES:
+            raise OSError(f"larger than {MAX_TABLE_BYTES:,} bytes")
+        entry = self._entries[name]
+        with ExitStack() as stack:
+            file = stack.enter_context(entry.open("rb") if isinstance(entry, Path) else entry[0].open(entry[1]))
+            if name.endswith(".gz"):
+                file = stack.enter_context(gzip.open(file))
+            yield stack.enter_context(io.BufferedReader(Limited(file, MAX_TABLE_BYTES), CHUNK))
 
     def read(self, name: str) -> bytes:
         """The bytes of an image file.
@@ -107,8 +125,7 @@ class Files:
             If it is damaged, encrypted, or larger than 64 MB, which no galaxy cutout is.
         """
         entry = self._entries[name]
-        size = entry.stat().st_size if isinstance(entry, Path) else entry[1].file_size
-        if size > MAX_IMAGE_BYTES:
+        if self.size(name) > MAX_IMAGE_BYTES:
             raise OSError("larger than 64 MB")
         if isinstance(entry, Path):
             return entry.read_bytes()
@@ -147,7 +164,7 @@ def wanted(name: str) -> bool:
     return not name.startswith((".", "__MACOSX", *UNWANTED))
 
 
-def inner_file(outer: "Window", info: zipfile.ZipInfo) -> "Seekable":
+def inner_file(outer: Window, info: zipfile.ZipInfo) -> Seekable:
     """A zip within a zip as a seekable file; where it is compressed, nothing of it is written to disk either."""
     if info.file_size > 100 * info.compress_size + CHUNK:
         raise zipfile.BadZipFile(f"{info.filename} inflates more than a hundredfold, as a zip bomb does")
@@ -157,105 +174,7 @@ def inner_file(outer: "Window", info: zipfile.ZipInfo) -> "Seekable":
     return window if info.compress_type == zipfile.ZIP_STORED else Inflated(window, info.file_size)
 
 
-def data_offset(raw: "Seekable", info: zipfile.ZipInfo) -> int:
+def data_offset(raw: Seekable, info: zipfile.ZipInfo) -> int:
     """Where the data of an entry begins, behind its local header."""
     name_length, extra_length = struct.unpack("<HH", raw.pread(30, info.header_offset)[26:])
     return info.header_offset + 30 + name_length + extra_length
-
-
-class Seekable(io.RawIOBase):
-    """A read-only raw file of known size with a position."""
-
-    size: int
-    position: int = 0
-
-    def pread(self, count: int, position: int) -> bytes:
-        """Up to ``count`` bytes from ``position`` on; safe to call from several threads."""
-        raise NotImplementedError
-
-    def readinto(self, buffer) -> int:
-        data = self.pread(len(buffer), self.position)
-        buffer[: len(data)] = data
-        self.position += len(data)
-        return len(data)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self.position = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}[whence])
-        return self.position
-
-
-class Window(Seekable):
-    """A stretch of a file.
-
-    Parameters
-    ----------
-    descriptor : int
-        Of the open file.
-    start, size : int
-        In bytes.
-    """
-
-    def __init__(self, descriptor: int, start: int, size: int):
-        self.descriptor, self.start, self.size = descriptor, start, size
-
-    def pread(self, count: int, position: int) -> bytes:
-        count = max(0, min(count, self.size - position))
-        return os.pread(self.descriptor, count, self.start + position)
-
-
-class Inflated(Seekable):
-    """A deflated stretch as a seekable file: a copy of the decompressor is kept every megabyte, so that any place is
-    reached by inflating at most that much.
-
-    Parameters
-    ----------
-    window : Window
-        Raw deflate data.
-    size : int
-        Bytes that it inflates to.
-    """
-
-    def __init__(self, window: Window, size: int):
-        self.window, self.size, self.lock = window, size, threading.Lock()
-        self.checkpoints = [(0, 0, zlib.decompressobj(-zlib.MAX_WBITS))]
-        self._restore(0)
-
-    def _restore(self, index: int) -> None:
-        self.start, self.consumed, state = self.checkpoints[index]
-        self.state, self.data = state.copy(), b""
-
-    def _advance(self) -> bool:
-        """Inflate the next chunk; False at the end."""
-        compressed = self.window.pread(CHUNK, self.consumed)
-        if self.state.eof or not compressed:
-            return False
-        self.start += len(self.data)
-        self.data = self.state.decompress(compressed)
-        self.consumed += len(compressed)
-        end = self.start + len(self.data)
-        if end - self.checkpoints[-1][0] >= CHECKPOINT_SPACING:
-            self.checkpoints.append((end, self.consumed, self.state.copy()))
-        return True
-
-    def pread(self, count: int, position: int) -> bytes:
-        parts, end = [], min(position + count, self.size)
-        with self.lock:
-            while position < end:
-                nearest = bisect.bisect_right(self.checkpoints, position, key=lambda checkpoint: checkpoint[0]) - 1
-                if position < self.start or self.checkpoints[nearest][0] > self.start + len(self.data):
-                    self._restore(nearest)
-                while position >= self.start + len(self.data):
-                    if not self._advance():
-                        return b"".join(parts)
-                parts.append(self.data[position - self.start : end - self.start])
-                position += len(parts[-1])
-        return b"".join(parts)

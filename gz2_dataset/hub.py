@@ -10,8 +10,10 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError,
 
 from .card import REPO_ID
 from .command_line import UserError
+from .parquet_rows import SHARD_FOLDER
 from .pictures import PICTURES
-from .writing import BUILD_FILE, CARD_FILE, SHARD_FOLDER, SPLIT_FILE, UNSOUND_FILE
+from .splits import SPLIT_FILE
+from .writing import BUILD_FILE, CARD_FILE, UNSOUND_FILE
 
 
 def push(

@@ -1,29 +1,24 @@
 """Every image of a built dataset decoded once: is it sound, of what size, and does another one show the same?"""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 
 from .command_line import UserError
-from .images import problem_of
-from .near_duplicates import SIDE, near_duplicates, signature
-from .parquet_rows import ParquetRows
-from .splits import SPLITS
+from .images import header_of, problem_of
+from .near_duplicates import SIDE, signature
+from .parallel import in_threads
+from .parquet_rows import ParquetRows, shard_files
+from .repeats import groups_of, same_bytes, same_sky
+from .splits import HELD_OUT, SPLITS
 from .votes import VOTE_COLUMNS
 
-HELD_OUT = ("validation", "test")
 SMALLEST_SIDE = 64
 BLANK_SHARE = 1 / 16
 LOOKS = ("sha256", "width", "height", "blank", "problem")
@@ -61,7 +56,7 @@ class BuiltRows:
     """
 
     def __init__(self, folder: Path):
-        files = {split: sorted(map(str, (folder / "data").glob(f"{split}-*.parquet"))) for split in SPLITS}
+        files = {split: shard_files(folder, split) for split in SPLITS}
         self.parts = [(split, ParquetRows(paths)) for split, paths in files.items() if paths]
         if not self.parts:
             raise UserError(f"{folder}: holds no Parquet files; build it again")
@@ -99,11 +94,11 @@ def examine(rows: BuiltRows) -> tuple[pd.DataFrame, np.ndarray]:
     """
     signatures = np.zeros((len(rows), SIDE, SIDE), np.int8)
     parts, start = [], 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(rows), desc="audit", unit="image") as bar:
+    with tqdm(total=len(rows), desc="audit", unit="image") as bar:
         for split, columns in rows.groups():
             contents = [image["bytes"] or b"" for image in columns.pop("image")]
-            places = range(start, start + len(contents))
-            looks = list(pool.map(look, contents, (signatures[place] for place in places)))
+            images = zip(contents, signatures[start : start + len(contents)], strict=True)
+            looks = in_threads(lambda image: look(*image), list(images))
             columns["label"] = [-1 if label is None else label for label in columns["label"]]
             found = dict(zip(LOOKS, zip(*looks, strict=True), strict=True))
             parts.append(pd.DataFrame({"split": split, **columns, **found}))
@@ -117,8 +112,7 @@ def look(content: bytes, out: np.ndarray) -> tuple[str, int, int, float, str]:
     problem, width, height, blank = problem_of(content), 0, 0, 0.0
     if not problem:
         try:
-            with Image.open(BytesIO(content)) as image:
-                width, height = image.size
+            width, height, _ = header_of(content)
             out[:] = signature(content)
             blank = max((out == 0).all(axis).mean() for axis in (0, 1))
         except OSError:
@@ -134,13 +128,8 @@ def find_duplicates(table: pd.DataFrame, signatures: np.ndarray) -> list[Duplica
     table, signatures
         Of `examine`.
     """
-    row = pd.Series(np.arange(len(table)))
-    first = row.groupby(table["sha256"]).transform("first")
-    pairs = np.array([*zip(first[first != row], row[first != row], strict=True), *near_duplicates(signatures)])
-    if not len(pairs):
-        return []
-    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(table), len(table)))
-    members = row.groupby(connected_components(links, directed=False)[1]).agg(tuple)
+    pairs = np.concatenate([same_bytes(table["sha256"]), same_sky(signatures)])
+    members = pd.Series(range(len(table))).groupby(groups_of(pairs, len(table))).agg(tuple)
     groups = []
     for rows in members[members.map(len) > 1]:
         galaxies = table.loc[list(rows)]

@@ -1,7 +1,6 @@
 """A look at every image of a source before it is sorted into splits: is it sound, and does another show the same?"""
 
 import hashlib
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,8 +8,9 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from .aside import written_aside
 from .images import problem_of
-from .near_duplicates import SIDE, near_duplicates, signature
+from .near_duplicates import SIDE, signature
 from .parallel import in_threads
 from .sources import Source
 
@@ -59,7 +59,8 @@ def inspect(source: Source, look_for_near: bool, folder: Path | None = None) -> 
             else:
                 part = as_arrays(in_threads(look, names[start : start + IMAGES_A_PART]), look_for_near)
                 if path:
-                    save_part(path, part)
+                    with written_aside(path) as aside:
+                        np.savez(aside, **part)
             parts.append(part)
             bar.update(len(part["sha256"]))
     whole = {key: np.concatenate([part.pop(key) for part in parts]) for key in list(parts[0])}
@@ -71,22 +72,3 @@ def as_arrays(rows: Iterable[tuple[str, int, str, np.ndarray]], with_signatures:
     sha256, size, problem, signed = zip(*rows, strict=True)
     arrays = {"sha256": np.array(sha256), "size": np.array(size), "problem": np.array(problem)}
     return arrays | ({"signature": np.stack(signed)} if with_signatures else {})
-
-
-def save_part(path: Path, part: dict[str, np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{uuid.uuid4().hex}.npz")
-    np.savez(aside, **part)
-    aside.replace(path)
-
-
-def same_bytes(sha256: pd.Series) -> np.ndarray:
-    """Pairs of galaxies whose files are equal, each with the first of its kind; shape (P, 2)."""
-    position = pd.Series(np.arange(len(sha256)), index=sha256.index)
-    first = position.groupby(sha256).transform("first")
-    return np.stack([first[first != position], position[first != position]], axis=1)
-
-
-def same_sky(signatures: np.ndarray) -> np.ndarray:
-    """Pairs of galaxies whose images are near duplicates; shape (P, 2)."""
-    return np.array(near_duplicates(signatures), int).reshape(-1, 2)

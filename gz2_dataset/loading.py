@@ -5,10 +5,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import datasets
+import pandas as pd
 
 from .command_line import UserError
-from .splits import SPLITS
-from .writing import BUILD_FILE, SHARD_FOLDER, build
+from .parquet_rows import shard_files
+from .splits import SPLITS, check_no_leak, check_splits
+from .writing import BUILD_FILE, build
 
 
 @lru_cache(maxsize=8)
@@ -38,18 +40,18 @@ def load(data: str) -> datasets.DatasetDict:
     elif not folder.exists() and (data.count("/") != 1 or data.startswith((".", "/", "~"))):
         raise UserError(f"{data}: no such folder; build it with python -m gz2_dataset build --output {data}")
     try:
-        if (
-            folder.exists()
-        ):  # by its files, as load_dataset(folder) may serve another folder of the same name from cache
-            shards = {split: sorted(map(str, (folder / SHARD_FOLDER).glob(f"{split}*.parquet"))) for split in SPLITS}
+        if folder.exists():
+            # By its files, as load_dataset(folder) may serve another folder of the same name from cache.
+            shards = {split: shard_files(folder, split) for split in SPLITS}
             opened = datasets.load_dataset("parquet", data_files={split: own for split, own in shards.items() if own})
         else:
             opened = datasets.load_dataset(data)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise UserError(f"{data}: cannot be loaded as a dataset ({str(error).splitlines()[0]})") from None
+    check_splits(data, set(map(str, opened)))
     if missing := {"image", "label", "image_id"} - set(opened["train"].column_names):
         raise UserError(f"{data}: column {sorted(missing)[0]} is missing; build it with python -m gz2_dataset build")
-    check_no_leak(data, opened)
+    check_no_leak(data, listed_galaxies(opened))
     return opened
 
 
@@ -65,6 +67,15 @@ def build_in_cache(raw: Path) -> Path:
     return output
 
 
+def listed_galaxies(opened: datasets.DatasetDict) -> pd.DataFrame:
+    """The galaxies of all splits: columns image_id, split and sha256 (of the image's bytes)."""
+    parts = [
+        pd.DataFrame({"image_id": list(galaxies["image_id"]), "split": str(split), "sha256": digests(galaxies)})
+        for split, galaxies in opened.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 @lru_cache(maxsize=32)
 def digests(split: datasets.Dataset) -> list[str]:
     """SHA-256 of each image's bytes as stored, in hexadecimal; a split that is open is hashed once."""
@@ -78,17 +89,3 @@ def encoded(split: datasets.Dataset) -> datasets.Dataset:
 
 def encoded_bytes(image: dict) -> bytes:
     return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
-
-
-def check_no_leak(data: str, opened: datasets.DatasetDict) -> None:
-    """Refuse a dataset in which the generator or a classifier would learn from a galaxy that it is judged by."""
-    seen: dict[str, tuple[str, str]] = {}
-    for split in sorted(opened, key=SPLITS.index):
-        ids = list(opened[split]["image_id"])
-        for key, image_id in [*zip(ids, ids, strict=True), *zip(digests(opened[split]), ids, strict=True)]:
-            other, first = seen.setdefault(key, (split, image_id))
-            if other != split and {other, split} & {"validation", "test"}:
-                raise UserError(
-                    f"{data}: galaxy {image_id} of {split} is also in {other} (as {first}), so results would be "
-                    "worthless; build the dataset anew from images that differ"
-                )

@@ -15,10 +15,10 @@ from tqdm import tqdm
 from .command_line import UserError
 from .mock_population import draw_galaxy
 from .mock_volunteers import vote_fractions
-from .sources import KAGGLE_CSV, KAGGLE_IMAGES
+from .sources import KAGGLE_CSV, KAGGLE_IMAGES, MOCK_TRUTH
 from .votes import VOTE_COLUMNS
 
-TRUTH_CSV, RECIPE_JSON = "mock_truth.csv", "mock.json"
+RECIPE_JSON = "mock.json"
 
 
 def write_mock_survey(output_dir: Path, num_images: int, seed: int, processes: int | None = None) -> None:
@@ -69,7 +69,7 @@ def write_mock_survey(output_dir: Path, num_images: int, seed: int, processes: i
         truth, votes = pd.DataFrame(truth), pd.DataFrame(votes, columns=VOTE_COLUMNS)
         votes.insert(0, "GalaxyID", truth["galaxy_id"])
         votes.to_csv(partial / KAGGLE_CSV, index=False, float_format="%.6f")
-        truth.to_csv(partial / TRUTH_CSV, index=False, float_format="%.6g")
+        truth.to_csv(partial / MOCK_TRUTH, index=False, float_format="%.6g")
         (partial / RECIPE_JSON).write_text(json.dumps(recipe) + "\n")
         os.replace(partial, output_dir)
     finally:

@@ -9,14 +9,16 @@ THINGS_A_TASK = 64
 
 
 def in_threads(function: Callable[[Any], Any], things: Sequence[Any]) -> Iterator[Any]:
-    """``map(function, things)`` on all cores, in order; a task is 64 things, as handing over costs time.
+    """``map(function, things)`` on all cores, in order; a task is up to 64 things, as handing over costs time.
 
     Examples
     --------
     >>> list(in_threads(abs, [-1, 2, -3]))
     [1, 2, 3]
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        tasks = [things[start : start + THINGS_A_TASK] for start in range(0, len(things), THINGS_A_TASK)]
+    cores = os.cpu_count() or 1
+    size = min(THINGS_A_TASK, -(-len(things) // cores) or 1)
+    with ThreadPoolExecutor(cores) as pool:
+        tasks = [things[start : start + size] for start in range(0, len(things), size)]
         for results in pool.map(lambda task: [function(thing) for thing in task], tasks):
             yield from results

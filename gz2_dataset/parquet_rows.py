@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import fsspec
 import numpy as np
@@ -11,6 +12,15 @@ import pyarrow.parquet as pq
 from huggingface_hub.errors import HTTPError
 
 from .command_line import UserError
+
+SHARD_FOLDER = "data"
+SHARDS = f"{SHARD_FOLDER}/{{split}}*.parquet"
+"""Where the files of a split lie in the folder of a built dataset."""
+
+
+def shard_files(folder: Path, split: str) -> list[str]:
+    """The Parquet files of a split of a built dataset, in order; none where it has no such split."""
+    return sorted(map(str, folder.glob(SHARDS.format(split=split))))
 
 
 class ParquetRows:

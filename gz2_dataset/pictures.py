@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from .images import decode
-from .parquet_rows import ParquetRows
+from .parquet_rows import ParquetRows, shard_files
 from .splits import hash_of
 
 PICTURES, TILE, TILES, CROP = "pictures", 72, 8, 224
@@ -22,10 +22,10 @@ def save_pictures(folder: Path) -> None:
     Parameters
     ----------
     folder : Path
-        A built dataset: ``data/train*.parquet`` is read, ``pictures/class_LABEL.jpg`` is written. A class without a
+        A built dataset, which gets ``pictures/class_LABEL.jpg``. A class without a
         training galaxy gets no picture, and an image that cannot be decoded is passed over.
     """
-    rows = ParquetRows(sorted(str(path) for path in (folder / "data").glob("train*.parquet")))
+    rows = ParquetRows(shard_files(folder, "train"))
     of_class: dict[int, list[tuple[str, int, int]]] = {}
     for group in range(len(rows.groups)):
         table = rows.read(group, ["label", "image_id"]).to_pydict()

@@ -11,11 +11,12 @@ import pandas as pd
 import pyarrow as pa
 
 from .command_line import UserError
-from .inspection import inspect, same_bytes, same_sky
+from .inspection import inspect
 from .parallel import in_threads
+from .repeats import repeats_across, same_bytes, same_sky
 from .rules import CLASS_NAMES, RULES, read_rules
 from .sources import Source, read_source
-from .splits import COLUMNS, SPLITS, read_splits, repeats_across, split_galaxies
+from .splits import SPLITS, read_splits, split_galaxies
 
 SHARD_BYTES = 64 * 2**20
 CONFIGURATIONS = {
@@ -41,6 +42,8 @@ class GalaxyZoo2Config(datasets.BuilderConfig):
         Whether to decode every image and look for galaxies of train that a held-out image shows as well.
     split_file : str, optional
         The split file of an earlier build, whose galaxies stay where they are.
+    num_folds, fold : int
+        Number of disjoint test sets, and which of them this is, from 0 on.
     """
 
     source: str | None = None
@@ -49,6 +52,13 @@ class GalaxyZoo2Config(datasets.BuilderConfig):
     validation_per_class: int = 50
     near_duplicates: bool = True
     split_file: str | None = None
+    num_folds: int = 1
+    fold: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.fold < self.num_folds:
+            raise UserError(f"fold {self.fold} of {self.num_folds}: give a --fold from 0 to --num_folds less 1")
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Plan:
         The configuration's, or that of the user's rules.
     source : Source
     table : DataFrame
-        Columns of the source's table and split, sha256, size; sorted by split and image_id.
+        Columns of the source's table and split, fold, sha256, size; sorted by split and image_id.
     skipped : Counter of str
         What is left out, by reason.
     unsound : DataFrame
@@ -135,6 +145,8 @@ class Plan:
             "moved": self.moved,
             "test_per_class": self.config.test_per_class,
             "validation_per_class": self.config.validation_per_class,
+            "num_folds": self.config.num_folds,
+            "fold": self.config.fold,
             "notes": left_out + moved + small,
         }
 
@@ -233,20 +245,23 @@ def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = N
             where = f"{config.data_dir}: no image of class {class_name} among {len(table)}"
             raise UserError(f"{where}; add some or drop the class{reasons}")
 
-    earlier = read_splits(Path(config.split_file)) if config.split_file else None
-    split = split_galaxies(table, config.test_per_class, config.validation_per_class, earlier)
+    folds = (config.num_folds, config.fold)
+    earlier = read_splits(Path(config.split_file), *folds) if config.split_file else None
+    table[["split", "fold"]] = split_galaxies(
+        table, config.test_per_class, config.validation_per_class, earlier, *folds
+    )
     if name == "galaxy_zoo_2":
-        split = split.replace("unlabelled", "train")
+        table["split"] = table["split"].replace("unlabelled", "train")
     known = table["image_id"].isin([] if earlier is None else earlier["image_id"])
     exact_pairs = same_bytes(table["sha256"])
-    exact = repeats_across(split, exact_pairs, known)
+    exact = repeats_across(table, exact_pairs, known)
     repeated, near = exact, 0
     if signatures is not None:
         signatures = signatures if sound.all() else signatures[sound.to_numpy()]
         pairs = np.concatenate([exact_pairs, same_sky(signatures)])
-        repeated = exact | repeats_across(split, pairs, known)
+        repeated = exact | repeats_across(table, pairs, known)
         near = int((repeated & ~exact).sum())
-    table = table.assign(split=pd.Categorical(split, SPLITS))[~repeated]
+    table = table.assign(split=pd.Categorical(table["split"], SPLITS))[~repeated]
     table = table.sort_values(["split", "image_id"], ignore_index=True)
     table["split"] = table["split"].astype(str)
     moved = {"exact": int(exact.sum()), "near": near}
@@ -261,8 +276,3 @@ def cut_shards(table: pd.DataFrame, shard_bytes: int = SHARD_BYTES) -> list[Shar
         for _, part in rows.groupby(number):
             shards.append(Shard(split, part.index[0], part.index[-1] + 1))
     return shards
-
-
-def split_table(plan: Plan) -> pd.DataFrame:
-    """The split file: columns image_id, galaxy_class, split and sha256."""
-    return plan.table[[*COLUMNS, "sha256"]]

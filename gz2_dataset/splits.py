@@ -3,19 +3,17 @@
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from .command_line import UserError
 
 SPLITS = ("train", "validation", "test", "unlabelled")
 HELD_OUT = ("validation", "test")
+SPLIT_FILE = "splits.csv"
 TEST_SHARE = 0.3
 VALIDATION_SHARE = 0.1
 COLUMNS = ["image_id", "galaxy_class", "split"]
-"""Of a split file; a further one, sha256, tells the image's bytes."""
+"""Of a split file; further ones are sha256, of the image's bytes, and with several folds the fold that tests it."""
 
 
 def hash_of(image_id: str) -> str:
@@ -24,13 +22,19 @@ def hash_of(image_id: str) -> str:
 
 
 def split_galaxies(
-    table: pd.DataFrame, test_per_class: int, validation_per_class: int, earlier: pd.DataFrame | None = None
-) -> pd.Series:
-    """Split of each galaxy.
+    table: pd.DataFrame,
+    test_per_class: int,
+    validation_per_class: int,
+    earlier: pd.DataFrame | None = None,
+    num_folds: int = 1,
+    fold: int = 0,
+) -> pd.DataFrame:
+    """Split of each galaxy, and the fold in which it is tested.
 
-    Of each class, the ``test_per_class`` galaxies with the smallest hash of image_id are test and the next
-    ``validation_per_class`` validation, but never more than 30 % and 10 % of a small class. Galaxies without a class
-    are unlabelled.
+    Of each class in the order of the hash of image_id, the first stretch of galaxies is tested in fold 0, the next in
+    fold 1 and so on (see `fold_sizes`). In one of the folds, its own stretch is test, and validation are the
+    ``validation_per_class`` galaxies that follow it, the last fold being followed by the first, but never more than
+    10 % of a small class. Galaxies without a class are unlabelled.
 
     Parameters
     ----------
@@ -39,72 +43,89 @@ def split_galaxies(
     test_per_class, validation_per_class : int
         Number of galaxies wanted a class.
     earlier : DataFrame, optional
-        The split file of an earlier build: its galaxies stay where they were, and only what is then missing is filled
-        up from new ones. A galaxy whose class has changed is split anew.
+        The split file of an earlier build, as `read_splits` gives it: its galaxies stay where they were, in split and
+        fold, and only what is then missing is filled up from new ones. A galaxy whose class has changed is split anew.
+    num_folds, fold : int
+        How many disjoint test sets there shall be, and which of them this is.
 
     Returns
     -------
-    Series of str
-        One of `SPLITS` a row, indexed like ``table``.
+    DataFrame
+        Columns split, one of `SPLITS`, and fold, -1 where a galaxy is tested in none; indexed like ``table``.
     """
-    split = pd.Series("train", index=table.index)
-    split[table["galaxy_class"] == ""] = "unlabelled"
-    kept = pd.Series(pd.NA, index=table.index, dtype=object)
+    labelled = table["galaxy_class"] != ""
+    found = pd.DataFrame({"split": labelled.map({True: "train", False: "unlabelled"}), "fold": -1}, index=table.index)
+    known = pd.Series(False, index=table.index)
     if earlier is not None:
-        known = earlier.set_index(["image_id", "galaxy_class"])["split"]
-        kept = pd.Series(known.reindex(pd.MultiIndex.from_frame(table[COLUMNS[:2]])).to_numpy(), index=table.index)
-        kept[table["galaxy_class"] == ""] = pd.NA
-        split[kept.notna()] = kept[kept.notna()]
-    for _, galaxies in table[table["galaxy_class"] != ""].groupby("galaxy_class"):
+        kept = earlier.set_index(COLUMNS[:2])[["split", "fold"]]
+        kept = kept.reindex(pd.MultiIndex.from_frame(table[COLUMNS[:2]])).set_index(table.index)
+        known = labelled & kept["split"].notna()
+        found.loc[known, ["split", "fold"]] = kept[known].astype({"fold": int})
+    for _, galaxies in table[labelled].groupby("galaxy_class"):
         order = galaxies["image_id"].map(hash_of).sort_values().index
-        new = order[kept[order].isna()]
-        for name, wanted, share in (
-            ("test", test_per_class, TEST_SHARE),
-            ("validation", validation_per_class, VALIDATION_SHARE),
-        ):
-            present = int((kept[order] == name).sum())
-            missing = max(0, min(wanted, int(share * len(galaxies))) - present)
-            split[new[:missing]] = name
+        new = order[~known[order]]
+        for number, size in enumerate(fold_sizes(len(order), test_per_class, num_folds)):
+            missing = max(0, size - int((found.loc[order, "fold"] == number).sum()))
+            found.loc[new[:missing], "fold"] = number
             new = new[missing:]
-    return split
+        tested = found.loc[order[~known[order]], "fold"]
+        found.loc[tested[tested == fold].index, "split"] = "test"
+        # With several folds, those of the folds that follow: what no fold tests is nowhere held out.
+        others = tested[(tested != fold) & ((tested >= 0) | (num_folds == 1))]
+        turn = (others - fold) % num_folds
+        wanted = min(validation_per_class, int(VALIDATION_SHARE * len(order)))
+        missing = max(0, wanted - int((found.loc[order, "split"] == "validation").sum()))
+        found.loc[turn.sort_values(kind="stable").index[:missing], "split"] = "validation"
+    return found
 
 
-def repeats_across(split: pd.Series, pairs: np.ndarray, known: pd.Series) -> pd.Series:
-    """Galaxies that must go because a held-out galaxy shows the same sky.
+def fold_sizes(count: int, test_per_class: int, num_folds: int) -> list[int]:
+    """Test galaxies of a class in each fold.
 
-    Of the galaxies that show the same, those of the test split stay, then those of validation, and the others leave
-    train, unlabelled or validation; but a galaxy of an earlier build stays before a new one.
+    A single fold tests at most 30 % of a small class. Several divide a small class among them, so that each of its
+    galaxies is tested once.
+
+    Examples
+    --------
+    >>> fold_sizes(66, 100, 1), fold_sizes(66, 100, 5), fold_sizes(957, 100, 5)
+    ([19], [14, 13, 13, 13, 13], [100, 100, 100, 100, 100])
+    """
+    if num_folds == 1:
+        return [min(test_per_class, int(TEST_SHARE * count))]
+    return [min(test_per_class, (count + num_folds - 1 - fold) // num_folds) for fold in range(num_folds)]
+
+
+def check_splits(data: str, names: set[str]) -> None:
+    """Refuse a dataset without training galaxies, or with splits that mean nothing here."""
+    if "train" not in names or not names <= set(SPLITS):
+        raise UserError(
+            f"{data}: has the splits {', '.join(sorted(names))}; needs train, and knows {', '.join(SPLITS)}"
+        )
+
+
+def check_no_leak(data: str, table: pd.DataFrame) -> None:
+    """Refuse a dataset in which a net would learn from a galaxy that it is judged by.
 
     Parameters
     ----------
-    split : Series of str
-        One of `SPLITS` a galaxy.
-    pairs : ndarray of int, shape (P, 2)
-        Positions of galaxies that show the same.
-    known : Series of bool
-        Galaxies of an earlier build.
-
-    Returns
-    -------
-    Series of bool
-        True for those that must go, indexed like ``split``.
+    data : str
+        What the dataset is called.
+    table : DataFrame
+        Columns image_id, split and sha256 (of the image's bytes; empty: not known).
     """
-    must_go = pd.Series(False, index=split.index)
-    if not len(pairs):
-        return must_go
-    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(split), len(split)))
-    _, group = connected_components(links, directed=False)
-    rank = split.map({"test": 0, "validation": 1, "train": 2, "unlabelled": 3}).to_numpy() + 4 * ~known.to_numpy()
-    table = pd.DataFrame({"group": group, "rank": rank, "split": split.to_numpy()}, index=split.index)
-    table = table[table["group"].map(table["group"].value_counts()) > 1]
-    stays = table["group"].map(table.sort_values("rank").groupby("group")["split"].first())
-    held_out = table["split"].isin(HELD_OUT) | stays.isin(HELD_OUT)
-    must_go[table.index] = (table["split"] != stays) & held_out
-    return must_go
+    for key in ("image_id", "sha256"):
+        rows = table[["image_id", "split"]].assign(key=table[key])
+        rows = rows[rows["key"] != ""].drop_duplicates(["key", "split"])
+        pairs = rows[rows["split"].isin(HELD_OUT)].merge(rows, on="key", suffixes=("", "_other"))
+        for leak in pairs[pairs["split"] != pairs["split_other"]].head(1).itertuples():
+            raise UserError(
+                f"{data}: galaxy {leak.image_id} of {leak.split} is also in {leak.split_other} (as "
+                f"{leak.image_id_other}), so results would be worthless; build the dataset anew from images that differ"
+            )
 
 
-def read_splits(path: Path) -> pd.DataFrame:
-    """The split file of an earlier build: columns image_id, galaxy_class and split, all of them text."""
+def read_splits(path: Path, num_folds: int = 1, fold: int = 0) -> pd.DataFrame:
+    """The split file of an earlier build of a fold: columns image_id, galaxy_class, split (text) and fold (int)."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
@@ -116,4 +137,10 @@ def read_splits(path: Path) -> pd.DataFrame:
     if table["image_id"].duplicated().any():
         twice = table["image_id"][table["image_id"].duplicated()].iloc[0]
         raise UserError(f"{path}: galaxy {twice} stands there twice; a galaxy is in one split only, remove the file")
+    if "fold" not in table:
+        table["fold"] = (table["split"] == "test").map({True: "0", False: ""})
+    table["fold"] = pd.to_numeric(table["fold"].replace("", "-1"), errors="coerce").fillna(num_folds).astype(int)
+    tested = table["fold"] == fold
+    if max(1, table["fold"].max() + 1) != num_folds or (tested != (table["split"] == "test")).any():
+        raise UserError(f"{path}: is not of fold {fold} of {num_folds}; a fold needs an --output of its own")
     return table

@@ -4,7 +4,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
 
 import datasets
 import fsspec
@@ -15,10 +14,8 @@ from huggingface_hub.errors import HTTPError
 from .command_line import UserError
 from .galaxy_stream import COLUMNS, GalaxyStream
 from .parquet_rows import ParquetRows
-from .splits import HELD_OUT, SPLITS
+from .splits import SPLIT_FILE, check_no_leak, check_splits
 from .votes import VOTE_COLUMNS
-
-SPLIT_FILE = "splits.csv"
 
 
 @dataclass(frozen=True)
@@ -63,10 +60,7 @@ def open_stream(data: str) -> OpenStream:
     files = builder.config.data_files or {}
     if not files or not all(str(file).endswith(".parquet") for part in files.values() for file in part):
         raise UserError(f"{data}: is not in Parquet, which streaming reads; build it with python -m gz2_dataset build")
-    if "train" not in files or not set(files) <= set(SPLITS):
-        raise UserError(
-            f"{data}: has the splits {', '.join(map(str, files))}; needs train, and knows {', '.join(SPLITS)}"
-        )
+    check_splits(data, set(map(str, files)))
     splits = {str(split): ParquetRows(part) for split, part in files.items()}
     features = builder.info.features or datasets.Features.from_arrow_schema(next(iter(splits.values())).schema)
     if missing := [column for column in COLUMNS if column not in features]:
@@ -104,19 +98,6 @@ def projected_galaxies(splits: dict[str, ParquetRows]) -> pd.DataFrame:
             parts += [table.to_pandas().assign(split=split) for table in groups]
     table = pd.concat(parts, ignore_index=True)
     return table.assign(label=table["label"].fillna(-1).astype(np.int64), sha256="")
-
-
-def check_no_leak(data: str, table: pd.DataFrame) -> None:
-    """Refuse a dataset in which a net would learn from a galaxy that it is judged by."""
-    for key in ("image_id", "sha256"):
-        values = {split: set(galaxies[key]) - {""} for split, galaxies in table.groupby("split")}
-        for one, other in combinations(sorted(values, key=SPLITS.index), 2):
-            if {one, other} & set(HELD_OUT) and (shared := values[one] & values[other]):
-                twice = table[(table["split"] == other) & table[key].isin(shared)]["image_id"].iloc[0]
-                raise UserError(
-                    f"{data}: galaxy {twice} of {other} is also in {one}, so results would be worthless; build the "
-                    "dataset anew from images that differ"
-                )
 
 
 def load_stream(data: str, split: str, resolution: int, center_crop: int = 224, jpeg: bool = False) -> GalaxyStream:

@@ -30,7 +30,7 @@ def read_csv(files: Files, name: str, columns: tuple[str, ...], optional: tuple[
     UserError
         If the file cannot be read, has no rows, lacks a column, or has a missing, repeated or unsafe id.
     """
-    path, compression = files.where(name), "gzip" if name.endswith(".gz") else None
+    path = files.where(name)
     try:
         with files.open(name) as file:
             table = pd.read_csv(
@@ -38,7 +38,6 @@ def read_csv(files: Files, name: str, columns: tuple[str, ...], optional: tuple[
                 dtype=str,
                 keep_default_na=False,
                 encoding="utf-8-sig",
-                compression=compression,
                 usecols=lambda column: column in (*columns, *optional),
             )
     except pd.errors.EmptyDataError:

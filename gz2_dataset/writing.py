@@ -13,13 +13,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
-from .card import dataset_card
+from .aside import written_aside
+from .card import dataset_card, own_lines
 from .command_line import UserError
+from .parquet_rows import SHARD_FOLDER
 from .pictures import save_pictures
-from .plan import CONFIGURATIONS, GalaxyZoo2Config, Plan, make_plan, name_of, open_source, split_table
+from .plan import CONFIGURATIONS, GalaxyZoo2Config, Plan, make_plan, name_of, open_source
+from .splits import COLUMNS, SPLIT_FILE
 
-SPLIT_FILE, BUILD_FILE, CARD_FILE, SHARD_FOLDER = "splits.csv", "build.json", "README.md", "data"
-UNSOUND_FILE = "left_out.csv"
+BUILD_FILE, CARD_FILE, UNSOUND_FILE = "build.json", "README.md", "left_out.csv"
 ROW_GROUP = 256
 FORMAT = 1
 
@@ -33,12 +35,14 @@ def build(
     test_per_class: int = 100,
     validation_per_class: int = 50,
     near_duplicates: bool = True,
+    num_folds: int = 1,
+    fold: int = 0,
 ) -> dict[str, Any]:
     """Write the galaxies of ``data_dir`` as Parquet shards a split with a dataset card.
 
-    A split file that an earlier build left in ``output`` is read again, so that no galaxy moves. Everything is written
-    into a folder beside ``output`` that takes its place at the end, and from which an interrupted build goes on: the
-    same input gives the same bytes.
+    A split file that an earlier build left in ``output`` is read again, so that no galaxy moves, and what a user added
+    below its card stays. Everything is written into a folder beside ``output`` that takes its place at the end, and
+    from which an interrupted build goes on: the same input gives the same bytes.
 
     Parameters
     ----------
@@ -48,7 +52,7 @@ def build(
         Folder of the dataset; ``load_dataset(output)`` reads it.
     config_name : str, optional
         One of `CONFIGURATIONS`; by default five_class, or image_folder where the classes are the user's own.
-    source, rules, test_per_class, validation_per_class, near_duplicates
+    source, rules, test_per_class, validation_per_class, near_duplicates, num_folds, fold
         As in `GalaxyZoo2Config`.
 
     Returns
@@ -74,6 +78,8 @@ def build(
         test_per_class=test_per_class,
         validation_per_class=validation_per_class,
         near_duplicates=near_duplicates,
+        num_folds=num_folds,
+        fold=fold,
         split_file=str(output / SPLIT_FILE) if (output / SPLIT_FILE).exists() else None,
     )
     lock = output.with_name(f".{output.name}.lock")
@@ -97,14 +103,18 @@ def write(config: GalaxyZoo2Config, output: Path) -> dict[str, Any]:
     write_shards(plan, new / SHARD_FOLDER)
     summary = plan.summary()
     (new / BUILD_FILE).write_text(json.dumps(summary, indent=2) + "\n")
-    split_table(plan).to_csv(new / SPLIT_FILE, index=False)
+    listed = plan.table[[*COLUMNS, "sha256"]]
+    if config.num_folds > 1:
+        listed = listed.assign(fold=plan.table["fold"].astype(str).replace("-1", ""))
+    listed.to_csv(new / SPLIT_FILE, index=False)
     if len(plan.unsound):
         plan.unsound.to_csv(new / UNSOUND_FILE, index=False)
     save_pictures(new)
     # load_dataset keys its cache by the folder's last name and the card, so the card must tell builds apart.
     digest = hashlib.sha256((new / SPLIT_FILE).read_bytes()).hexdigest()
     info = datasets.DatasetInfo(features=plan.features, description=f"galaxies {digest[:16]}")
-    (new / CARD_FILE).write_text(dataset_card(summary, info))
+    added = own_lines((output / CARD_FILE).read_text()) if (output / CARD_FILE).exists() else ""
+    (new / CARD_FILE).write_text(dataset_card(summary, info) + added)
     replace_folder(new, output)
     shutil.rmtree(partial)
     return summary
@@ -126,8 +136,10 @@ def begin(partial: Path, stamp: str) -> None:
 
 
 def write_shards(plan: Plan, folder: Path) -> None:
-    """Write the shards that are not there yet, each aside and renamed."""
+    """Write the shards that are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
+    for half_written in folder.glob(".*"):  # by a build that was killed
+        half_written.unlink()
     total = {shard.split: 0 for shard in plan.shards}
     numbered = []
     for shard in plan.shards:
@@ -137,9 +149,7 @@ def write_shards(plan: Plan, folder: Path) -> None:
         for shard, number in numbered:
             path = folder / f"{shard.split}-{number:05d}-of-{total[shard.split]:05d}.parquet"
             if not path.exists():
-                aside = path.with_name(f".{path.name}")
-                write_parquet(plan, shard, aside)
-                aside.replace(path)
+                write_parquet(plan, shard, path)
             bar.update(int(plan.table["size"].iloc[shard.start : shard.stop].sum()))
 
 
@@ -147,7 +157,8 @@ def write_parquet(plan: Plan, shard: Any, path: Path) -> None:
     table = plan.read(shard)
     compression = {name: "NONE" if name == "image" else "SNAPPY" for name in table.schema.names}
     try:
-        pq.write_table(table, path, ROW_GROUP, compression=compression, write_page_index=True)
+        with written_aside(path) as aside:
+            pq.write_table(table, aside, ROW_GROUP, compression=compression, write_page_index=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error}); free space and run the same command again") from None
 

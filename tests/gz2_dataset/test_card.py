@@ -31,6 +31,8 @@ def summary(**changes) -> dict:
         "notes": ["3 galaxies left out of train"],
         "test_per_class": 100,
         "validation_per_class": 50,
+        "num_folds": 1,
+        "fold": 0,
     }
     return {**usual, **changes}
 
@@ -108,6 +110,14 @@ def test_only_galaxy_zoo_is_called_so(content, galaxy_zoo):
     assert ("license" in found.data.to_dict()) is galaxy_zoo
     assert ("Add the licence" in found.text) is not galaxy_zoo
     assert ("drawn" in found.text) is (content["source"] == "mock")
+
+
+def test_folds_are_told_from_a_single_split():
+    plain, fold = card(summary()).text, card(summary(num_folds=5, fold=2)).text
+    assert "Of each class the 100 galaxies with the smallest SHA-256" in plain
+    assert "fold" not in plain
+    assert "This is fold 2 of 5, counted from 0" in fold
+    assert "--validation_per_class 50 --num_folds 5 --fold 2\n" in fold
 
 
 def test_users_rules_and_class_names_are_shown_as_they_are():

@@ -1,5 +1,6 @@
 """Files in folders and zips: any of them is read as it is, and nothing hostile gets further than a count."""
 
+import gzip
 import io
 import random
 import tempfile
@@ -12,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gz2_dataset import UserError
-from gz2_dataset.files import CHECKPOINT_SPACING, Files, Inflated, Window
+from gz2_dataset import files as files_module
+from gz2_dataset.files import Files
+from gz2_dataset.raw_files import CHECKPOINT_SPACING, Inflated, Window
+from gz2_dataset.tables import read_csv
 
 RNG = np.random.default_rng(0)
 CONTENT = {f"images/{i}.jpg": RNG.integers(256, size=50_000, dtype=np.uint8).tobytes() for i in range(60)}
@@ -89,6 +93,31 @@ def test_an_image_that_inflates_without_end_is_an_unreadable_image(tmp_path):
     files = Files(write_zip(tmp_path / "x.zip", {"big.jpg": bytes(65 * 2**20)}, zipfile.ZIP_DEFLATED))
     with pytest.raises(OSError, match="larger than 64 MB"):
         files.read("big.jpg")
+
+
+TABLE = b"image_id,galaxy_class\n" + b"".join(b"%d,spiral\n" % i for i in range(20_000))
+
+
+@pytest.mark.parametrize("packed", ["labels.csv", "labels.csv.gz"])
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("too_large", [True, False])
+def test_a_table_that_inflates_without_end_is_refused_in_one_line(tmp_path, monkeypatch, packed, zipped, too_large):
+    """By the size that its zip declares, or where nothing declares it, while it is read."""
+    monkeypatch.setattr(files_module, "MAX_TABLE_BYTES", len(TABLE) - too_large)
+    content = gzip.compress(TABLE) if packed.endswith(".gz") else TABLE
+    assert len(content) < len(TABLE) / 2 or packed == "labels.csv"
+    if zipped:
+        write_zip(tmp_path / "x.zip", {packed: content}, zipfile.ZIP_DEFLATED)
+    else:
+        (tmp_path / packed).write_bytes(content)
+    files = Files(tmp_path)
+    columns = ("image_id", "galaxy_class")
+    if not too_large:
+        assert len(read_csv(files, files.names[0], columns)) == 20_000
+        return
+    with pytest.raises(UserError, match=rf"{packed}: .*larger than {len(TABLE) - 1:,} bytes") as error:
+        read_csv(files, files.names[0], columns)
+    assert "\n" not in str(error.value)
 
 
 def test_a_damaged_entry_is_an_unreadable_image(tmp_path):

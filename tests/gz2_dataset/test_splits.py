@@ -1,15 +1,15 @@
 """Splits by hash: no order matters, no galaxy moves, none is in two."""
 
 import hashlib
+from itertools import chain
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gz2_dataset import UserError
-from gz2_dataset.splits import COLUMNS, read_splits, repeats_across, split_galaxies
+from gz2_dataset.splits import COLUMNS, check_no_leak, fold_sizes, read_splits, split_galaxies
 
 
 def galaxies(start: int, count: int, galaxy_class: str) -> pd.DataFrame:
@@ -20,8 +20,15 @@ SURVEY = pd.concat([galaxies(0, 400, "spiral"), galaxies(1000, 20, "cigar"), gal
 
 
 def split_of(table: pd.DataFrame, **options) -> dict[str, str]:
-    split = split_galaxies(table, options.pop("test", 100), options.pop("validation", 50), **options)
-    return dict(zip(table["image_id"], split, strict=True))
+    found = split_galaxies(table, options.pop("test", 100), options.pop("validation", 50), **options)
+    assert ((found["split"] == "test") == (found["fold"] == options.get("fold", 0))).all()
+    return dict(zip(table["image_id"], found["split"], strict=True))
+
+
+def listed(table: pd.DataFrame, split: dict[str, str]) -> pd.DataFrame:
+    """What a rebuild reads of a build without folds."""
+    earlier = table.assign(split=table["image_id"].map(split))[COLUMNS]
+    return earlier.assign(fold=(earlier["split"] == "test") - 1)
 
 
 def test_the_smallest_hashes_are_test_and_the_next_validation():
@@ -49,18 +56,102 @@ def test_the_order_of_rows_does_not_matter(random):
 @given(st.integers(0, 300), st.integers(0, 30))
 def test_no_galaxy_moves_when_others_are_added(spirals, cigars):
     before = split_of(SURVEY)
-    earlier = SURVEY.assign(split=SURVEY["image_id"].map(before))[COLUMNS]
     more = pd.concat([galaxies(5000, spirals, "spiral"), SURVEY, galaxies(9000, cigars, "cigar")], ignore_index=True)
-    after = split_of(more, earlier=earlier)
+    after = split_of(more, earlier=listed(SURVEY, before))
     assert {i: after[i] for i in before} == before
     added = [after[str(i)] for i in range(9000, 9000 + cigars)]
     assert added.count("test") == int(0.3 * (20 + cigars)) - 6
 
 
 def test_a_galaxy_that_has_lost_its_class_becomes_unlabelled():
-    earlier = SURVEY.assign(split="train")[COLUMNS]
+    earlier = SURVEY.assign(split="train", fold=-1)
     changed = SURVEY.assign(galaxy_class=SURVEY["galaxy_class"].where(SURVEY["image_id"] != "7", ""))
     assert split_of(changed, earlier=earlier)["7"] == "unlabelled"
+
+
+CLASS_SIZES = st.dictionaries(st.sampled_from(["spiral", "ring", "cigar"]), st.integers(1, 90), min_size=1)
+
+
+def survey(sizes: dict[str, int], start: int = 0) -> pd.DataFrame:
+    parts = [galaxies(start + 1000 * c, sizes[name], name) for c, name in enumerate(sorted(sizes))]
+    return pd.concat([*parts, galaxies(start + 9000, 5, "")], ignore_index=True)
+
+
+@given(CLASS_SIZES, st.integers(1, 25), st.integers(0, 10), st.integers(2, 6), st.randoms(use_true_random=False))
+def test_folds_are_disjoint_divide_a_rare_class_and_ignore_the_order_of_rows(sizes, test, validation, folds, random):
+    table = survey(sizes)
+    order = list(range(len(table)))
+    random.shuffle(order)
+    shuffled = table.iloc[order].reset_index(drop=True)
+    options = {"test": test, "validation": validation, "num_folds": folds}
+    splits = [split_of(shuffled, **options, fold=fold) for fold in range(folds)]
+    assert splits == [split_of(table, **options, fold=fold) for fold in range(folds)]
+    for name, size in sizes.items():
+        ids = table[table["galaxy_class"] == name]["image_id"]
+        by_hash = sorted(ids, key=lambda i: hashlib.sha256(i.encode()).hexdigest())
+        tested = [[i for i in by_hash if split[i] == "test"] for split in splits]
+        assert list(chain(*tested)) == by_hash[: min(size, test * folds)], "disjoint stretches in the order of the hash"
+        assert max(map(len, tested)) <= test
+        assert max(map(len, tested)) - min(map(len, tested)) <= 1, "a rare class is divided evenly"
+        for split in splits:
+            found = {i for i in ids if split[i] == "validation"}
+            others = set(by_hash[: test * folds]) - {i for i in ids if split[i] == "test"}
+            assert len(found) == min(validation, size // 10, len(others))
+            assert found <= others, "what no fold tests is nowhere held out"
+
+
+def test_a_fold_is_followed_by_its_validation_galaxies_and_the_last_by_the_first():
+    by_hash = sorted((str(i) for i in range(400)), key=lambda i: hashlib.sha256(i.encode()).hexdigest())
+    for fold, validation in ((0, by_hash[50:60]), (1, by_hash[100:110]), (2, by_hash[:10])):
+        split = split_of(SURVEY, test=50, validation=10, num_folds=3, fold=fold)
+        assert {i for i in by_hash if split[i] == "validation"} == set(validation)
+
+
+def test_the_first_fold_of_a_large_class_tests_what_a_build_without_folds_tests():
+    plain, first = split_of(SURVEY, test=50), split_of(SURVEY, test=50, num_folds=5, fold=0)
+    spirals = [str(i) for i in range(400)]
+    assert [plain[i] for i in spirals] == [first[i] for i in spirals]
+
+
+@given(CLASS_SIZES, CLASS_SIZES, st.integers(1, 25), st.integers(1, 10), st.integers(2, 5))
+def test_no_galaxy_moves_between_folds_when_others_are_added(sizes, more, test, validation, folds):
+    old, new = survey(sizes), survey(more, start=100_000)
+    table = pd.concat([new, old], ignore_index=True)
+    after = []
+    for fold in range(folds):
+        options = {"num_folds": folds, "fold": fold}
+        before = split_galaxies(old, test, validation, **options)
+        found = split_galaxies(table, test, validation, old.join(before), **options)
+        pd.testing.assert_frame_equal(found.iloc[len(new) :].reset_index(drop=True), before)
+        assert ((found["split"] == "test") == (found["fold"] == fold)).all()
+        after.append(found["fold"])
+    assert all(fold.equals(after[0]) for fold in after), "every fold knows which galaxies the others test"
+    for _, rows in table[table["galaxy_class"] != ""].groupby("galaxy_class"):
+        tested = after[0][rows.index].value_counts().drop(-1, errors="ignore")
+        assert sorted(tested, reverse=True) == [size for size in fold_sizes(len(rows), test, folds) if size]
+
+
+@pytest.mark.parametrize("key", ["image_id", "sha256"])
+@pytest.mark.parametrize(
+    ("one", "other", "leak"),
+    [
+        ("train", "test", True),
+        ("unlabelled", "validation", True),
+        ("validation", "test", True),
+        ("train", "unlabelled", False),
+        ("test", "test", False),
+    ],
+)
+def test_what_is_held_out_must_not_be_learned_from(key, one, other, leak):
+    table = pd.DataFrame({"image_id": ["1", "2", "3"], "split": ["train", one, other], "sha256": ["a", "b", "c"]})
+    check_no_leak("survey", table)
+    check_no_leak("survey", table.assign(sha256=""))
+    table.loc[2, key] = table.loc[1, key]
+    if leak:
+        with pytest.raises(UserError, match=r"survey: galaxy .* is also in"):
+            check_no_leak("survey", table)
+    else:
+        check_no_leak("survey", table)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +159,9 @@ def test_a_galaxy_that_has_lost_its_class_becomes_unlabelled():
     [
         ("image_id,galaxy_class,split\n1,spiral,train\n1,spiral,test\n", "twice"),
         ("image_id,galaxy_class,split\n1,spiral,exam\n", "unknown split 'exam'"),
+        ("image_id,galaxy_class,split,fold\n1,spiral,train,0\n", "is not of fold 0 of 1"),
+        ("image_id,galaxy_class,split,fold\n1,spiral,test,0\n2,spiral,train,1\n", "is not of fold 0 of 1"),
+        ("image_id,galaxy_class,split,fold\n1,spiral,test,none\n", "is not of fold 0 of 1"),
         ("image_id,split\n1,train\n", "has the columns"),
         ("", "cannot be read"),
     ],
@@ -79,41 +173,8 @@ def test_a_damaged_split_file_is_refused(tmp_path, text, complaint):
         read_splits(path)
 
 
-SPLIT_NAMES = st.lists(st.sampled_from(["train", "validation", "test", "unlabelled"]), min_size=2, max_size=30)
-
-
-@given(SPLIT_NAMES, st.data())
-def test_after_repeats_have_gone_no_held_out_galaxy_shows_what_another_split_shows(names, data):
-    split = pd.Series(names, index=range(100, 100 + len(names)))
-    position = st.integers(0, len(names) - 1)
-    pairs = np.array(data.draw(st.lists(st.tuples(position, position), max_size=10)), int).reshape(-1, 2)
-    known = pd.Series(data.draw(st.lists(st.booleans(), min_size=len(names), max_size=len(names))), index=split.index)
-    gone = repeats_across(split, pairs, known)
-    for a, b in pairs:
-        if not gone.iloc[a] and not gone.iloc[b] and split.iloc[a] != split.iloc[b]:
-            assert {split.iloc[a], split.iloc[b]} == {"train", "unlabelled"}
-    alone = sorted(set(range(len(names))) - set(pairs.ravel().tolist()))
-    assert not gone.iloc[alone].any(), "a galaxy that shows something of its own stays"
-
-
-@pytest.mark.parametrize(
-    ("names", "known", "gone"),
-    [
-        (["train", "test"], [True, True], [True, False]),
-        (["validation", "test", "unlabelled"], [False] * 3, [True, False, True]),
-        (["train", "unlabelled"], [True, True], [False, False]),
-        (["test", "test"], [True, True], [False, False]),
-        (["train", "test"], [True, False], [False, True]),  # the galaxy of the earlier build stays
-    ],
-)
-def test_which_of_several_galaxies_that_show_the_same_stays(names, known, gone):
-    pairs = np.array([(0, i) for i in range(1, len(names))])
-    assert repeats_across(pd.Series(names), pairs, pd.Series(known)).tolist() == gone
-
-
 def test_ten_thousand_new_galaxies_move_no_old_one():
     before = split_of(SURVEY)
-    earlier = SURVEY.assign(split=SURVEY["image_id"].map(before))[COLUMNS]
     more = pd.concat([galaxies(10_000, 10_000, "spiral"), SURVEY.sample(frac=1, random_state=0)], ignore_index=True)
-    after = split_of(more, earlier=earlier)
+    after = split_of(more, earlier=listed(SURVEY, before))
     assert {image_id: after[image_id] for image_id in before} == before

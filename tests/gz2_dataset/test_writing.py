@@ -13,9 +13,10 @@ import yaml
 from PIL import Image
 
 from gz2_dataset import CLASS_NAMES, RULES, VOTE_COLUMNS, UserError, build, load, load_arrays, plan, writing
-from gz2_dataset.loading import check_no_leak
+from gz2_dataset.loading import listed_galaxies
 from gz2_dataset.pictures import save_pictures
 from gz2_dataset.rules import read_rules
+from gz2_dataset.splits import check_no_leak
 
 from ..conftest import ROOT, write_class_list
 from .test_images import huge_png
@@ -68,33 +69,94 @@ class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop_after", [0, 1, 5])
-def test_an_interrupted_build_goes_on_and_ends_alike(toy_source, tmp_path, monkeypatch, tiny_shards, stop_after):
+@pytest.fixture
+def stopping(monkeypatch):
+    """Stop the build before it writes a shard more than so many (None: let it end); the names of those written."""
+    write_parquet, written = writing.write_parquet, []
+
+    def stop_after(shards: int | None) -> list[str]:
+        def write(plan, shard, path):
+            if len(written) == shards:
+                raise Stopped
+            write_parquet(plan, shard, path)
+            written.append(path.name)
+
+        monkeypatch.setattr(writing, "write_parquet", write)
+        return written
+
+    return stop_after
+
+
+@pytest.mark.parametrize("shards", [0, 1, 5])
+def test_an_interrupted_build_goes_on_and_ends_alike(toy_source, tmp_path, stopping, tiny_shards, shards):
+    build(toy_source, tmp_path / "whole")
+    expected = tree(tmp_path / "whole")
+    written = stopping(shards)
+    with pytest.raises(Stopped):
+        build(toy_source, tmp_path / "data")
+    assert len(written) == shards
+    assert not (tmp_path / "data").exists()
+    (tmp_path / ".data.partial/dataset/data/.half-train-00000.parquet").write_bytes(b"as a killed build leaves it")
+    stopping(None)
+    build(toy_source, tmp_path / "data")
+    assert sorted(f"data/{name}" for name in written) == sorted(n for n in expected if n.endswith(".parquet"))
+    assert tree(tmp_path / "data") == expected
+    assert {p.name for p in tmp_path.iterdir()} == {"data", "whole"}, "nothing is left beside the output"
+
+
+def test_an_earlier_build_stays_until_the_new_one_is_whole(toy_source, tmp_path, stopping, tiny_shards):
     build(toy_source, tmp_path / "data")
     before = tree(tmp_path / "data")
-    written, write_parquet = [], writing.write_parquet
-
-    def stop(plan, shard, path):
-        if len(written) == stop_after:
-            raise Stopped
-        written.append(path.name)
-        write_parquet(plan, shard, path)
-
-    monkeypatch.setattr(writing, "write_parquet", stop)
+    stopping(5)
     with pytest.raises(Stopped):
-        build(toy_source, tmp_path / "data", test_per_class=2)
-    assert tree(tmp_path / "data") == before, "the earlier build is still there"
-    (tmp_path / "data/splits.csv").unlink()  # as for the build from scratch below
-    with pytest.raises(Stopped):
-        build(toy_source, tmp_path / "data", test_per_class=2)
-    done = written.copy()
-    monkeypatch.setattr(writing, "write_parquet", lambda *a: [written.append(a[2].name), write_parquet(*a)])
-    build(toy_source, tmp_path / "data", test_per_class=2)
-    assert len(written) == len(set(written)) or not done, "no shard is written twice"
-    assert {p.name for p in tmp_path.iterdir()} == {"data"}, "nothing is left beside the output"
-    monkeypatch.setattr(writing, "write_parquet", write_parquet)
-    build(toy_source, tmp_path / "scratch", test_per_class=2)
-    assert tree(tmp_path / "data") == tree(tmp_path / "scratch")
+        build(toy_source, tmp_path / "data", validation_per_class=2)
+    assert tree(tmp_path / "data") == before
+    load.cache_clear()
+    assert sum(len(split) for split in load(str(tmp_path / "data")).values()) == 102
+    stopping(None)
+    build(toy_source, tmp_path / "data", validation_per_class=2)
+    assert tree(tmp_path / "data") != before
+    assert {p.name for p in tmp_path.iterdir()} == {"data"}
+
+
+def test_what_a_user_adds_below_the_card_survives_a_rebuild(toy_source, tmp_path):
+    build(toy_source, tmp_path / "data")
+    card = tmp_path / "data/README.md"
+    generated = card.read_text()
+    card.write_text(generated.replace("## Splits", "## Lost") + "Cite Herschel 1789.\n")
+    build(toy_source, tmp_path / "data")
+    assert card.read_text() == generated + "Cite Herschel 1789.\n"
+
+
+def test_folds_test_different_galaxies_of_the_same_dataset(toy_source, tmp_path):
+    raw = tmp_path / "raw"
+    shutil.copytree(toy_source, raw)
+    labels = pd.read_csv(raw / "labels.csv", keep_default_na=False)
+    first = labels[labels["galaxy_class"] == "spiral"]["image_id"].iloc[0]
+    for i in range(6):  # of which some are tested in other folds
+        shutil.copy(raw / f"images/{first}.jpg", raw / f"images/copy{i}.jpg")
+        labels.loc[len(labels)] = [f"copy{i}", "spiral"]
+    labels.to_csv(raw / "labels.csv", index=False)
+    listed = []
+    for fold in range(3):
+        summary = build(raw, tmp_path / str(fold), test_per_class=4, validation_per_class=1, num_folds=3, fold=fold)
+        assert (summary["num_folds"], summary["fold"]) == (3, fold)
+        assert json.loads((tmp_path / f"{fold}/build.json").read_text()) == summary
+        assert summary["counts"]["validation"] == dict.fromkeys(CLASS_NAMES, 1)
+        load(str(tmp_path / str(fold)))  # refuses a leak
+        table = pd.read_csv(tmp_path / f"{fold}/splits.csv", dtype=str, keep_default_na=False)
+        assert ((table["split"] == "test") == (table["fold"] == str(fold))).all()
+        listed.append(table.set_index("image_id").sort_index())
+    for table in listed[1:]:
+        pd.testing.assert_frame_equal(table.drop(columns="split"), listed[0].drop(columns="split"))
+    cigars = listed[0][listed[0]["galaxy_class"] == "cigar_shaped_smooth"]
+    assert sorted(cigars["fold"].value_counts().to_dict().items()) == [("0", 4), ("1", 3), ("2", 3)]
+    assert "This is fold 2 of 3" in (tmp_path / "2/README.md").read_text()
+    for wrong in ({}, {"num_folds": 3, "fold": 1}, {"num_folds": 4, "fold": 2}):
+        with pytest.raises(UserError, match=r"splits\.csv: is not of fold"):
+            build(raw, tmp_path / "2", **wrong)
+    with pytest.raises(UserError, match="fold 3 of 3"):
+        build(raw, tmp_path / "3", num_folds=3, fold=3)
 
 
 def test_what_an_interrupted_build_left_is_not_used_for_another_source(toy_source, tmp_path, monkeypatch, tiny_shards):
@@ -163,7 +225,7 @@ def test_a_galaxy_of_the_test_split_elsewhere_is_refused(toy_data, split, rename
         stolen = stolen.map(lambda row: {"image_id": "innocent"})
     opened[split] = datasets.concatenate_datasets([opened[split], stolen.cast(opened[split].features)])
     with pytest.raises(UserError, match="is also in"):
-        check_no_leak("tampered", opened)
+        check_no_leak("tampered", listed_galaxies(opened))
 
 
 @pytest.mark.parametrize("open_folder", [load, datasets.load_dataset])

@@ -1,0 +1,63 @@
+"""Galaxies that show the same piece of sky: which they are, and which of them must go."""
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from .near_duplicates import near_duplicates
+
+
+def same_bytes(sha256: pd.Series) -> np.ndarray:
+    """Pairs of positions of galaxies whose files are equal, each with the first of its kind; shape (P, 2)."""
+    position = pd.Series(np.arange(len(sha256)), index=sha256.index)
+    first = position.groupby(sha256).transform("first")
+    return np.stack([first[first != position], position[first != position]], axis=1)
+
+
+def same_sky(signatures: np.ndarray) -> np.ndarray:
+    """Pairs of positions of galaxies whose images are near duplicates; shape (P, 2)."""
+    return np.array(near_duplicates(signatures), int).reshape(-1, 2)
+
+
+def groups_of(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Number of the group of each of ``count`` galaxies, where pairs of positions, shape (P, 2), belong together."""
+    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
+    return connected_components(links, directed=False)[1]
+
+
+def repeats_across(galaxies: pd.DataFrame, pairs: np.ndarray, known: pd.Series) -> pd.Series:
+    """Galaxies that must go because a held-out galaxy shows the same sky.
+
+    Of the galaxies that show the same, those of the test split stay, then those of validation, and the others leave
+    train, unlabelled or validation; but a galaxy of an earlier build stays before a new one. Where there are several
+    folds, only the first galaxy of the first fold that tests one stays, whichever is built: all lose the same galaxies.
+
+    Parameters
+    ----------
+    galaxies : DataFrame
+        Columns split and fold, as `splits.split_galaxies` gives them.
+    pairs : ndarray of int, shape (P, 2)
+        Positions of galaxies that show the same.
+    known : Series of bool
+        Galaxies of an earlier build.
+
+    Returns
+    -------
+    Series of bool
+        True for those that must go, indexed like ``galaxies``.
+    """
+    must_go = pd.Series(False, index=galaxies.index)
+    if not len(pairs):
+        return must_go
+    folds = int(galaxies["fold"].max()) + 1
+    part = galaxies["split"].map({"validation": folds, "train": folds + 1, "unlabelled": folds + 2})
+    part = part.where(galaxies["fold"] < 0, galaxies["fold"]).astype(int)
+    table = pd.DataFrame({"part": part, "group": groups_of(pairs, len(galaxies)), "new": ~known})
+    table = table[table["group"].duplicated(keep=False)].sort_values(["new", "part"])
+    stays = table.groupby("group")["part"].transform("first")
+    others = table["part"] != stays
+    if folds > 1:  # even of one fold, as a further fold validates by some of its galaxies and learns from the others
+        others |= table["group"].duplicated()
+    must_go[table.index] = others & (np.minimum(table["part"], stays) <= folds)
+    return must_go
