@@ -17,10 +17,17 @@ from galaxy_diffusion.generation import check_sampler, file_of_model, generate_b
 from galaxy_diffusion.journeys import generate_trajectory, interpolate
 from galaxy_diffusion.pictures import contact_sheet, save_animation, save_picture, tile
 from galaxy_diffusion.run_state import same_run, write_json
+from galaxy_diffusion.sagan_pipeline import ConditionalSAGANPipeline
 from galaxy_diffusion.schedulers import STOCHASTIC
 from galaxy_diffusion.variations import load_originals
 from gz2_dataset import UserError
+from gz2_dataset.aside import written_aside
 from gz2_dataset.command_line import provenance, run
+
+DIFFUSION_OPTIONS = (
+    *("scheduler", "num_inference_steps", "guidance_scale", "guidance_interval", "variations_of", "strength"),
+    *("trajectory", "interpolate", "num_frames"),
+)
 
 
 @dataclass
@@ -30,7 +37,8 @@ class Config:
     Attributes
     ----------
     model : str
-        Output folder of train_ddpm.py or Hub id.
+        Output folder of train_ddpm.py or train_sagan.py, or Hub id. The options from scheduler to strength, trajectory
+        and interpolate are a diffusion model's.
     num_images : str
         How many of which class, such as cigar_shaped_smooth=5163,spiral=10; a bare number means so many of every class.
     output_dir : Path
@@ -54,9 +62,9 @@ class Config:
     batch_size : int
         Images at a time and process; has no influence on them.
     mixed_precision : Literal["no", "bf16", "fp16"] | None
-        Precision of the UNet; None leaves it to accelerate launch.
+        Precision of the net; None leaves it to accelerate launch.
     compile : bool
-        Compile the UNet first: worth it for thousands of images on a GPU.
+        Compile the net first: worth it for thousands of images on a GPU.
     grid : bool
         Also write grid.png: the first images of each class, a row a class.
     trajectory : bool
@@ -93,18 +101,21 @@ def main(config: Config) -> None:
     pipeline = load_pipeline(config.model, config.scheduler, state.device, precision, config.compile)
     wanted = parse_num_images(config.num_images, pipeline.class_names)
     ends = parse_ends(config, pipeline.class_names) if config.interpolate else None
-    check_sampler(pipeline, config.num_inference_steps, config.strength, config.guidance_interval)
-    call = (config.guidance_scale, config.num_inference_steps)
     interval = {"guidance_interval": config.guidance_interval} if config.guidance_interval else {}
-    sampler = {
-        "scheduler": config.scheduler,
-        "timestep_spacing": pipeline.scheduler.config.timestep_spacing,
-        "steps": config.num_inference_steps,
-        "guidance_scale": config.guidance_scale,
-        "checkpoint": weights_hash(pipeline),
-        **interval,
-        **({"mixed_precision": precision} if precision != "no" else {}),
-    }
+    if isinstance(pipeline, ConditionalSAGANPipeline):
+        refuse_diffusion_options(config)
+        call, sampler = (), {"scheduler": "sagan", "steps": 1, "guidance_scale": 1.0}
+    else:
+        check_sampler(pipeline, config.num_inference_steps, config.strength, config.guidance_interval)
+        call = (config.guidance_scale, config.num_inference_steps)
+        sampler = {
+            "scheduler": config.scheduler,
+            "timestep_spacing": pipeline.scheduler.config.timestep_spacing,
+            "steps": config.num_inference_steps,
+            "guidance_scale": config.guidance_scale,
+        }
+    sampler |= {"checkpoint": weights_hash(pipeline), **interval}
+    sampler |= {"mixed_precision": precision} if precision != "no" else {}
     originals = None
     if config.variations_of:
         sampler["strength"] = config.strength
@@ -146,9 +157,8 @@ def main(config: Config) -> None:
         save_picture(config.output_dir / "grid.png", contact_sheet(config.output_dir, pipeline.class_names))
     if config.trajectory:
         frames, timesteps = generate_trajectory(pipeline, config.seed, *call, every=20, **interval)
-        aside = config.output_dir / ".trajectory.npz"
-        np.savez_compressed(aside, frames=frames[:, ::5], timesteps=timesteps[::5])
-        aside.replace(config.output_dir / "trajectory.npz")
+        with written_aside(config.output_dir / "trajectory.npz") as aside:
+            np.savez_compressed(aside, frames=frames[:, ::5], timesteps=timesteps[::5])
         save_picture(config.output_dir / "trajectory.png", tile(frames[:, ::5]))
         save_animation(config.output_dir / "trajectory.webp", frames)
     if ends:
@@ -157,6 +167,14 @@ def main(config: Config) -> None:
         save_animation(config.output_dir / "interpolation.webp", frames[None])
     write_json(config.output_dir / "run.json", {**provenance(config), "checkpoint": sampler["checkpoint"]})
     print(f"images: {config.output_dir}")
+
+
+def refuse_diffusion_options(config: Config) -> None:
+    """Say which of the given options a SAGAN has not."""
+    defaults = Config(config.model, config.num_images, config.output_dir)
+    for name in DIFFUSION_OPTIONS:
+        if getattr(config, name) != getattr(defaults, name):
+            raise UserError(f"{name}: {config.model} is a SAGAN, which draws an image in one step; leave --{name} out")
 
 
 def parse_num_images(text: str, class_names: list[str]) -> dict[str, int]:

@@ -2,47 +2,32 @@
 
 import copy
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
 import yaml
-from accelerate import Accelerator
-from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
-from tqdm.auto import tqdm
 
-from galaxy_diffusion.batches import Batches, ahead
-from galaxy_diffusion.cores import use_all_cores
-from galaxy_diffusion.cost import describe, estimate, measure_throughput
+from galaxy_diffusion.batches import Batches
+from galaxy_diffusion.cost import cost_of, describe, measure_throughput
 from galaxy_diffusion.fine_tuning import add_lora, start_from
 from galaxy_diffusion.generation import file_of_model
 from galaxy_diffusion.micro_batch import backward, find_micro_batch
 from galaxy_diffusion.model_card import model_card
-from galaxy_diffusion.model_folder import (
-    SEEN,
-    begin_saving,
-    is_finished,
-    make_pipeline,
-    push,
-    save_pipeline,
-    save_seen_images,
-)
-from galaxy_diffusion.monitoring import Interval, ValidationLoss, averaged, due, save_grid
+from galaxy_diffusion.model_folder import SEEN, make_pipeline
+from galaxy_diffusion.monitoring import ValidationLoss, averaged, save_grid
 from galaxy_diffusion.objective import Objective, make_noise_scheduler
-from galaxy_diffusion.run_state import MetricsLog, load_newest, same_run, save_checkpoint, write_json
 from galaxy_diffusion.streaming import StreamedBatches
+from galaxy_diffusion.training_run import TrainingRun, start_accelerator
 from galaxy_diffusion.unet import learn_votes, make_unet, table_rows
-from gz2_dataset import UserError, load_arrays
+from gz2_dataset import load_arrays
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.streaming import load_stream
 
-# What may differ between two calls of the same run.
-FREE = {
-    *("data", "output_dir", "total_images", "gradient_accumulation_steps", "gradient_checkpointing", "compile"),
-    *("log_images", "validation_images", "sample_images", "checkpoint_images", "log_with", "dry_run", "push_to_hub"),
-}
+# What may differ between two calls of the same run, beside what may in any training.
+FREE = frozenset({"gradient_accumulation_steps", "gradient_checkpointing", "compile", "validation_images", "dry_run"})
 
 
 @dataclass
@@ -180,17 +165,8 @@ class Config:
 
 
 def main(config: Config) -> None:
-    use_all_cores()
-    folder, settings = config.output_dir, provenance(config)["config"]
-    accelerator = Accelerator(mixed_precision=config.mixed_precision, log_with=config.log_with, project_dir=folder)
+    accelerator = start_accelerator(config)
     device, rank, processes = accelerator.device, accelerator.process_index, accelerator.num_processes
-    if config.batch_size % processes:
-        raise UserError(f"batch_size {config.batch_size} does not divide by {processes} processes")
-    if config.log_with and not accelerator.log_with:
-        raise UserError(f"log_with {config.log_with}: is not installed; pip install {config.log_with}")
-    set_seed(config.seed)
-    torch.backends.cudnn.benchmark = True
-
     with accelerator.main_process_first():
         labelled, unlabelled, validation = (
             (load_stream if config.streaming else load_arrays)(
@@ -241,86 +217,52 @@ def main(config: Config) -> None:
     first_batch, share = batches.at(0, rank, processes), config.batch_size // processes
     micro_batch = math.ceil(share / config.gradient_accumulation_steps)
     if config.dry_run:
-        accelerator.print(yaml.safe_dump(settings, sort_keys=False))
+        accelerator.print(yaml.safe_dump(provenance(config)["config"], sort_keys=False))
         speed = processes * measure_throughput(unet, objective, first_batch.parts(micro_batch)[0], device)
         half = accelerator.mixed_precision != "no"
-        needs = estimate(plain, first_batch.labels[:1])
+        needs = cost_of(plain, first_batch.labels[:1])
         accelerator.print(describe(needs, speed, config.total_images, micro_batch, half, f"{processes} x {device}"))
         return
 
     fingerprints = {"labelled": labelled.fingerprint, "unlabelled": unlabelled.fingerprint}
-    if accelerator.is_main_process:
-        same, defaults = (
-            {k: v for k, v in values.items() if k not in FREE} for values in (settings, asdict(Config("", Path())))
-        )
-        same_run(folder / "settings.json", {**same, "data_fingerprint": fingerprints}, defaults)
-    images_seen = load_newest(accelerator, folder / "checkpoints")
+    training = TrainingRun(accelerator, config, "train_ddpm", fingerprints, FREE)
     ema.to(device)
     micro_batch = find_micro_batch(accelerator, unet, optimizer, objective, first_batch, micro_batch)
-    if config.log_with:
-        accelerator.init_trackers("train_ddpm", {k: str(v) for k, v in settings.items()})
-    log = MetricsLog(folder / "metrics.jsonl", images_seen) if accelerator.is_main_process else None
-    record = {"images_seen": images_seen, "seconds": 0.0, **(log.last if log else {})}
-    interval = Interval(accelerator, images_seen, record["seconds"])
-    bar = tqdm(
-        total=config.total_images,
-        initial=images_seen,
-        desc="train",
-        unit="image",
-        disable=not accelerator.is_main_process,
-    )
     unet.train()
-    for batch in ahead(batches, images_seen, config.total_images, rank, processes):
-        learning_rate = config.learning_rate * min(1.0, (images_seen + config.batch_size) / config.warmup_images)
+    for batch in training.batches(batches):
+        warmed_up = min(1.0, (training.images_seen + config.batch_size) / config.warmup_images)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate
-        interval.add(backward(accelerator, unet, objective, batch, micro_batch))
+            group["lr"] = config.learning_rate * warmed_up
+        training.interval.add(backward(accelerator, unet, objective, batch, micro_batch))
         gradient_norm = accelerator.clip_grad_norm_(trained, config.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         ema.step(unet.parameters())
 
-        before, images_seen = images_seen, images_seen + config.batch_size
-        bar.update(config.batch_size)
-        span = (before, images_seen, config.total_images)
-        to_do = {
-            what for what in ("log", "validation", "sample", "checkpoint") if due(settings[f"{what}_images"], *span)
-        }
-        if to_do:
-            record = interval.record(images_seen) | {
+        if due := training.count("log", "validation", "sample", "checkpoint"):
+            record = training.interval.record(training.images_seen) | {
                 "gradient_norm": float(gradient_norm),
-                "learning_rate": learning_rate,
+                "learning_rate": config.learning_rate * warmed_up,
                 "ema_decay": ema.cur_decay_value,
             }
-            if "validation" in to_do:
+            if "validation" in due:
                 record |= validation_loss(accelerator, averaged(plain, ema), micro_batch)
-            bar.set_postfix(loss=f"{record['loss']:.4f}")
-            accelerator.log(record, step=images_seen)
-            if log:
-                log.write(**record)
-            if "sample" in to_do and accelerator.is_main_process:
+            training.write(record)
+            if "sample" in due and accelerator.is_main_process:
                 pipeline = make_pipeline(averaged(plain, ema), noise_scheduler, labelled)
                 with accelerator.autocast():
-                    save_grid(pipeline, folder / "samples" / f"{images_seen:012d}.png", config.seed)
-            if "checkpoint" in to_do:
-                save_checkpoint(accelerator, folder / "checkpoints", images_seen)
-            interval.begin()
-    bar.close()
+                    save_grid(pipeline, training.new_grid, config.seed)
+            if "checkpoint" in due:
+                training.save_checkpoint()
+            training.interval.begin()
 
-    if accelerator.is_main_process and not is_finished(folder, images_seen):
-        begin_saving(folder)
+    if training.is_to_be_saved:
+        pipeline = make_pipeline(averaged(plain, ema), noise_scheduler, labelled)
+        named, grid = (training.model_name, training.settings), training.last_grid
+        card = model_card(*named, labelled, len(unlabelled), training.record, grid)
         parent = file_of_model(config.init_from, SEEN) if config.init_from else None
-        save_seen_images(folder, labelled, unlabelled, parent=parent)
-        grids = sorted(f"samples/{file.name}" for file in (folder / "samples").glob("*.png"))
-        name, grid = config.push_to_hub or str(folder), grids[-1] if grids else None
-        (folder / "README.md").write_text(model_card(name, settings, labelled, len(unlabelled), record, grid))
-        results = {"data_fingerprint": fingerprints, "seconds": record["seconds"], "images_seen": images_seen}
-        write_json(folder / "run.json", {**provenance(config), **results})
-        save_pipeline(make_pipeline(averaged(plain, ema), noise_scheduler, labelled), folder)
-    if accelerator.is_main_process and config.push_to_hub:
-        accelerator.print(f"uploaded: {push(folder, config.push_to_hub)}")
-    accelerator.print(f"model: {folder}")
-    accelerator.end_training()
+        training.save(pipeline, card, labelled, unlabelled, parent=parent)
+    training.end()
 
 
 if __name__ == "__main__":

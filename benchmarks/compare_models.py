@@ -8,23 +8,25 @@ and of seeds, paired: image i of both models starts from the same noise. It does
 seed would give another model. To go on after an interruption, run the same command again.
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import PartialState
-from tqdm.auto import tqdm
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.drawn_images import drawn_images
 from galaxy_diffusion.cores import use_all_cores
 from galaxy_diffusion.estimates import jackknife, t_interval
 from galaxy_diffusion.features import inception_features
 from galaxy_diffusion.fidelity import kernel_discrepancy
-from galaxy_diffusion.generation import generate_batch, load_pipeline
+from galaxy_diffusion.generation import load_pipeline
 from galaxy_diffusion.pictures import save_picture, tile
 from galaxy_diffusion.run_state import write_json
 from gz2_dataset import load_arrays
-from gz2_dataset.arrays import jpeg_round_trip
 from gz2_dataset.card import markdown_table
 from gz2_dataset.command_line import provenance, run
 
@@ -76,15 +78,29 @@ def main(config: Config) -> None:
     use_all_cores()
     config.output_dir.mkdir(parents=True, exist_ok=True)
     device = PartialState().device
-    models = {name: load_pipeline(name, config.scheduler, device) for name in (config.first, config.second)}
-    size = models[config.first].unet.config.sample_size
+    models = {
+        "first": load_pipeline(config.first, config.scheduler, device),
+        "second": load_pipeline(config.second, config.scheduler, device),
+    }
+    size = models["first"].unet.config.sample_size
     parts = [load_arrays(config.data, split, size, config.center_crop, jpeg=True) for split in SPLITS]
     wanted = dict(pair.split("=") for pair in config.num_images.split(","))
     rows, shown = [], []
     for name, count in wanted.items():
         label = parts[0].class_names.index(name)
         real = np.concatenate([part.images[part.labels == label] for part in parts])[: config.max_real]
-        images = [generate(models[model], label, int(count), config) for model in (config.first, config.second)]
+        images = [
+            drawn_images(
+                config.output_dir / f".{which}-{label}-{count}.npz",
+                pipeline,
+                name,
+                range(int(count)),
+                config.guidance_scale,
+                config.num_inference_steps,
+                config.batch_size,
+            )
+            for which, pipeline in models.items()
+        ]
         shown += [part[:10] for part in images]
         rows.append({"class": name, "n_real": len(real), "n_generated": int(count), **compare(real, *images)})
     table = markdown_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
@@ -92,22 +108,6 @@ def main(config: Config) -> None:
     save_picture(config.output_dir / "samples.png", tile(np.stack(shown)))
     write_json(config.output_dir / "results.json", {**provenance(config), "rows": rows})
     print(table)
-
-
-def generate(pipeline, label: int, count: int, config: Config) -> np.ndarray:
-    """Images of one class after their JPEG, kept in the output folder; uint8 of shape (N, H, W, 3)."""
-    which = "first" if pipeline.config._name_or_path == config.first else "second"
-    path = config.output_dir / f".{which}-{label}-{count}.npy"
-    if not path.exists():
-        batches = [range(start, min(start + config.batch_size, count)) for start in range(0, count, config.batch_size)]
-        images = []
-        for seeds in tqdm(batches, desc=f"{which} {pipeline.class_names[label]}", unit="batch"):
-            drawn = generate_batch(
-                pipeline, [label] * len(seeds), list(seeds), config.guidance_scale, config.num_inference_steps
-            )
-            images += [jpeg_round_trip(image) for image in drawn]
-        np.save(path, np.stack(images))
-    return np.load(path)
 
 
 def compare(real: np.ndarray, first: np.ndarray, second: np.ndarray) -> dict[str, str]:

@@ -9,7 +9,7 @@ The choice is the setting that is not worse with the fewest calls of the UNet.
 """
 
 import json
-import time
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,15 +20,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from tqdm.auto import tqdm
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.drawn_images import drawn_images
 from galaxy_diffusion.estimates import Estimate
 from galaxy_diffusion.features import inception_features
 from galaxy_diffusion.fidelity import kid
-from galaxy_diffusion.generation import check_sampler, generate_batch, load_pipeline, weights_hash
-from galaxy_diffusion.pipeline import ClassConditionalDDPMPipeline
+from galaxy_diffusion.generation import check_sampler, load_pipeline, weights_hash
 from galaxy_diffusion.run_state import same_run, write_json
 from galaxy_diffusion.schedulers import SCHEDULERS
 from gz2_dataset import load_arrays
-from gz2_dataset.arrays import jpeg_round_trip
 from gz2_dataset.command_line import provenance, run
 
 
@@ -61,7 +62,7 @@ class Config:
     batch_size : int
         Images at a time.
     torch_compile : bool
-        Compile the UNet: a minute or two, then about twice as fast on a CPU.
+        Compile the UNet.
     seed : int
         Of the first image of each class.
     """
@@ -91,7 +92,7 @@ def main(config: Config) -> None:
     same_run(config.output_dir / "settings.json", same)
     members = {c: np.flatnonzero(real.labels == real.class_names.index(c))[: config.max_real] for c in class_names}
     real_features = {c: inception_features(real.images[members[c]]) for c in class_names}
-
+    seeds = range(config.seed, config.seed + config.num_images)
     unet = torch.compile(pipeline.unet) if config.torch_compile else pipeline.unet
 
     results = config.output_dir / "results.jsonl"
@@ -103,17 +104,17 @@ def main(config: Config) -> None:
         pipeline = load_pipeline(config.model, name, device)
         pipeline.unet = unet
         check_sampler(pipeline, steps, 1.0, None)
-        drawn = {c: generate_class(pipeline, name, c, steps, config) for c in class_names}
-        images = {c: drawn[c]["images"] for c in class_names}
-        seconds = float(sum(drawn[c]["seconds"] for c in class_names))
-        scores = {c: asdict(kid(real_features[c], inception_features(images[c]))) for c in class_names}
-        sizes = {c: {"n_real": len(real_features[c]), "n_generated": config.num_images} for c in class_names}
+        scores = {}
+        for c in class_names:
+            kept = config.output_dir / "images" / f"{name}-{steps}-{c}.npz"
+            images = drawn_images(kept, pipeline, c, seeds, config.guidance_scale, steps, config.batch_size)
+            sizes = {"n_real": len(real_features[c]), "n_generated": len(images)}
+            scores[c] = asdict(kid(real_features[c], inception_features(images))) | sizes
         row = {
             "scheduler": name,
             "steps": steps,
             "unet_calls": len(pipeline.scheduler.timesteps),
-            "images_per_second": config.num_images * len(class_names) / seconds,
-            "kid": {c: scores[c] | sizes[c] for c in class_names},
+            "kid": scores,
         }
         rows.append(row)
         with results.open("a") as file:
@@ -124,28 +125,6 @@ def main(config: Config) -> None:
     plot(rows, reference, config.output_dir / "figure.png")
     write_json(config.output_dir / "run.json", provenance(config))
     print(table)
-
-
-def generate_class(
-    pipeline: ClassConditionalDDPMPipeline, scheduler: str, name: str, steps: int, config: Config
-) -> dict[str, np.ndarray]:
-    """``images`` of one class after their JPEG, uint8 of shape (N, H, W, 3), and ``seconds``; kept on disk."""
-    path = config.output_dir / "images" / f"{scheduler}-{steps}-{name}.npz"
-    if path.exists():
-        return dict(np.load(path))
-    started = time.perf_counter()
-    seeds = range(config.seed, config.seed + config.num_images)
-    images = []
-    for start in range(0, len(seeds), config.batch_size):
-        batch = list(seeds[start : start + config.batch_size])
-        drawn = generate_batch(pipeline, [pipeline.label_of(name)] * len(batch), batch, config.guidance_scale, steps)
-        images += [jpeg_round_trip(image) for image in drawn]
-    found = {"images": np.stack(images), "seconds": np.array(time.perf_counter() - started)}
-    path.parent.mkdir(exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    np.savez(aside, **found)
-    aside.replace(path)
-    return found
 
 
 def mean_kid(row: dict) -> Estimate:
@@ -167,15 +146,15 @@ def markdown(rows: list[dict], reference: tuple[str, int]) -> str:
     (than,) = [row for row in rows if (row["scheduler"], row["steps"]) == reference]
     names = list(than["kid"])
     lines = [
-        f"| scheduler | steps | UNet calls | mean of classes | {' | '.join(names)} | images/s | not worse |",
-        "|---|" + "---:|" * (len(names) + 4) + "---|",
+        f"| scheduler | steps | UNet calls | mean of classes | {' | '.join(names)} | not worse |",
+        "|---|" + "---:|" * (len(names) + 3) + "---|",
     ]
     for row in sorted(rows, key=lambda row: (row["scheduler"], row["steps"])):
         scores = [mean_kid(row), *(Estimate(*(row["kid"][c][k] for k in ("value", "low", "high"))) for c in names)]
         cells = [f"{1e3 * s.value:.2f} [{1e3 * s.low:.2f}, {1e3 * s.high:.2f}]" for s in scores]
         verdict = "reference" if row is than else "yes" if not_worse(row, than) else "no"
         start = f"| {row['scheduler']} | {row['steps']} | {row['unet_calls']} | "
-        lines.append(f"{start}{' | '.join(cells)} | {row['images_per_second']:.2f} | {verdict} |")
+        lines.append(f"{start}{' | '.join(cells)} | {verdict} |")
     good = [row for row in rows if not_worse(row, than)]
     best = min(good, key=lambda row: (row["unet_calls"], mean_kid(row).value))
     sizes = ", ".join(f"{c} {than['kid'][c]['n_real']}" for c in names)

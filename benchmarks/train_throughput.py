@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 import train_ddpm  # noqa: E402
 from galaxy_diffusion.cores import use_all_cores  # noqa: E402
-from galaxy_diffusion.cost import estimate  # noqa: E402
+from galaxy_diffusion.cost import cost_of  # noqa: E402
 from galaxy_diffusion.run_state import write_json  # noqa: E402
 from galaxy_diffusion.unet import make_unet  # noqa: E402
 from gz2_dataset import UserError, load_arrays  # noqa: E402
@@ -118,7 +118,7 @@ def main(config: Config) -> None:
 
     use_all_cores()
     ratios = [mine / its for mine, its in zip(*rates.values(), strict=True)]
-    flops = estimate(make_unet(ours, 2), torch.zeros(1, dtype=torch.int64)).flops
+    flops = cost_of(make_unet(ours, 2), torch.zeros(1, dtype=torch.int64)).flops
     peak = peak_flops()
     for name, values in rates.items():
         share = statistics.median(values) * flops / peak

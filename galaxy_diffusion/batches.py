@@ -60,7 +60,8 @@ class Batches:
 
     Parameters
     ----------
-    labelled, unlabelled : GalaxyArrays
+    labelled : GalaxyArrays
+    unlabelled : GalaxyArrays or None
         An unlabelled galaxy trains the null class, or its votes where there are any and they are what is learned.
     batch_size : int
         Images a step over all processes.
@@ -88,7 +89,7 @@ class Batches:
     def __init__(
         self,
         labelled: GalaxyArrays,
-        unlabelled: GalaxyArrays,
+        unlabelled: GalaxyArrays | None,
         batch_size: int,
         seed: int,
         num_timesteps: int,
@@ -100,12 +101,13 @@ class Batches:
     ):
         self.batch_size, self.seed, self.num_timesteps = batch_size, seed, num_timesteps
         self.null_share, self.class_balance = null_share, class_balance
-        self.unlabelled_share = unlabelled_share if len(unlabelled) else 0.0
-        self.num_labelled, self.num_unlabelled = len(labelled), len(unlabelled)
+        splits = [labelled, unlabelled] if unlabelled else [labelled]
+        self.num_labelled, self.num_unlabelled = len(labelled), sum(map(len, splits[1:]))
+        self.unlabelled_share = unlabelled_share if self.num_unlabelled else 0.0
         self.num_classes = len(labelled.class_names)
         self.members = [np.flatnonzero(labelled.labels == label) for label in range(self.num_classes)]
-        self.images = ImageStore([labelled.images, unlabelled.images], torch.device(device))
-        self.labels, self.null_label = (class_labels if conditioning == "class" else vote_labels)(labelled, unlabelled)
+        self.images = ImageStore([split.images for split in splits], torch.device(device))
+        self.labels, self.null_label = (class_labels if conditioning == "class" else vote_labels)(*splits)
         self._permutation = lru_cache(maxsize=2)(self._permutation)
 
     def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:

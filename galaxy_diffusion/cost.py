@@ -16,7 +16,7 @@ IMAGES_TIMED_ON_CPU = 2
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Cost:
     """What a training takes.
 
     Attributes
@@ -39,7 +39,7 @@ class Estimate:
     activation_bytes: int
 
 
-def estimate(unet: UNet2DModel, label: torch.Tensor) -> Estimate:
+def cost_of(unet: UNet2DModel, label: torch.Tensor) -> Cost:
     """Count a training step of one image without doing it.
 
     Parameters
@@ -69,7 +69,7 @@ def estimate(unet: UNet2DModel, label: torch.Tensor) -> Estimate:
     parameters = sum(weight.numel() for weight in weights)
     trained = sum(weight.numel() for weight in weights if weight.requires_grad)
     activations = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-    return Estimate(parameters, trained, counter.get_total_flops(), 4 * (2 * parameters + 3 * trained), activations)
+    return Cost(parameters, trained, counter.get_total_flops(), 4 * (2 * parameters + 3 * trained), activations)
 
 
 def measure_throughput(unet: torch.nn.Module, objective: Objective, batch: Batch, device: torch.device) -> float:
@@ -84,8 +84,8 @@ def measure_throughput(unet: torch.nn.Module, objective: Objective, batch: Batch
     return len(batch.images) / (time.monotonic() - started)
 
 
-def describe(what: Estimate, images_per_second: float, total_images: int, at_once: int, half: bool, device: str) -> str:
-    """The estimate in words, a line each."""
+def describe(what: Cost, images_per_second: float, total_images: int, at_once: int, half: bool, device: str) -> str:
+    """The cost in words, a line each."""
     activations = what.activation_bytes * at_once / (2 if half else 1)
     hours = total_images / images_per_second / 3600
     return "\n".join(

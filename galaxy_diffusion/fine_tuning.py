@@ -40,7 +40,7 @@ def start_from(
     """
     try:
         index = DiffusionPipeline.load_config(model)
-        old = UNet2DModel.from_pretrained(model, subfolder="unet")
+        old = UNet2DModel.from_pretrained(model, subfolder="unet", use_safetensors=True)
         trained_with = DDPMScheduler.from_pretrained(model, subfolder="scheduler").config
     except (OSError, ValueError) as error:
         raise UserError(

@@ -5,31 +5,35 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import DiffusionPipeline
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from gz2_dataset import UserError
 
 from .pipeline import ClassConditionalDDPMPipeline
+from .sagan_pipeline import ConditionalSAGANPipeline
 from .schedulers import make_scheduler
+
+GeneratorPipeline = ClassConditionalDDPMPipeline | ConditionalSAGANPipeline
 
 
 def generate_batch(
-    pipeline: ClassConditionalDDPMPipeline,
+    pipeline: GeneratorPipeline,
     labels: list[int],
     seeds: list[int],
-    guidance_scale: float,
-    num_inference_steps: int,
+    guidance_scale: float | None = None,
+    num_inference_steps: int | None = None,
     **options: object,
 ) -> np.ndarray:
     """Generate one image a seed.
 
     Parameters
     ----------
-    pipeline : ClassConditionalDDPMPipeline
+    pipeline : ClassConditionalDDPMPipeline or ConditionalSAGANPipeline
     labels, seeds : list of int, length B
-    guidance_scale : float
-    num_inference_steps : int
+    guidance_scale, num_inference_steps : float and int, optional
+        Of a diffusion model.
     **options
         More arguments of the pipeline, such as ``guidance_interval`` or ``image``.
 
@@ -37,15 +41,10 @@ def generate_batch(
     -------
     ndarray of uint8, shape (B, H, W, 3)
     """
-    images = pipeline(
-        labels,
-        guidance_scale=guidance_scale,
-        num_inference_steps=num_inference_steps,
-        generator=[seeded(seed) for seed in seeds],
-        output_type="np",
-        **options,
-    ).images
-    return to_uint8(images)
+    sampling = {"guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps}
+    options |= {name: value for name, value in sampling.items() if value is not None}
+    generators = [seeded(seed) for seed in seeds]
+    return to_uint8(pipeline(labels, generator=generators, output_type="np", **options).images)
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -55,20 +54,20 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 def load_pipeline(
     model: str, scheduler: str, device: torch.device, mixed_precision: str = "no", compiled: bool = False
-) -> ClassConditionalDDPMPipeline:
-    """A saved pipeline with the named sampler, ready to generate on ``device``.
+) -> GeneratorPipeline:
+    """A saved pipeline with the named sampler, ready to generate on ``device``; no code of its folder is run.
 
     Parameters
     ----------
     model : str
         Pipeline folder or Hub id.
     scheduler : str
-        A key of `schedulers.SCHEDULERS`.
+        A key of `schedulers.SCHEDULERS`; a SAGAN has none.
     device : torch.device
     mixed_precision : {"no", "bf16", "fp16"}
-        Precision inside the UNet; weights, noise and the scheduler's arithmetic stay in float32.
+        Precision inside the net; weights, noise and the scheduler's arithmetic stay in float32.
     compiled : bool
-        Compile the UNet when it is first called.
+        Compile the net when it is first called.
 
     Raises
     ------
@@ -78,22 +77,27 @@ def load_pipeline(
     folder = Path(model)
     if folder.is_dir() and not (folder / "model_index.json").exists():
         raise UserError(
-            f"{model}: has no model_index.json; train it to the end with train_ddpm.py --output_dir {model}"
+            f"{model}: has no model_index.json; train it to the end with its training script and --output_dir {model}"
         )
     if not folder.is_dir() and (model.count("/") != 1 or model.startswith((".", "/"))):
         raise UserError(f"{model}: no such model folder; give the output_dir of train_ddpm.py or a Hub id")
     try:
-        pipeline = ClassConditionalDDPMPipeline.from_pretrained(model)
+        kind = DiffusionPipeline.load_config(model)["_class_name"]
+        pipeline_class = (
+            ConditionalSAGANPipeline if kind == ConditionalSAGANPipeline.__name__ else ClassConditionalDDPMPipeline
+        )
+        pipeline = pipeline_class.from_pretrained(model, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: cannot be loaded as a pipeline ({str(error).splitlines()[0]})") from None
-    pipeline.scheduler = make_scheduler(scheduler, pipeline.scheduler)
+    if isinstance(pipeline, ClassConditionalDDPMPipeline):
+        pipeline.scheduler = make_scheduler(scheduler, pipeline.scheduler)
     pipeline.set_progress_bar_config(disable=True)
-    unet = pipeline.unet.eval().to(memory_format=torch.channels_last)
+    net = net_of(pipeline).eval().to(memory_format=torch.channels_last)
     if mixed_precision != "no":
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[mixed_precision]
-        unet.forward = torch.autocast(device.type, dtype)(unet.forward)
+        net.forward = torch.autocast(device.type, dtype)(net.forward)
     if compiled:
-        unet.compile()
+        net.compile()
     return pipeline.to(device)
 
 
@@ -112,10 +116,15 @@ def check_sampler(
         raise UserError(f"guidance_interval {list(guidance_interval)}: is not from a lower to a higher noise level")
 
 
-def weights_hash(pipeline: ClassConditionalDDPMPipeline) -> str:
-    """The first 16 digits of the SHA-256 of the UNet's weights: which checkpoint an image came from."""
+def net_of(pipeline: GeneratorPipeline) -> torch.nn.Module:
+    """The net of a pipeline."""
+    return pipeline.generator_net if isinstance(pipeline, ConditionalSAGANPipeline) else pipeline.unet
+
+
+def weights_hash(pipeline: GeneratorPipeline) -> str:
+    """The first 16 digits of the SHA-256 of the net's weights: which checkpoint an image came from."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(pipeline.unet.state_dict().items()):
+    for name, tensor in sorted(net_of(pipeline).state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

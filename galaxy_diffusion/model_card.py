@@ -1,5 +1,6 @@
 """A generator's model card, filled from its run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,11 @@ Generates galaxy images of {side} x {side} pixels of a given class{votes}, train
 from diffusers import DiffusionPipeline
 
 pipe = DiffusionPipeline.from_pretrained("{name}", custom_pipeline="{name}", trust_remote_code=True)
-pipe(class_labels=["{example}"], guidance_scale=2.0, num_inference_steps=250).images[0]
+pipe(class_labels=["{example}"]{sampling}).images[0]
 ```
+
+`trust_remote_code` runs the `pipeline.py` of this folder: read it first, and pin the revision that you have read with
+`revision=` and `custom_revision=`.
 
 ## Trained on
 
@@ -39,7 +43,7 @@ from its images, on any of these.
 
 ## Limits
 
-- {rarest}
+{findings}- {rarest}
 - Look for copies before you use the images: the nearest training galaxies of each are a minimum
   (`evaluate_images.py` of galaxy-diffusion lists them).
 - The images are 8-bit colour composites, passed through the same JPEG as the training images: shapes and colours can be
@@ -49,6 +53,9 @@ from its images, on any of these.
 
 RARE = 500
 """Classes with fewer galaxies are pointed out as likely to be copied."""
+
+FINDINGS = ("diversity", "saturation")
+"""Figures of a training that the card shows beside the losses begin so."""
 
 LISTED = (
     "resolution",
@@ -66,6 +73,10 @@ LISTED = (
     "unlabelled_share",
     "init_from",
     "lora_rank",
+    "generator_learning_rate",
+    "discriminator_learning_rate",
+    "num_discriminator_steps",
+    "diff_augment",
     "seed",
 )
 
@@ -77,6 +88,9 @@ def model_card(
     num_unlabelled: int,
     record: dict[str, Any],
     grid: str | None,
+    sampling: str = ", guidance_scale=2.0, num_inference_steps=250",
+    kind: str = "diffusion",
+    findings: Sequence[str] = (),
 ) -> str:
     """Text of the card.
 
@@ -94,6 +108,12 @@ def model_card(
         Last line of metrics.jsonl.
     grid : str, optional
         Path of a picture with a row a class, in the model's folder.
+    sampling : str
+        Further arguments of the call that the card shows.
+    kind : str
+        Tag of the model on the Hub.
+    findings : sequence of str
+        What the training has found out about the model, each a line.
     """
     counts = dict(
         zip(labelled.class_names, np.bincount(labelled.labels, minlength=len(labelled.class_names)), strict=True)
@@ -102,18 +122,20 @@ def model_card(
     metadata = ModelCardData(
         library_name="diffusers",
         pipeline_tag="unconditional-image-generation",
-        tags=["astronomy", "galaxies", "class-conditional", "diffusion"],
+        tags=["astronomy", "galaxies", "class-conditional", kind],
     )
-    figures = {key: value for key, value in record.items() if "loss" in key}
+    figures = {key: value for key, value in record.items() if "loss" in key or key.startswith(FINDINGS)}
     return TEXT.format(
         metadata=metadata.to_yaml(),
         title=name.rstrip("/").rpartition("/")[2],
         side=config["resolution"],
-        votes=" or given vote fractions" if config["conditioning"] == "votes" else "",
+        votes=" or given vote fractions" if config.get("conditioning") == "votes" else "",
         images_seen=record["images_seen"],
         grid=f"![A row a class, in the order of the table below]({grid})\n\n" if grid else "",
         name=name,
         example=labelled.class_names[0],
+        sampling=sampling,
+        findings="".join(f"- {finding}\n" for finding in findings),
         counts="\n".join(f"| {label} | {count:,} |" for label, count in counts.items()),
         data=f"Beside them {num_unlabelled:,} galaxies without a class. " if num_unlabelled else "",
         seen="seen_images.csv",

@@ -10,6 +10,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.aside import written_aside
 
 from .pipeline import ClassConditionalDDPMPipeline
 from .unet import VoteEmbedding, class_rows_from_votes
@@ -52,10 +53,8 @@ def save_seen_images(folder: Path, *splits: GalaxyArrays, parent: Path | None = 
     if parent:
         with parent.open(newline="") as file:
             rows += [(row["image_id"], row["sha256"]) for row in csv.DictReader(file)]
-    aside = folder / f".{SEEN}"
-    with aside.open("w", newline="") as file:
+    with written_aside(folder / SEEN) as aside, aside.open("w", newline="") as file:
         csv.writer(file).writerows([("image_id", "sha256"), *dict.fromkeys(rows)])
-    aside.replace(folder / SEEN)
 
 
 def save_pipeline(pipeline: DiffusionPipeline, folder: Path) -> None:

@@ -4,7 +4,9 @@ import copy
 import math
 import resource
 import time
+from collections import Counter
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,11 +18,13 @@ from gz2_dataset import GalaxyArrays, UserError
 
 from .batches import Batch, class_labels, vote_labels
 from .fine_tuning import merge_lora
-from .generation import generate_batch
+from .generation import GeneratorPipeline, generate_batch
 from .objective import Objective
 from .pictures import save_picture, tile
 from .pipeline import ClassConditionalDDPMPipeline
 from .schedulers import make_scheduler
+
+Net = TypeVar("Net", bound=torch.nn.Module)
 
 
 def due(every: int, before: int, now: int, end: int) -> bool:
@@ -28,11 +32,11 @@ def due(every: int, before: int, now: int, end: int) -> bool:
     return every > 0 and (now >= end or before // every != now // every)
 
 
-def averaged(unet: UNet2DModel, ema: EMAModel) -> UNet2DModel:
-    """A copy of ``unet`` with the averaged weights, LoRA merged into them, on their device."""
-    unet = copy.deepcopy(unet).to(ema.shadow_params[0].device)
-    ema.copy_to(unet.parameters())
-    return merge_lora(unet).eval()
+def averaged(net: Net, ema: EMAModel) -> Net:
+    """A copy of ``net`` with the averaged weights, LoRA merged into them, on their device."""
+    net = copy.deepcopy(net).to(ema.shadow_params[0].device)
+    ema.copy_to(net.parameters())
+    return merge_lora(net).eval()
 
 
 class Interval:
@@ -52,13 +56,15 @@ class Interval:
 
     def begin(self) -> None:
         """Forget what has been added; what was done since the last record does not count as training."""
-        self.losses, self.steps = torch.zeros((), device=self.accelerator.device), 0
+        self.sums: dict[str, torch.Tensor] = {}
+        self.steps: Counter[str] = Counter()
         self.clock = time.monotonic()
 
-    def add(self, loss: torch.Tensor) -> None:
-        """Add a step's loss, without waiting for a GPU."""
-        self.losses += loss
-        self.steps += 1
+    def add(self, loss: torch.Tensor, **others: torch.Tensor) -> None:
+        """Add a step's loss, and other figures that steps have, without waiting for a GPU."""
+        for name, value in {"loss": loss, **others}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach()
+            self.steps[name] += 1
 
     def record(self, images_seen: int) -> dict[str, float]:
         """Images seen, mean loss over all processes, images a second, peak memory in GB, seconds of training.
@@ -66,10 +72,12 @@ class Interval:
         Raises
         ------
         UserError
-            If the loss is not a number.
+            If the loss, or another figure that was added, is not a number.
         """
-        loss = float(self.accelerator.reduce(self.losses, "mean")) / self.steps
-        if not math.isfinite(loss):
+        means = {
+            name: float(self.accelerator.reduce(total, "mean")) / self.steps[name] for name, total in self.sums.items()
+        }
+        if not all(map(math.isfinite, means.values())):
             raise UserError(
                 f"the loss is not a number after {images_seen} images; lower learning_rate or use mixed_precision "
                 "bf16; the last checkpoint is from before"
@@ -79,7 +87,7 @@ class Interval:
         self.images_seen, self.seconds = images_seen, self.seconds + seconds
         return {
             "images_seen": images_seen,
-            "loss": loss,
+            **means,
             "images_per_second": speed,
             "memory_gb": peak_memory(self.accelerator.device) / 1e9,
             "seconds": self.seconds,
@@ -157,14 +165,16 @@ class ValidationLoss:
         return {"validation_loss": float(np.mean(list(means.values()))), **losses}
 
 
-def save_grid(pipeline: ClassConditionalDDPMPipeline, path: Path, seed: int, columns: int = 8) -> None:
+def save_grid(pipeline: GeneratorPipeline, path: Path, seed: int, columns: int = 8) -> None:
     """Draw the same noise for every class: a row a class."""
-    sampler = make_scheduler("dpmsolver++", pipeline.scheduler)
-    sampler = ClassConditionalDDPMPipeline(pipeline.unet, sampler, pipeline.config.id2label)
-    sampler.set_progress_bar_config(disable=True)
+    sampling = {}
+    if isinstance(pipeline, ClassConditionalDDPMPipeline):
+        sampler = make_scheduler("dpmsolver++", pipeline.scheduler)
+        pipeline = ClassConditionalDDPMPipeline(pipeline.unet, sampler, pipeline.config.id2label)
+        pipeline.set_progress_bar_config(disable=True)
+        sampling = {"guidance_scale": 2.0, "num_inference_steps": 25}
     seeds = [seed + i for i in range(columns)]
-    rows = [generate_batch(sampler, [c] * columns, seeds, 2.0, 25) for c in range(len(pipeline.class_names))]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [generate_batch(pipeline, [c] * columns, seeds, **sampling) for c in range(len(pipeline.class_names))]
     save_picture(path, tile(np.stack(rows)))
 
 

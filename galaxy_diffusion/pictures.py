@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gz2_dataset.aside import written_aside
+
 MIN_SIDE = 128  # of an animated image, in pixels
 FRAME_MS, LAST_MS = 80, 1500
 
@@ -16,14 +18,13 @@ def tile(images: np.ndarray) -> np.ndarray:
 
 
 def save_picture(path: Path, pixels: np.ndarray) -> None:
-    """Write pixels of uint8, shape (H, W, 3), as PNG, aside first."""
-    aside = path.with_name(f".{path.name}")
-    Image.fromarray(pixels).save(aside, "PNG", optimize=True)
-    aside.replace(path)
+    """Write pixels of uint8, shape (H, W, 3), as PNG, whole or not at all."""
+    with written_aside(path) as aside:
+        Image.fromarray(pixels).save(aside, "PNG", optimize=True)
 
 
 def save_animation(path: Path, frames: np.ndarray) -> None:
-    """Write an endless animated WebP that rests on its last frame, aside first.
+    """Write an endless animated WebP that rests on its last frame, whole or not at all.
 
     Parameters
     ----------
@@ -34,17 +35,16 @@ def save_animation(path: Path, frames: np.ndarray) -> None:
     scale = max(1, MIN_SIDE // frames.shape[2])
     pictures = [Image.fromarray(tile(frames[None, :, i])) for i in range(frames.shape[1])]
     pictures = [p.resize((p.width * scale, p.height * scale), Image.Resampling.LANCZOS) for p in pictures]
-    aside = path.with_name(f".{path.name}")
-    pictures[0].save(
-        aside,
-        "WEBP",
-        save_all=True,
-        append_images=pictures[1:],
-        duration=[FRAME_MS] * (len(pictures) - 1) + [LAST_MS],
-        loop=0,
-        quality=90,
-    )
-    aside.replace(path)
+    with written_aside(path) as aside:
+        pictures[0].save(
+            aside,
+            "WEBP",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=[FRAME_MS] * (len(pictures) - 1) + [LAST_MS],
+            loop=0,
+            quality=90,
+        )
 
 
 def contact_sheet(folder: Path, class_names: list[str], columns: int = 16) -> np.ndarray:

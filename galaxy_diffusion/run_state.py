@@ -1,13 +1,13 @@
 """A run's folder: checkpoints that are whole or absent, metrics that match them."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 from accelerate import Accelerator
 
 from gz2_dataset import UserError
+from gz2_dataset.aside import written_aside
 
 PREFIX = "images-"
 
@@ -95,11 +95,9 @@ def same_run(path: Path, description: dict, defaults: dict | None = None) -> Non
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write JSON aside and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}-{os.getpid()}")
-    aside.write_text(json.dumps(content, indent=2) + "\n")
-    aside.replace(path)
+    """Write JSON, whole or not at all."""
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps(content, indent=2) + "\n")
 
 
 class MetricsLog:
@@ -118,7 +116,6 @@ class MetricsLog:
     """
 
     def __init__(self, path: Path, images_seen: int):
-        path.parent.mkdir(parents=True, exist_ok=True)
         kept = []
         for line in path.read_text().splitlines() if path.exists() else ():
             try:
@@ -126,9 +123,8 @@ class MetricsLog:
                     kept.append(line)
             except ValueError:  # a line that a killed run left half-written
                 break
-        aside = path.with_name(f".{path.name}")
-        aside.write_text("".join(f"{line}\n" for line in kept))
-        aside.replace(path)
+        with written_aside(path) as aside:
+            aside.write_text("".join(f"{line}\n" for line in kept))
         self.last: dict[str, float] = json.loads(kept[-1]) if kept else {}
         self.path = path
 

@@ -1,7 +1,9 @@
 """benchmarks/sampling_quality.py: the rule by which a sampler is called not worse."""
 
+import numpy as np
 import pytest
 
+from benchmarks.drawn_images import drawn_images
 from benchmarks.sampling_quality import markdown, mean_kid, not_worse
 
 
@@ -10,7 +12,7 @@ def row(scheduler: str, steps: int, *scores: float, half: float = 0.01) -> dict:
         name: {"value": value, "low": value - half, "high": value + half, "n_real": 30, "n_generated": 20}
         for name, value in zip(("ring", "spiral"), scores, strict=True)
     }
-    return {"scheduler": scheduler, "steps": steps, "unet_calls": steps, "images_per_second": 1.0, "kid": kid}
+    return {"scheduler": scheduler, "steps": steps, "unet_calls": steps, "kid": kid}
 
 
 REFERENCE = row("ddpm", 1000, 0.05, 0.05)
@@ -42,3 +44,12 @@ def test_the_choice_is_the_fewest_calls_that_are_not_worse():
     assert "3 settings were compared with the reference, ddpm with 1000 steps." in table
     assert "| unipc | 5 | 5 | 200.00 [192.93, 207.07] |" in table
     assert table.count("| no |") == 1
+    timed = [row | {"images_per_second": 1.0} for row in rows]
+    assert markdown(timed, ("ddpm", 1000)) == table, "lines of an earlier version are read as well"
+
+
+def test_images_that_an_earlier_version_drew_are_not_drawn_again(tmp_path):
+    images = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
+    np.savez(tmp_path / "ddim-5-ring.npz", images=images, seconds=np.array(1.0))
+    found = drawn_images(tmp_path / "ddim-5-ring.npz", None, "ring", range(2), 2.0, 5, batch_size=2)
+    np.testing.assert_array_equal(found, images)

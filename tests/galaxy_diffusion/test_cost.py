@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from galaxy_diffusion.cost import describe, estimate, measure_throughput
+from galaxy_diffusion.cost import cost_of, describe, measure_throughput
 from galaxy_diffusion.fine_tuning import add_lora
 from galaxy_diffusion.objective import Objective, make_noise_scheduler
 
@@ -30,13 +30,13 @@ def test_arithmetic_is_that_of_convolutions_and_products():
         layer.register_forward_hook(count(name))
     unet(torch.zeros(1, 3, 8, 8), 0, LABEL)
     forward = 2 * sum(macs.values())
-    flops = estimate(small_unet(), LABEL).flops
+    flops = cost_of(small_unet(), LABEL).flops
     assert flops == pytest.approx(3 * forward, rel=0.05)
 
 
 def test_state_is_weights_average_gradients_and_moments():
     unet = small_unet()
-    what = estimate(unet, LABEL)
+    what = cost_of(unet, LABEL)
     assert what.parameters == what.trained == sum(weight.numel() for weight in unet.parameters())
     assert what.state_bytes == 5 * 4 * what.parameters
     assert what.activation_bytes > 0
@@ -45,7 +45,7 @@ def test_state_is_weights_average_gradients_and_moments():
 def test_checkpointing_keeps_less_and_computes_more():
     plain, thrifty = small_unet(), small_unet()
     thrifty.enable_gradient_checkpointing()
-    before, after = estimate(plain, LABEL), estimate(thrifty, LABEL)
+    before, after = cost_of(plain, LABEL), cost_of(thrifty, LABEL)
     assert after.activation_bytes < 0.7 * before.activation_bytes
     assert after.flops > before.flops
 
@@ -53,13 +53,13 @@ def test_checkpointing_keeps_less_and_computes_more():
 def test_lora_trains_less():
     pytest.importorskip("peft")
     unet = small_unet()
-    whole = estimate(unet, LABEL)
+    whole = cost_of(unet, LABEL)
     add_lora(unet, 1, "model")
-    assert estimate(unet, LABEL).trained < 0.5 * whole.trained
+    assert cost_of(unet, LABEL).trained < 0.5 * whole.trained
 
 
 def test_the_description_follows_from_the_figures():
-    what = estimate(small_unet(), LABEL)
+    what = cost_of(small_unet(), LABEL)
     objective = Objective(make_noise_scheduler("linear", 1000, "epsilon"))
     speed = measure_throughput(small_unet(), objective, some_batch(), torch.device("cpu"))
     assert speed > 0

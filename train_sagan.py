@@ -1,0 +1,179 @@
+"""Train a class-conditional SAGAN, the baseline. To go on after an interruption, run the same command again."""
+
+import copy
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from diffusers.training_utils import EMAModel
+
+from galaxy_diffusion.batches import Batches
+from galaxy_diffusion.generation import generate_batch
+from galaxy_diffusion.model_card import model_card
+from galaxy_diffusion.monitoring import averaged, save_grid
+from galaxy_diffusion.sagan_augmentation import check_kinds
+from galaxy_diffusion.sagan_collapse import Diversity, collapsed
+from galaxy_diffusion.sagan_nets import finished_pipeline, make_nets
+from galaxy_diffusion.sagan_objective import AdversarialObjective
+from galaxy_diffusion.training_run import TrainingRun, start_accelerator
+from gz2_dataset import load_arrays
+from gz2_dataset.command_line import run
+
+BETAS = (0.0, 0.9)  # of both optimisers, as in the paper
+
+
+@dataclass
+class Config:
+    """Settings of a training.
+
+    Attributes
+    ----------
+    data : str
+        Folder of python -m gz2_dataset build, Hub id, or a folder of images a class; galaxies without a class are not
+        used.
+    output_dir : Path
+        Becomes the pipeline's folder; holds checkpoints, samples and metrics.jsonl meanwhile.
+    resolution : int
+        Side of the images in pixels.
+    center_crop : int
+        Side in pixels of the central square kept of each original image.
+    latent_dim : int
+        Length of the noise vector that the generator starts from.
+    block_out_channels : list[int]
+        Channels of each level of both nets, from the full resolution down; each level but the last halves the image,
+        so that six levels start 224 pixels from 7 x 7.
+    attention_levels : list[int]
+        Levels with self-attention, 0 being the full resolution, which has none.
+    diff_augment : list[str]
+        Differentiable augmentation of all that the discriminator sees (Zhao et al. 2020), for few galaxies: any of
+        colour, translation and cutout.
+    class_balance : float
+        Share of the images that are drawn class by class instead of as they come.
+    total_images : int
+        Length of the training in images that the discriminator has seen.
+    batch_size : int
+        Images a step over all processes.
+    num_discriminator_steps : int
+        Steps of the discriminator to one of the generator.
+    generator_learning_rate : float
+        Of Adam.
+    discriminator_learning_rate : float
+        Of Adam; higher than the generator's (TTUR, Heusel et al. 2017).
+    ema_decay : float
+        Limit of the decay of the generator's moving average, which is what is saved and sampled.
+    mixed_precision : Literal["no", "bf16"] | None
+        Precision of the nets; None leaves it to accelerate launch.
+    seed : int
+        Everything random follows from it and the number of images seen.
+    log_images : int
+        Images between two lines of metrics.jsonl.
+    sample_images : int
+        Images between two sample grids in samples/, each with a measure of the diversity of every class.
+    checkpoint_images : int
+        Images between two checkpoints.
+    log_with : str | None
+        Also log to a tracker of accelerate: tensorboard, wandb or trackio.
+    push_to_hub : str | None
+        Hub id to upload the finished model to.
+    """
+
+    data: str
+    output_dir: Path
+    resolution: int = 32
+    center_crop: int = 224
+    latent_dim: int = 128
+    block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128, 128])
+    attention_levels: list[int] = field(default_factory=lambda: [1])
+    diff_augment: list[str] = field(default_factory=list)
+    class_balance: float = 0.0
+    total_images: int = 1_000_000
+    batch_size: int = 64
+    num_discriminator_steps: int = 1
+    generator_learning_rate: float = 1e-4
+    discriminator_learning_rate: float = 4e-4
+    ema_decay: float = 0.999
+    mixed_precision: Literal["no", "bf16"] | None = None
+    seed: int = 0
+    log_images: int = 1_000
+    sample_images: int = 20_000
+    checkpoint_images: int = 10_000
+    log_with: Literal["tensorboard", "trackio", "wandb"] | None = None
+    push_to_hub: str | None = None
+
+
+def main(config: Config) -> None:
+    check_kinds(config.diff_augment)
+    accelerator = start_accelerator(config)
+    with accelerator.main_process_first():
+        galaxies = load_arrays(config.data, "train", config.resolution, config.center_crop)
+    batches = Batches(
+        galaxies,
+        None,
+        config.batch_size,
+        config.seed,
+        num_timesteps=1,
+        null_share=0.0,
+        unlabelled_share=0.0,
+        class_balance=config.class_balance,
+        device=accelerator.device,
+    )
+    diversity = Diversity(galaxies)
+
+    nets = make_nets(config, len(galaxies.class_names))
+    generator, discriminator = (net.to(memory_format=torch.channels_last).train() for net in nets)
+    plain = copy.deepcopy(generator)  # what the averaged weights are put into
+    if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+        generator = torch.nn.SyncBatchNorm.convert_sync_batchnorm(generator)
+    ema = EMAModel(generator.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
+    generators = torch.optim.Adam(generator.parameters(), config.generator_learning_rate, BETAS, fused=True)
+    discriminators = torch.optim.Adam(discriminator.parameters(), config.discriminator_learning_rate, BETAS, fused=True)
+    generator, discriminator, generators, discriminators = accelerator.prepare(
+        generator, discriminator, generators, discriminators
+    )
+    accelerator.register_for_checkpointing(ema)
+    objective = AdversarialObjective(accelerator, generator, discriminator, config.latent_dim, config.diff_augment)
+
+    training = TrainingRun(accelerator, config, "train_sagan", {"labelled": galaxies.fingerprint})
+    ema.to(accelerator.device)
+    for batch in training.batches(batches):
+        loss, saturation = objective.of_discriminator(batch)
+        accelerator.backward(loss)
+        discriminators.step()
+        discriminators.zero_grad(set_to_none=True)
+        figures = {"saturation": saturation}
+        if (training.images_seen // config.batch_size + 1) % config.num_discriminator_steps == 0:
+            figures["generator_loss"] = objective.of_generator(batch)
+            accelerator.backward(figures["generator_loss"])
+            generators.step()
+            generators.zero_grad(set_to_none=True)
+            ema.step(generator.parameters())
+        training.interval.add(loss, **figures)
+
+        if due := training.count("log", "sample", "checkpoint"):
+            record = training.interval.record(training.images_seen) | {"ema_decay": ema.cur_decay_value}
+            if "sample" in due and accelerator.is_main_process:
+                pipeline = finished_pipeline(averaged(plain, ema), galaxies, config.class_balance)
+                save_grid(pipeline, training.new_grid, config.seed)
+                record |= diversity(partial(generate_batch, pipeline), config.seed)
+            training.write(record)
+            if "checkpoint" in due:
+                training.save_checkpoint()
+            training.interval.begin()
+
+    if training.is_to_be_saved:
+        pipeline = finished_pipeline(averaged(plain, ema), galaxies, config.class_balance)
+        training.record |= diversity(partial(generate_batch, pipeline), config.seed)
+        found = collapsed(training.record)
+        said = f"collapsed: {'; '.join(found) or 'nothing'} (lowest diversity {training.record['diversity']:.2f})"
+        named, grid = (training.model_name, training.settings), training.last_grid
+        options = {"sampling": "", "kind": "gan", "findings": [said]}
+        card = model_card(*named, galaxies, 0, training.record, grid, **options)
+        training.save(pipeline, card, galaxies, collapsed=found, diversity=training.record["diversity"])
+        accelerator.print(said)
+    training.end()
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)
