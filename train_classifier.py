@@ -1,44 +1,50 @@
 """Train a galaxy classifier and test it. To go on after an interruption, run the same command again."""
 
 import contextlib
-import math
 import os
 import shutil
-import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 import transformers
 from scipy.special import softmax
 from timm.optim import param_groups_weight_decay
-from tqdm.auto import tqdm
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from galaxy_diffusion.classification_metric import GalaxyClassification
+from galaxy_diffusion.classifier_card import classifier_card
 from galaxy_diffusion.classifier_data import (
     GalaxyBatches,
-    StreamedTrainingBatches,
     TrainingBatches,
     check_classes,
     check_generator_saw_none,
     collate,
     count_classes,
 )
+from galaxy_diffusion.classifier_loss import ClassificationLoss, inverse_frequency
 from galaxy_diffusion.classifier_model import make_model
+from galaxy_diffusion.classifier_streaming import StreamedTrainingBatches
+from galaxy_diffusion.classifier_training import EarlyStopping, Progress, newest_checkpoint, save_predictions
 from galaxy_diffusion.cores import use_all_cores
 from galaxy_diffusion.generated import load_generated
-from galaxy_diffusion.run_state import MetricsLog, same_run, write_json
+from galaxy_diffusion.remedies import balanced_rows, parse_counts, select_generated, smote
+from galaxy_diffusion.run_state import same_run, write_json
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
+from gz2_dataset.aside import written_aside
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.galaxy_stream import GalaxyStream
 from gz2_dataset.streaming import load_stream
 
 # What may differ between two calls of the same run.
-FREE = {"data", "augment_with", "output_dir", "logging_steps", "eval_steps", "save_steps", "num_workers", "report_to"}
+FREE = {
+    *("data", "augment_with", "output_dir", "logging_steps", "eval_steps", "save_steps"),
+    *("num_workers", "report_to", "compile"),
+}
+# Where training images come from.
+ORIGINS = ("real", "generated", "smote")
 
 
 @dataclass
@@ -56,6 +62,24 @@ class Config:
         are read once into memory. ``data`` is then a Hub id or a folder of python -m gz2_dataset build.
     augment_with : str | None
         Folder of generated images that are added to the training split.
+    augment_ratio : float | None
+        Generated images at most for each real one of their class, the smallest seeds first; None takes all.
+    filtered : bool
+        Take only the generated images that have the verdict "kept" in their metadata.jsonl.
+    synthetic_only : bool
+        Train on the generated images alone.
+    smote : str | None
+        Images to interpolate between real ones of a class, such as cigar_shaped_smooth=442 (Chawla et al. 2002).
+    oversampling : bool
+        Draw every class equally often, the images of a class in turns.
+    class_weights : bool
+        Weigh each class in the loss by the inverse of its number of images.
+    focal_gamma : float
+        Exponent of the focal loss (Lin et al. 2017); 0 is cross entropy.
+    augmentations : list[Literal["geometric", "photometric", "random_erasing"]]
+        On top of the flips and quarter turns that every training has.
+    mixing : Literal["none", "mixup", "cutmix", "sample_pairing"]
+        How each training image is mixed with another one.
     backbone : str
         Name of a model in timm.
     model_args : dict[str, Any]
@@ -67,7 +91,7 @@ class Config:
     center_crop : int
         Side in pixels of the central square kept of each original image.
     max_steps : int
-        Optimiser steps: the same for original and augmented data.
+        Optimiser steps: the same for every arm.
     batch_size : int
         Images a step over all processes.
     gradient_accumulation_steps : int
@@ -82,12 +106,17 @@ class Config:
         Share of the target that is spread over all classes.
     mixed_precision : Literal["no", "bf16", "fp16"]
         Precision of the network; bf16 works on a CPU too.
+    compile : bool
+        Compile the network with torch.compile: minutes at the start, faster from then on.
+    early_stopping_patience : int
+        Stop after so many looks at the validation split without a better macro F1 and keep the weights of the best one;
+        checkpoints are then written at each look. 0 trains to the end and keeps the last weights.
     seed : int
-        Initial weights, order, flips and dropout follow from it.
+        Initial weights, order, flips, augmentation and dropout follow from it.
     logging_steps : int
         Steps between two lines of metrics.jsonl.
     eval_steps : int
-        Steps between two looks at the validation split; nothing is selected by them.
+        Steps between two looks at the validation split; nothing is selected by them but the end of an early stopping.
     save_steps : int
         Steps between two checkpoints, of which the newest is kept until the end.
     num_workers : int
@@ -100,6 +129,15 @@ class Config:
     output_dir: str
     streaming: bool = False
     augment_with: str | None = None
+    augment_ratio: float | None = None
+    filtered: bool = False
+    synthetic_only: bool = False
+    smote: str | None = None
+    oversampling: bool = False
+    class_weights: bool = False
+    focal_gamma: float = 0.0
+    augmentations: list[Literal["geometric", "photometric", "random_erasing"]] = field(default_factory=list)
+    mixing: Literal["none", "mixup", "cutmix", "sample_pairing"] = "none"
     backbone: str = "tf_efficientnetv2_s"
     model_args: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
@@ -113,6 +151,8 @@ class Config:
     weight_decay: float = 0.05
     label_smoothing: float = 0.0
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    compile: bool = False
+    early_stopping_patience: int = 0
     seed: int = 0
     logging_steps: int = 50
     eval_steps: int = 250
@@ -130,18 +170,31 @@ def main(config: Config) -> None:
 
     with args.main_process_first():
         train, validation, test = (load_split(config, split) for split in ("train", "validation", "test"))
-    held_out, parts = {"validation": validation, "test": test}, [train]
+    held_out, parts = {"validation": validation, "test": test}, {"real": train}
     if config.augment_with:
         check_generator_saw_none(config.augment_with, held_out)
-        parts.append(load_generated(config.augment_with, train.class_names, config.resolution))
-    check_classes(config.data, parts, held_out)
-    args.eval_strategy = "steps" if len(validation) else "no"
+        generated = load_generated(config.augment_with, train.class_names, config.resolution)
+        choice = count_classes(train), config.augment_ratio, config.filtered
+        parts["generated"] = select_generated(config.augment_with, generated, *choice)
+    if config.smote:
+        parts["smote"] = smote(train, parse_counts("smote", config.smote, train.class_names), config.seed)
+    if config.synthetic_only:
+        del parts["real"]
+    images = list(parts.values())
+    check_classes(config.data, images, held_out)
+    if not len(validation):
+        args.eval_strategy = "no"
+        if config.early_stopping_patience:
+            raise UserError(f"{config.data}: no validation split to stop by; give --early_stopping_patience 0")
 
-    fingerprints = dict(zip(("train", "generated"), (part.fingerprint for part in parts), strict=False))
-    fingerprints["test"] = test.fingerprint
+    fingerprints = {name: part.fingerprint for name, part in {**parts, "real": train, "test": test}.items()}
+    fingerprints["train"] = fingerprints.pop("real")
     if args.process_index == 0:
-        same = {key: value for key, value in provenance(config)["config"].items() if key not in FREE}
-        same_run(folder / "settings.json", {**same, "data_fingerprint": fingerprints})
+        same, defaults = (
+            {key: value for key, value in settings.items() if key not in FREE}
+            for settings in (asdict(config), asdict(Config("", "")))
+        )
+        same_run(folder / "settings.json", {**same, "data_fingerprint": fingerprints}, defaults)
     if (folder / "metrics.json").exists():
         if args.process_index == 0:
             print(f"already finished: {folder}")
@@ -157,12 +210,20 @@ def main(config: Config) -> None:
         results = metric.compute(predictions=predictions, references=outcome.label_ids, class_names=train.class_names)
         return {"accuracy": results["accuracy"], **results["macro"]}
 
-    images_to_see = config.max_steps * config.batch_size
+    counts = {name: count_classes(part) for name, part in parts.items()}
+    weights = inverse_frequency(sum(counts.values())) if config.class_weights else None
+    model.loss_function = ClassificationLoss(weights, config.focal_gamma, config.label_smoothing)
+    if config.compile:
+        model.timm_model.compile()
+    draw = (images, mean, std, config.max_steps * config.batch_size, config.seed)
     if config.streaming:
-        batches = StreamedTrainingBatches(parts, mean, std, images_to_see, config.seed, args.world_size)
+        batches = StreamedTrainingBatches(*draw, args.world_size, config.augmentations)
     else:
-        batches = TrainingBatches(parts, mean, std, images_to_see, config.seed)
+        labels = np.concatenate([part.labels for part in images])
+        rows = balanced_rows(labels, config.seed) if config.oversampling else None
+        batches = TrainingBatches(*draw, rows, config.augmentations, config.mixing)
     progress = Progress(folder, config.batch_size)
+    patience = config.early_stopping_patience
     groups = param_groups_weight_decay(model, config.weight_decay)
     trainer = Trainer(
         model,
@@ -171,8 +232,8 @@ def main(config: Config) -> None:
         train_dataset=batches,
         eval_dataset=GalaxyBatches([validation], mean, std) if len(validation) else None,
         compute_metrics=figures,
-        callbacks=[progress],
-        optimizers=(torch.optim.AdamW(groups, lr=config.learning_rate), None),
+        callbacks=[progress, EarlyStopping(patience)] if patience else [progress],
+        optimizers=(torch.optim.AdamW(groups, lr=config.learning_rate, fused=True), None),
     )
     trainer.remove_callback(PrinterCallback)
     with contextlib.closing(progress):
@@ -183,19 +244,22 @@ def main(config: Config) -> None:
     if trainer.is_world_process_zero():
         trainer.accelerator.unwrap_model(trainer.model).save_pretrained(folder)
         save_predictions(folder / "predictions.csv", test, softmax(logits.astype(np.float64), axis=1))
-        counts = {name: count_classes(part).tolist() for name, part in zip(("real", "generated"), parts, strict=False)}
+        steps = trainer.state.global_step
         results |= {
             **provenance(config),
             "data_fingerprint": fingerprints,
             "n_train": {
-                class_name: {"real": 0, "generated": 0} | {name: count[i] for name, count in counts.items()}
+                class_name: {name: int(counts[name][i]) if name in counts else 0 for name in ORIGINS}
                 for i, class_name in enumerate(train.class_names)
             },
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "steps": trainer.state.global_step,
+            "steps": steps,
+            "best_step": trainer.state.best_global_step if patience else steps,
             "seconds": progress.seconds,
-            "images_per_second": images_to_see / progress.seconds,
+            "images_per_second": steps * config.batch_size / progress.seconds,
         }
+        with written_aside(folder / "README.md") as aside:
+            aside.write_text(classifier_card(config.output_dir, results))
         write_json(folder / "metrics.json", results)
         for checkpoint in folder.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
@@ -212,6 +276,33 @@ def load_split(config: Config, split: str) -> GalaxyArrays | GalaxyStream:
     return stream if split == "train" else stream.to_arrays()
 
 
+def check_arm(config: Config) -> None:
+    """Refuse settings that contradict each other."""
+    of_arrays = {
+        "oversampling": config.oversampling,
+        "mixing": config.mixing != "none",
+        "smote": config.smote,
+        "synthetic_only": config.synthetic_only,
+    }
+    if config.streaming and (name := next((name for name, wanted in of_arrays.items() if wanted), None)):
+        raise UserError(
+            f"{name} draws from all images, and a stream gives them in its own order; give --streaming false"
+        )
+    if config.streaming and config.num_workers:
+        raise UserError("a stream prepares images in threads of its own; give --num_workers 0 with --streaming true")
+    of_generated = {
+        "augment_ratio": config.augment_ratio is not None,
+        "filtered": config.filtered,
+        "synthetic_only": config.synthetic_only,
+    }
+    if not config.augment_with and (name := next((name for name, wanted in of_generated.items() if wanted), None)):
+        raise UserError(f"{name} is about generated images, and there are none; name their folder with --augment_with")
+    if config.synthetic_only and config.smote:
+        raise UserError("smote interpolates real images, and synthetic_only trains on none; give one of them")
+    if config.focal_gamma < 0 or config.early_stopping_patience < 0:
+        raise UserError("focal_gamma and early_stopping_patience must be at least 0")
+
+
 def training_arguments(config: Config) -> TrainingArguments:
     """Arguments of `Trainer`; from here on the processes know each other."""
     on_cpu = not torch.accelerator.is_available()
@@ -219,8 +310,7 @@ def training_arguments(config: Config) -> TrainingArguments:
         raise UserError("mixed_precision fp16 needs a GPU; take bf16 on this machine")
     if min(config.max_steps, config.batch_size, config.logging_steps, config.eval_steps, config.save_steps) < 1:
         raise UserError("max_steps, batch_size, logging_steps, eval_steps and save_steps must be at least 1")
-    if config.streaming and config.num_workers:
-        raise UserError("a stream prepares images in threads of its own; give --num_workers 0 with --streaming true")
+    check_arm(config)
     os.environ["ACCELERATE_MIXED_PRECISION"] = config.mixed_precision  # not that of accelerate's own config
     args = TrainingArguments(
         config.output_dir,
@@ -230,16 +320,20 @@ def training_arguments(config: Config) -> TrainingArguments:
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=config.warmup_steps,
-        label_smoothing_factor=config.label_smoothing,
         bf16=config.mixed_precision == "bf16",
         fp16=config.mixed_precision == "fp16",
         use_cpu=on_cpu,
         seed=config.seed,
         logging_steps=config.logging_steps,
         logging_nan_inf_filter=False,
+        eval_strategy="steps",
         eval_steps=config.eval_steps,
-        save_steps=config.save_steps,
-        save_total_limit=1,
+        save_steps=config.eval_steps if config.early_stopping_patience else config.save_steps,
+        load_best_model_at_end=config.early_stopping_patience > 0,
+        metric_for_best_model="f1" if config.early_stopping_patience else None,
+        greater_is_better=True,
+        restore_callback_states_from_checkpoint=True,
+        save_total_limit=2 if config.early_stopping_patience else 1,  # with it, the best one stays too
         dataloader_num_workers=config.num_workers,
         dataloader_pin_memory=not on_cpu,
         remove_unused_columns=False,
@@ -251,64 +345,6 @@ def training_arguments(config: Config) -> TrainingArguments:
         raise UserError(f"batch_size {config.batch_size} does not divide by {parts} (processes x accumulation steps)")
     args.per_device_train_batch_size = args.per_device_eval_batch_size = config.batch_size // parts
     return args
-
-
-def newest_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that is whole: `Trainer` writes trainer_state.json last."""
-    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
-    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
-
-
-def save_predictions(path: Path, test: Any, probabilities: np.ndarray) -> None:
-    """The results contract's table, written aside and renamed; ``probabilities`` has shape (N, classes)."""
-    names = np.array(test.class_names)
-    table = pd.DataFrame(
-        {"image_id": test.image_ids, "label": names[test.labels], "prediction": names[probabilities.argmax(axis=1)]}
-    )
-    table[[f"p_{name}" for name in names]] = probabilities
-    aside = path.with_name(f".{path.name}")
-    table.to_csv(aside, index=False)
-    aside.replace(path)
-
-
-class Progress(TrainerCallback):
-    """A progress bar in images and, on the main process, a metrics.jsonl; stops a training whose loss is no number."""
-
-    def __init__(self, folder: Path, batch_size: int):
-        self.folder, self.batch_size, self.bar = folder, batch_size, None
-
-    def on_train_begin(self, args, state, control, **kwargs) -> None:
-        seen = state.global_step * self.batch_size
-        self.log = MetricsLog(self.folder / "metrics.jsonl", seen) if state.is_world_process_zero else None
-        self.started = time.monotonic() - (self.log.last.get("seconds", 0.0) if self.log else 0.0)
-        self.bar = tqdm(
-            total=state.max_steps * self.batch_size,
-            initial=seen,
-            desc="train",
-            unit="image",
-            disable=not state.is_world_process_zero,
-        )
-
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        self.bar.update(self.batch_size)
-
-    def on_log(self, args, state, control, logs: dict[str, float], **kwargs) -> None:
-        if not math.isfinite(logs.get("loss", 0.0)):
-            raise UserError(f"{self.folder}: the loss is not a number at step {state.global_step}; lower learning_rate")
-        if self.log and "train_runtime" not in logs:
-            self.bar.set_postfix({key: f"{logs[key]:.3f}" for key in ("loss", "eval_f1") if key in logs})
-            unwanted = ("epoch", "_runtime", "_per_second", "_time")
-            record = {key: value for key, value in logs.items() if not key.endswith(unwanted)}
-            seconds = time.monotonic() - self.started
-            self.log.write(images_seen=state.global_step * self.batch_size, **record, seconds=seconds)
-
-    def on_train_end(self, args, state, control, **kwargs) -> None:
-        self.seconds = time.monotonic() - self.started
-
-    def close(self) -> None:
-        """Release the terminal line."""
-        if self.bar is not None:
-            self.bar.close()
 
 
 if __name__ == "__main__":

@@ -1,21 +1,20 @@
 """Labelled galaxies as whole normalised batches, and the proof that the test galaxies are new to everybody."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future
-from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from gz2_dataset import GalaxyArrays, UserError
-from gz2_dataset.galaxy_stream import Galaxy, GalaxyStream
 
+from .augmentation import geometric, photometric, random_erasing, uniform_draws
 from .batches import turn
-from .streaming import IMAGES_AHEAD, ReadAhead, interleaved
+from .mixing import cutmix, mixup, sample_pairing
 
 
 class GalaxyBatches(Dataset):
@@ -54,17 +53,21 @@ class GalaxyBatches(Dataset):
             images[here] = part.images[indices[here] - start]
         return torch.from_numpy(images).permute(0, 3, 1, 2)
 
-    def normalised(self, images: torch.Tensor, labels: np.ndarray) -> dict[str, torch.Tensor]:
-        """What the model takes: float32 ``pixel_values`` of shape (B, 3, H, W) and int64 ``labels`` of shape (B,)."""
+    def normalised(self, images: torch.Tensor, labels: np.ndarray | torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the model takes: float32 ``pixel_values`` of shape (B, 3, H, W), and ``labels``.
+
+        Labels are int64, shape (B,), or, where images were mixed, float32 targets, shape (B, classes).
+        """
         pixel_values = images.float().sub_(self.mean).div_(self.std)
-        return {"pixel_values": pixel_values, "labels": torch.from_numpy(labels)}
+        return {"pixel_values": pixel_values, "labels": torch.as_tensor(labels)}
 
 
 class TrainingBatches(GalaxyBatches):
     """A whole training in the order in which it sees the galaxies: item i is the i-th image seen.
 
     Every epoch visits each galaxy once, in an order and under one of the eight flips and quarter turns that follow from
-    the seed and the epoch alone. So an interrupted training goes on exactly, and neither workers nor processes matter.
+    the seed and the epoch alone, and so do augmentation and mixing. So an interrupted training goes on exactly, and
+    neither workers nor processes matter.
 
     Parameters
     ----------
@@ -73,94 +76,80 @@ class TrainingBatches(GalaxyBatches):
     images_to_see : int
         Length of the training.
     seed : int
+    rows : ndarray of int, optional
+        What an epoch visits, if not every image once; see `remedies.balanced_rows`.
+    augmentations : sequence of {"geometric", "photometric", "random_erasing"}
+        Done in this order, after the flips and turns.
+    mixing : {"none", "mixup", "cutmix", "sample_pairing"}
+        How an image is mixed with the one that a second order of the galaxies has at its place.
     """
 
     def __init__(
-        self, parts: Sequence[GalaxyArrays], mean: Sequence[float], std: Sequence[float], images_to_see: int, seed: int
+        self,
+        parts: Sequence[GalaxyArrays],
+        mean: Sequence[float],
+        std: Sequence[float],
+        images_to_see: int,
+        seed: int,
+        rows: np.ndarray | None = None,
+        augmentations: Sequence[str] = (),
+        mixing: str = "none",
     ):
         super().__init__(parts, mean, std)
         self.images_to_see, self.seed = images_to_see, seed
-        self.epoch = lru_cache(maxsize=2)(self.epoch)
+        self.rows = np.arange(len(self.labels)) if rows is None else rows
+        self.augmentations, self.mixing = augmentations, mixing
+        self.epoch = lru_cache(maxsize=4)(self.epoch)
 
     def __len__(self) -> int:
         return self.images_to_see
 
     def __getitems__(self, positions: Sequence[int]) -> dict[str, torch.Tensor]:
-        indices, symmetry = self.drawn(np.asarray(positions))
-        return self.normalised(turn(self.images(indices), torch.from_numpy(symmetry)), self.labels[indices])
+        positions = np.asarray(positions)
+        images, labels = self.augmented(positions)
+        if self.mixing == "none":
+            return self.normalised(images, labels)
+        others, other_labels = self.augmented(positions, order=1)
+        if self.mixing == "sample_pairing":
+            progress = torch.from_numpy(positions / self.images_to_see)
+            return self.normalised(sample_pairing(images.float(), others.float(), progress), labels)
+        num_classes = len(self.parts[0].class_names)
+        targets, other_targets = (
+            F.one_hot(torch.from_numpy(those), num_classes).float() for those in (labels, other_labels)
+        )
+        draws = uniform_draws(self.seed, "mixing", positions)
+        mix = {"mixup": mixup, "cutmix": cutmix}[self.mixing]
+        return self.normalised(*mix(images.float(), others.float(), targets, other_targets, draws))
 
-    def drawn(self, positions: np.ndarray) -> np.ndarray:
-        """Index and symmetry of the image at each position, shape (2, B)."""
-        epochs, within = np.divmod(positions, len(self.labels))
+    def augmented(self, positions: np.ndarray, order: int = 0) -> tuple[torch.Tensor, np.ndarray]:
+        """Images as ``augmentations`` leave them, shape (B, 3, H, W), and their labels, in one of two orders."""
+        indices, symmetry = self.drawn(positions, order)
+        images = turn(self.images(indices), torch.from_numpy(symmetry))
+        return self.augment(images, positions), self.labels[indices]
+
+    def augment(self, images: torch.Tensor, positions: np.ndarray) -> torch.Tensor:
+        """Each image under the draws of its position."""
+        images = images.float() if self.augmentations else images
+        for name in self.augmentations:
+            draws = uniform_draws(self.seed, name, positions)
+            if name == "random_erasing":
+                images = random_erasing(images, draws, fill=self.mean)
+            else:
+                images = {"geometric": geometric, "photometric": photometric}[name](images, draws)
+        return images
+
+    def drawn(self, positions: np.ndarray, order: int = 0) -> np.ndarray:
+        """Index and symmetry of the image at each position of one of two orders, shape (2, B)."""
+        epochs, within = np.divmod(positions, len(self.rows))
         drawn = np.empty((2, len(within)), np.int64)
         for epoch in np.unique(epochs):
-            drawn[:, epochs == epoch] = self.epoch(int(epoch))[within[epochs == epoch]].T
+            drawn[:, epochs == epoch] = self.epoch(int(epoch), order)[within[epochs == epoch]].T
         return drawn
 
-    def epoch(self, number: int) -> np.ndarray:
+    def epoch(self, number: int, order: int = 0) -> np.ndarray:
         """Index and symmetry (0 to 7) of each image of an epoch, shape (N, 2)."""
-        rng = np.random.default_rng([self.seed, number])
-        return np.stack([rng.permutation(len(self.labels)), rng.integers(8, size=len(self.labels))], axis=1)
-
-
-class StreamedTrainingBatches(TrainingBatches):
-    """`TrainingBatches` of galaxies that are read while the training runs.
-
-    A process's batch is a run of positions; its images are spread over the global batch, so that each process reads its
-    own part of the stream. The generated images are local, and `interleaved` in short runs.
-
-    Parameters
-    ----------
-    parts : sequence of GalaxyStream and GalaxyArrays
-        The stream and, if there are any, the generated images.
-    mean, std, images_to_see, seed
-        As for `TrainingBatches`.
-    num_processes : int
-        Of the training.
-    """
-
-    def __init__(
-        self,
-        parts: Sequence[GalaxyStream | GalaxyArrays],
-        mean: Sequence[float],
-        std: Sequence[float],
-        images_to_see: int,
-        seed: int,
-        num_processes: int,
-    ):
-        super().__init__(parts, mean, std, images_to_see, seed)
-        self.num_processes = num_processes
-        self.share = Fraction(len(self.labels) - len(parts[0]), len(self.labels))
-        self.ahead = ReadAhead(self._submit)
-
-    def __getitems__(self, positions: Sequence[int]) -> dict[str, torch.Tensor]:
-        size, start = len(positions), positions[0]
-        step = size * self.num_processes
-        ahead = range(start, min(start + step + IMAGES_AHEAD * self.num_processes, len(self)), step)
-        galaxies = self.ahead.take([(first, size) for first in ahead])
-        images = torch.from_numpy(np.stack([galaxy.image for galaxy in galaxies])).permute(0, 3, 1, 2)
-        _, symmetry = self.drawn(self._spread(start, size))
-        return self.normalised(
-            turn(images, torch.from_numpy(symmetry)), np.array([galaxy.label for galaxy in galaxies])
-        )
-
-    def _spread(self, start: int, size: int) -> np.ndarray:
-        step, process = divmod(start // size, self.num_processes)
-        return (step * size + np.arange(size)) * self.num_processes + process
-
-    def _submit(self, key: tuple[int, int]) -> list[Future[Galaxy]]:
-        futures = []
-        for position in self._spread(*key).tolist():
-            is_generated, place = interleaved(position, self.share)
-            futures.append(self._generated(place) if is_generated else self.parts[0].submit(place, self.seed))
-        return futures
-
-    def _generated(self, place: int) -> Future[Galaxy]:
-        part, future = self.parts[1], Future()
-        epoch, within = divmod(place, len(part))
-        index = np.random.default_rng([self.seed, epoch, 1]).permutation(len(part))[within]
-        future.set_result(Galaxy(part.images[index], part.labels[index], part.image_ids[index], part.digests[index]))
-        return future
+        rng = np.random.default_rng([self.seed, number, order])
+        return np.stack([rng.permutation(self.rows), rng.integers(8, size=len(self.rows))], axis=1)
 
 
 def collate(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

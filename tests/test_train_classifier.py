@@ -12,12 +12,14 @@ import torch
 import yaml
 from accelerate.data_loader import BatchSamplerShard
 from PIL import Image
+from safetensors.torch import save_file
 from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import Trainer, pipeline
 
 from galaxy_diffusion.classification_metric import GalaxyClassification
-from galaxy_diffusion.classifier_data import GalaxyBatches, StreamedTrainingBatches, TrainingBatches
+from galaxy_diffusion.classifier_data import GalaxyBatches, TrainingBatches
 from galaxy_diffusion.classifier_model import make_model
+from galaxy_diffusion.classifier_streaming import StreamedTrainingBatches
 from gz2_dataset import GalaxyArrays, UserError, build, load_arrays
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.command_line import run
@@ -112,7 +114,7 @@ def test_the_results_contract(trained, data):
         class_names=CLASSES,
     )
     assert {key: found[key] for key in expected} == expected
-    assert found["n_train"][CLASSES[0]] == {"real": 24, "generated": 0}
+    assert found["n_train"][CLASSES[0]] == {"real": 24, "generated": 0, "smote": 0}
     assert found["steps"] == 60
     assert found["config"]["backbone"] == "tf_efficientnetv2_b0"
     assert not list(trained.glob("checkpoint-*")), "checkpoints are only for going on"
@@ -186,15 +188,15 @@ def test_a_resumed_stream_ends_where_the_uninterrupted_one_does(data, tmp_path, 
 def test_a_streamed_training_learns_as_well(data, tmp_path):
     main(tiny(data, tmp_path / "run", streaming=True))
     assert results(tmp_path / "run")["accuracy"] > 0.8
-    assert results(tmp_path / "run")["n_train"][CLASSES[0]] == {"real": 24, "generated": 0}
+    assert results(tmp_path / "run")["n_train"][CLASSES[0]] == {"real": 24, "generated": 0, "smote": 0}
 
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_generated_images_are_added_to_training_only(data, generated, tmp_path, streaming):
     main(tiny(data, tmp_path / "run", augment_with=str(generated), max_steps=4, streaming=streaming))
     found = results(tmp_path / "run")
-    assert found["n_train"][CLASSES[1]] == {"real": 24, "generated": 10}
-    assert found["n_train"][CLASSES[0]] == {"real": 24, "generated": 0}
+    assert found["n_train"][CLASSES[1]] == {"real": 24, "generated": 10, "smote": 0}
+    assert found["n_train"][CLASSES[0]] == {"real": 24, "generated": 0, "smote": 0}
     assert {name: figures["n"] for name, figures in found["per_class"].items()} == dict.fromkeys(CLASSES, 12)
     assert set(found["data_fingerprint"]) == {"train", "test", "generated"}
 
@@ -269,6 +271,20 @@ def test_pretrained_weights_arrive_in_the_model(tmp_path):
     model = make_model("tf_efficientnetv2_b0", {**args, **overlay}, True, 32, CLASSES).timm_model
     assert torch.equal(model.blocks[3][0].conv_pw.weight, donor.blocks[3][0].conv_pw.weight)
     assert model.classifier.out_features == len(CLASSES)
+
+
+def test_pretrained_weights_are_found_in_the_cache_of_the_hub(tmp_path, monkeypatch):
+    args = {"channel_multiplier": 0.25, "depth_multiplier": 0.34}
+    donor = timm.create_model("tf_efficientnetv2_b0", num_classes=1000, **args)
+    repository = tmp_path / "models--timm--tf_efficientnetv2_b0.in1k"
+    (repository / "snapshots/abc").mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text("abc")
+    save_file(donor.state_dict(), repository / "snapshots/abc/model.safetensors")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    model = make_model("tf_efficientnetv2_b0", args, True, 32, CLASSES)
+    assert torch.equal(model.timm_model.conv_stem.weight, donor.conv_stem.weight)
+    assert model.config.pretrained_cfg["mean"] == [0.485, 0.456, 0.406]
 
 
 def test_a_net_from_scratch_has_the_initial_weights_of_timm():

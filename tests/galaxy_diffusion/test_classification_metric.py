@@ -1,9 +1,14 @@
 """The metric against scikit-learn, confusion matrices worked out by hand, and the paper's own tables."""
 
 import json
+import runpy
+import shutil
+import sys
+import types
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import evaluate
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +17,8 @@ from sklearn.metrics import classification_report
 
 from galaxy_diffusion.classification_metric import GalaxyClassification
 from gz2_dataset import CLASS_NAMES
+
+from ..conftest import ROOT
 
 # Table 3: precision and recall of EfficientNetV2-S on the original data, 100 test galaxies a class; Table 4: its macro.
 PAPER_PRECISION = {"round": 0.887, "in_between": 0.841, "cigar": 0.864, "edge_on": 0.707, "spiral": 0.938}
@@ -125,3 +132,21 @@ def test_two_processes_compute_the_figures_of_all_galaxies(tmp_path):
         first, second = pool.map(of_process, (0, 1))
     assert second is None
     assert first == compute(predictions, references, CLASS_NAMES)
+
+
+@pytest.fixture
+def space(tmp_path):
+    """The Space's folder as an upload sees it: links followed, nothing of this package beside it."""
+    return shutil.copytree(ROOT / "spaces/galaxy_classification", tmp_path / "galaxy_classification")
+
+
+def test_the_space_is_this_metric_and_loads_without_the_hub(space):
+    labels = {"predictions": [0, 0, 1, 0], "references": [0, 1, 1, 2], "class_names": ["a", "b", "c"]}
+    assert evaluate.load(str(space)).compute(**labels) == compute(**labels)
+    assert "galaxy_diffusion" not in (space / "galaxy_classification.py").read_text()
+
+
+def test_the_spaces_page_computes_the_figures(space, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", types.ModuleType("gradio"))
+    page = runpy.run_path(str(space / "app.py"))
+    assert page["figures"]("0, 0, 1", "0, 1, 1", "round, spiral") == compute([0, 0, 1], [0, 1, 1], ["round", "spiral"])

@@ -1,0 +1,1 @@
+../../galaxy_diffusion/classification_metric.py

@@ -1,0 +1,259 @@
+"""Every arm from the command line on the toy survey; remedies that resume; early stopping; the model card."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard
+from transformers import Trainer
+
+import train_classifier
+from galaxy_diffusion.classifier_data import TrainingBatches
+from galaxy_diffusion.remedies import balanced_rows
+from gz2_dataset import CLASS_NAMES, UserError, load_arrays
+from gz2_dataset.arrays import encode_jpeg
+from gz2_dataset.command_line import run
+from train_classifier import Config, main
+
+from .conftest import ROOT, draw_toy_galaxy
+
+ARMS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs/arms").glob("*.yaml"))}
+WITH_IMAGES = [name for name in ARMS if name.startswith(("diffusion", "sagan", "synthetic"))]
+CIGAR = "cigar_shaped_smooth"
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def generated(toy_data, tmp_path_factory) -> Path:
+    """Eight generated images of each class, every second one kept by the filter."""
+    folder, rng = tmp_path_factory.mktemp("arms") / "generated", np.random.default_rng(1)
+    lines = []
+    for name in CLASS_NAMES:
+        (folder / name).mkdir(parents=True)
+        for seed in range(8):
+            file_name = f"{name}/{seed:08d}.jpg"
+            (folder / file_name).write_bytes(encode_jpeg(draw_toy_galaxy(name, rng, SIZE)))
+            lines.append({"file_name": file_name, "label": name, "seed": seed, "kept": seed % 2 == 0})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    train = load_arrays(str(toy_data), "train", SIZE)
+    seen = pd.DataFrame({"image_id": train.image_ids, "sha256": train.digests})
+    seen.to_csv(folder / "seen_images.csv", index=False)
+    return folder
+
+
+def tiny(data: Path, output: Path, **changes) -> Config:
+    preset = yaml.safe_load((ROOT / "configs/classifier_tiny.yaml").read_text())
+    return Config(data=str(data), output_dir=str(output), **{**preset, "max_steps": 4, "eval_steps": 4, **changes})
+
+
+def results(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_the_arms_are_those_of_the_study():
+    named = """original diffusion sagan oversampling class_weights focal_loss geometric photometric random_erasing mixup
+    cutmix sample_pairing smote diffusion_filtered diffusion_all_rare diffusion_variations synthetic_only
+    diffusion_x0.5 diffusion_x1 diffusion_x2 diffusion_x5 diffusion_x10"""
+    assert sorted(ARMS) == sorted(named.split())
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_an_arm_trains_from_the_command_line_on_the_images_it_names(arm, toy_data, generated, tmp_path, monkeypatch):
+    words = ["--config", ROOT / "configs/classifier_tiny.yaml", "--config", ROOT / f"configs/arms/{arm}.yaml"]
+    words += ["--data", toy_data, "--output_dir", tmp_path / "run", "--max_steps", 2]
+    words += ["--augment_with", generated] if arm in WITH_IMAGES else []
+    monkeypatch.setattr("sys.argv", ["train_classifier.py", *map(str, words)])
+    run(main, Config, "")
+    found = results(tmp_path / "run")
+    assert {key: found["config"][key] for key in ARMS[arm]} == ARMS[arm]
+    assert found["steps"] == 2
+    real = 0 if arm == "synthetic_only" else 6  # 10 cigars, of which 3 are for testing and 1 for validation
+    count = {"diffusion_filtered": 4, "diffusion_x0.5": 3, "diffusion_x1": 6}.get(arm, 8 if arm in WITH_IMAGES else 0)
+    assert found["n_train"][CIGAR] == {"real": real, "generated": count, "smote": 442 if arm == "smote" else 0}
+
+
+EVERYTHING = {
+    "augmentations": ["geometric", "photometric", "random_erasing"],
+    "mixing": "cutmix",
+    "smote": f"{CIGAR}=5",
+    "oversampling": True,
+    "class_weights": True,
+    "focal_gamma": 1.0,
+    "label_smoothing": 0.1,
+}
+
+
+def main_interrupted(config: Config, method: str, at_step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run until a method of `Trainer` is called at a step, where the power fails."""
+    original = getattr(Trainer, method)
+
+    def failing(self, *args, **kwargs):
+        if self.state.global_step == at_step:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, method, failing)
+        with pytest.raises(KeyboardInterrupt):
+            main(config)
+
+
+def test_with_all_remedies_resumed_equals_uninterrupted(toy_data, tmp_path, monkeypatch):
+    settings = {**EVERYTHING, "save_steps": 2}
+    main(tiny(toy_data, tmp_path / "whole", **settings))
+    main_interrupted(tiny(toy_data, tmp_path / "run", **settings), "training_step", 3, monkeypatch)
+    main(tiny(toy_data, tmp_path / "run", **settings))
+    for name in ("predictions.csv", "model.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("mixing", ["mixup", "cutmix", "sample_pairing"])
+def test_with_all_remedies_an_image_is_the_same_however_batches_are_cut(toy_data, mixing):
+    train = load_arrays(str(toy_data), "train", SIZE)
+    rows = balanced_rows(train.labels, seed=0)
+    batches = TrainingBatches([train], [0.5] * 3, [0.5] * 3, 300, 0, rows, EVERYTHING["augmentations"], mixing)
+    whole = batches.__getitems__(range(300))
+    piece = batches.__getitems__([260, 7, 50])
+    for key in ("pixel_values", "labels"):
+        torch.testing.assert_close(piece[key], whole[key][[260, 7, 50]], atol=1e-5, rtol=0)
+
+
+def test_an_oversampled_epoch_shows_each_class_equally_often(toy_data):
+    train = load_arrays(str(toy_data), "train", SIZE)
+    rows = balanced_rows(train.labels, seed=0)
+    labels = TrainingBatches([train], [0.0] * 3, [1.0] * 3, len(rows), 0, rows).__getitems__(range(len(rows)))["labels"]
+    assert len(set(np.bincount(train.labels).tolist())) > 1
+    assert len(set(labels.bincount().tolist())) == 1
+
+
+def test_a_streamed_training_is_augmented_and_weighted_too(toy_data, tmp_path):
+    settings = {"augmentations": ["geometric"], "class_weights": True, "focal_gamma": 2.0}
+    main(tiny(toy_data, tmp_path / "run", streaming=True, **settings))
+    assert results(tmp_path / "run")["steps"] == 4
+
+
+@pytest.fixture
+def f1_scores(monkeypatch):
+    """Give the looks at the validation split these macro F1 scores, the test split 0.5."""
+    evaluate = Trainer.evaluate
+
+    def fix(scores: list[float]) -> None:
+        left = iter(scores)
+
+        def scored(self, *args, **kwargs):
+            metric = self.compute_metrics
+            score = next(left)
+            self.compute_metrics = lambda outcome: {**metric(outcome), "f1": score}
+            try:
+                return evaluate(self, *args, **kwargs)
+            finally:
+                self.compute_metrics = metric
+
+        monkeypatch.setattr(Trainer, "evaluate", scored)
+
+    return fix
+
+
+STOPPING = {"early_stopping_patience": 2, "max_steps": 20, "eval_steps": 2, "save_steps": 7}
+
+
+def test_early_stopping_keeps_the_best_of_the_looks_at_the_validation_split(toy_data, tmp_path, f1_scores):
+    f1_scores([0.2, 0.6, 0.6, 0.3, 0.9])  # the best is at step 4, the patience ends at step 8
+    main(tiny(toy_data, tmp_path / "stopped", **STOPPING))
+    found = results(tmp_path / "stopped")
+    assert (found["steps"], found["best_step"]) == (8, 4)
+    log = [json.loads(line) for line in (tmp_path / "stopped/metrics.jsonl").read_text().splitlines()]
+    assert max(line["images_seen"] for line in log) == 8 * 16
+    assert not list((tmp_path / "stopped").glob("checkpoint-*"))
+
+
+def test_a_stopped_run_that_is_resumed_ends_with_the_same_weights(toy_data, tmp_path, f1_scores, monkeypatch):
+    f1_scores([0.2, 0.6, 0.6, 0.3])
+    main(tiny(toy_data, tmp_path / "whole", **STOPPING))
+    config = tiny(toy_data, tmp_path / "run", **STOPPING)
+    f1_scores([0.2, 0.6, 0.6])
+    main_interrupted(config, "training_step", 7, monkeypatch)  # between the two looks in vain
+    f1_scores([0.3])
+    main_interrupted(config, "predict", 8, monkeypatch)  # after it has stopped
+    f1_scores([])
+    main(config)
+    for name in ("predictions.csv", "model.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert results(tmp_path / "run")["best_step"] == 4
+
+
+def test_compiled_weights_are_saved_under_their_own_names(toy_data, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, *_, **__: compiled.append(type(self).__name__))
+    main(tiny(toy_data, tmp_path / "compiled", compile=True))
+    main(tiny(toy_data, tmp_path / "plain"))
+    assert compiled == ["EfficientNet"]
+    for name in ("predictions.csv", "model.safetensors"):
+        assert (tmp_path / "compiled" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+
+
+def test_the_card_says_what_the_model_learned_from_and_how_good_it_is(toy_data, generated, tmp_path):
+    main(tiny(toy_data, tmp_path / "run", augment_with=str(generated), mixing="mixup", focal_gamma=2.0))
+    card, found = ModelCard.load(tmp_path / "run/README.md"), results(tmp_path / "run")
+    assert (card.data.library_name, card.data.pipeline_tag) == ("transformers", "image-classification")
+    assert f"| {CIGAR} | 6 | 8 | 0 |" in card.text
+    assert "mixed by mixup" in card.text
+    assert "focal loss of gamma 2.0" in card.text
+    assert "oversampl" not in card.text
+    for name, figures in found["per_class"].items():
+        row = " | ".join(f"{figures[key]:.3f}" for key in ("precision", "recall", "f1"))
+        assert f"| {name} | {row} | {figures['n']} |" in card.text
+
+
+def test_a_run_of_before_the_arms_is_still_the_same_run(toy_data, tmp_path):
+    main(tiny(toy_data, tmp_path / "run"))
+    path = tmp_path / "run/settings.json"
+    settings = json.loads(path.read_text())
+    added = ("oversampling", "class_weights", "focal_gamma", "augmentations", "mixing", "smote", "augment_ratio")
+    path.write_text(json.dumps({key: settings[key] for key in settings if key not in added}))
+    main(tiny(toy_data, tmp_path / "run"))
+    with pytest.raises(UserError, match="another focal_gamma"):
+        main(tiny(toy_data, tmp_path / "run", focal_gamma=2.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"streaming": True, "oversampling": True}, "oversampling draws from all images"),
+        ({"streaming": True, "mixing": "mixup"}, "mixing draws from all images"),
+        ({"streaming": True, "smote": f"{CIGAR}=3"}, "smote draws from all images"),
+        ({"synthetic_only": True}, "synthetic_only is about generated images"),
+        ({"filtered": True}, "filtered is about generated images"),
+        ({"augment_ratio": 2.0}, "augment_ratio is about generated images"),
+        ({"smote": "merger=3"}, "no class 'merger'"),
+        ({"focal_gamma": -1.0}, "at least 0"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_one_clear_line(toy_data, tmp_path, changes, message):
+    with pytest.raises(UserError, match=message) as error:
+        main(tiny(toy_data, tmp_path / "run", **changes))
+    assert "\n" not in str(error.value)
+
+
+def test_early_stopping_needs_a_validation_split(toy_data, tmp_path, monkeypatch):
+    def load(source, split, *args, **kwargs):
+        return load_arrays(source, "absent" if split == "validation" else split, *args, **kwargs)
+
+    monkeypatch.setattr(train_classifier, "load_arrays", load)
+    with pytest.raises(UserError, match="no validation split to stop by"):
+        main(tiny(toy_data, tmp_path / "run", early_stopping_patience=1))
+
+
+def test_a_class_without_generated_images_cannot_be_learned_from_them_alone(toy_data, generated, tmp_path):
+    metadata = (generated / "metadata.jsonl").read_text().splitlines()
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for name in ("seen_images.csv", CIGAR):
+        (folder / name).symlink_to(generated / name)
+    (folder / "metadata.jsonl").write_text("\n".join(line for line in metadata if CIGAR in line) + "\n")
+    with pytest.raises(UserError, match="class completely_round_smooth is in test but has no training images"):
+        main(tiny(toy_data, tmp_path / "run", augment_with=str(folder), synthetic_only=True))
