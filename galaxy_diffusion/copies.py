@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 from scipy.stats import fisher_exact
 
-from galaxy_diffusion.batches import turn
-from galaxy_diffusion.estimates import share_interval
-from galaxy_diffusion.nearest_images import Nearest, nearest, thumbnails
-from galaxy_diffusion.real_and_generated import RealAndGenerated
+from .batches import turn
+from .estimates import rate_beside_floor
+from .nearest_images import Nearest, nearest, thumbnails
+from .real_and_generated import RealAndGenerated
 
 FALSE_POSITIVES = 0.01
 """Share of unseen galaxies that may pass for copies, where there are enough of them to tell."""
@@ -155,20 +155,11 @@ def rate(is_copy: np.ndarray, unseen_is_copy: np.ndarray, n_real: int) -> dict[s
     Returns
     -------
     dict
-        ``value`` with Wilson's interval, ``n_real`` ``n_generated``, ``floor`` (share among the unseen),
-        ``n_floor`` and ``p_value`` (Fisher's exact test, one-sided: more copies among the generated than among the
-        unseen).
+        As of `rate_beside_floor`, with ``n_real`` as given, and ``n_floor`` (unseen galaxies) and ``p_value``
+        (Fisher's exact test, one-sided: more copies among the generated than among the unseen).
     """
     copies, floor = int(is_copy.sum()), int(unseen_is_copy.sum())
     n, m = len(is_copy), len(unseen_is_copy)
-    share = share_interval(copies / n, 0.0, n)
-    return {
-        "value": share.value,
-        "low": share.low,
-        "high": share.high,
-        "n_real": n_real,
-        "n_generated": n,
-        "floor": floor / m,
-        "n_floor": m,
-        "p_value": float(fisher_exact([[copies, n - copies], [floor, m - floor]], alternative="greater").pvalue),
-    }
+    p_value = fisher_exact([[copies, n - copies], [floor, m - floor]], alternative="greater").pvalue
+    figure = rate_beside_floor(is_copy, unseen_is_copy)
+    return {**figure, "n_real": n_real, "n_floor": m, "p_value": float(p_value)}

@@ -10,7 +10,6 @@ References
 """
 
 import hashlib
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-import datasets
 import numpy as np
 import timm
 import torch
@@ -26,6 +24,8 @@ from tqdm.auto import tqdm
 from transformers import TimmWrapperForImageClassification
 
 from gz2_dataset import UserError
+
+from .image_cache import cached
 
 DINOV2 = "vit_small_patch14_dinov2.lvd142m"
 
@@ -103,15 +103,7 @@ def features(
     (442, 2048)
     """
     loaded = load_net(net)
-    digest = hashlib.sha256(np.ascontiguousarray(images))
-    digest.update(f"{images.shape} {loaded.fingerprint}".encode())
-    path = Path(datasets.config.HF_DATASETS_CACHE) / "galaxy_features" / f"{digest.hexdigest()[:32]}.npy"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{os.getpid()}-{path.name}")
-        np.save(aside, extract(images, loaded, batch_size, device))
-        aside.replace(path)
-    return np.load(path)
+    return cached(images, "galaxy_features", loaded.fingerprint, lambda: extract(images, loaded, batch_size, device))
 
 
 @torch.inference_mode()
@@ -181,17 +173,28 @@ def load_timm(name: str) -> FeatureNet:
 
 
 def load_classifier(folder: Path) -> FeatureNet:
-    """A classifier of train_classifier.py."""
+    """A classifier of train_classifier.py, up to its last layer."""
+    classifier = read_classifier(folder)
+    return timm_feature_net(
+        f"{classifier.config.architecture}_galaxies", classifier.timm_model, classifier.config.pretrained_cfg
+    )
+
+
+def read_classifier(folder: Path) -> TimmWrapperForImageClassification:
+    """The output folder of train_classifier.py as a model."""
     if not (folder / "model.safetensors").exists():
         raise UserError(f"{folder}: no classifier (no model.safetensors in it); train one with train_classifier.py")
-    classifier = TimmWrapperForImageClassification.from_pretrained(folder)
-    config = classifier.config
-    return timm_feature_net(f"{config.architecture}_galaxies", classifier.timm_model, config.pretrained_cfg)
+    return TimmWrapperForImageClassification.from_pretrained(folder, use_safetensors=True).eval()
 
 
 def timm_feature_net(name: str, model: torch.nn.Module, config: dict) -> FeatureNet:
     """A timm net without its last layer, which sees images as ``config`` says."""
     model.eval().reset_classifier(0)
+    return configured_net(name, model, config)
+
+
+def configured_net(name: str, model: torch.nn.Module, config: dict) -> FeatureNet:
+    """A timm net as it is, which sees images as ``config`` says."""
     mean, std = ([255 * value for value in config[key]] for key in ("mean", "std"))
     return feature_net(name, model, config["input_size"][-1], mean, std)
 

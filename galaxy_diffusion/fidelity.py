@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from galaxy_diffusion.estimates import GROUPS, Estimate, jackknife, t_interval
-from galaxy_diffusion.neighbours import prdc, prdc_values
+from .estimates import GROUPS, Estimate, jackknife, t_interval
+from .neighbours import prdc, prdc_values
 
 
 def fid(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> Estimate:

@@ -3,25 +3,59 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from galaxy_diffusion.copies import Copies
-from galaxy_diffusion.figures import SKY, chart, galaxy_figure, plain, real_beside_generated
-from galaxy_diffusion.real_and_generated import RealAndGenerated
-from galaxy_diffusion.study import title
-from galaxy_diffusion.tables import Cell, Table
+from .copies import Copies
+from .figures import SKY, chart, galaxy_figure, plain, real_beside_generated
+from .real_and_generated import RealAndGenerated
+from .study import title
+from .tables import Cell, Table
 
-METRIC_TITLES = {"fid": "FID", "kid": "KID", "copy_rate": "Copies", "duplicate_rate": "Duplicates"}
+METRIC_TITLES = {
+    "fid": "FID",
+    "kid": "KID",
+    "copy_rate": "Copies",
+    "duplicate_rate": "Duplicates",
+    "gini": "Gini",
+    "m20": "M20",
+}
+SEPARATE = ("wasserstein_", "ks_", "probe_")
+"""Metrics that have pictures or tables of their own."""
 GENERATED, REAL = "#2457c5", "#b9c3d6"
 
 
 def metric_title(metric: str) -> str:
     """A metric as figures and tables name it."""
     name, _, net = metric.partition("_")
-    return f"Fréchet distance ({net})" if name == "frechet" else METRIC_TITLES.get(metric, metric.capitalize())
+    if name == "frechet":
+        return f"Fréchet distance ({net})"
+    if metric.startswith("probe_auc_"):
+        return f"Probe AUC ({metric.removeprefix('probe_auc_').replace('_before_jpeg', ' before JPEG')})"
+    return METRIC_TITLES.get(metric, metric.replace("_", " ").capitalize())
 
 
-def beside_floor(results: dict[str, dict[str, dict]]) -> bytes:
-    """A panel a metric, a line a class: the generated images with their interval, the floor as a grey bar."""
-    metrics = list(dict.fromkeys(m for figures in results.values() for m, f in figures.items() if "floor_low" in f))
+def distinct(results: dict[str, dict]) -> dict[str, dict]:
+    """Results by class, without those of all classes where these are those of the only class."""
+    return results if len(results) != 2 else {name: found for name, found in results.items() if name != "all"}
+
+
+def beside_floor(results: dict[str, dict[str, dict]], probes: bool = False) -> bytes:
+    """A panel a metric, a line a class: the generated images with their interval, the floor as a grey bar.
+
+    Parameters
+    ----------
+    results : dict
+        As fidelity.json holds them.
+    probes : bool
+        Draw the probes, and nothing else, instead of all metrics that have no table of their own.
+    """
+    wanted = {
+        metric: None
+        for figures in results.values()
+        for metric, figure in figures.items()
+        if figure.get("floor_low") is not None
+        and (metric.startswith("probe_") if probes else not metric.startswith(SEPARATE))
+    }
+    metrics = list(wanted)
+    results = {name: figures for name, figures in distinct(results).items() if wanted.keys() & figures.keys()}
     rows = max(1, -(-len(metrics) // 3))
     figure = Figure(figsize=(11.6, 0.9 + (0.75 + 0.34 * len(results)) * rows), layout="constrained")
     panels = figure.subplots(rows, 3, squeeze=False).ravel()
@@ -36,6 +70,7 @@ def beside_floor(results: dict[str, dict[str, dict]]) -> bytes:
         axes.set_yticks(range(len(results)), [title(name) for name in results])
         axes.set_ylim(len(results) - 0.5, -0.5)
         axes.grid(axis="x", color="#dfe3ec", linewidth=0.8)
+        axes.locator_params(axis="x", nbins=5)
         plain(axes)
     for axes in panels[len(metrics) :]:
         axes.axis("off")
@@ -78,7 +113,7 @@ def relative_distances(copies: Copies) -> bytes:
 def summary(results: dict[str, dict[str, dict]]) -> Table:
     """All figures, a row a class and metric."""
     rows = []
-    for name, figures in results.items():
+    for name, figures in distinct(results).items():
         for metric, f in figures.items():
             interval = f"[{f['low']:.3g}, {f['high']:.3g}]"
             sizes = [Cell(f"{f[key]:,}") for key in ("n_real", "n_generated")]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm.auto import tqdm
 
-from galaxy_diffusion.estimates import Estimate
+from .estimates import Estimate
 
 MIN_UNSEEN = 20
 """Fewer unseen galaxies of a class than this, and it is compared with its training galaxies."""

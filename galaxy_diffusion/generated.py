@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,12 @@ from PIL import Image
 
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.arrays import encode_jpeg
+from gz2_dataset.aside import written_aside
+from gz2_dataset.images import decode
+
+METADATA = "metadata.jsonl"
+VERDICTS = ("kept", "filter")
+"""Keys that evaluate_images.py adds to a row."""
 
 
 def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -> GalaxyArrays:
@@ -45,13 +50,14 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -
             raise UserError(f"{path}: class {row['label']!r} is none of the data's ({', '.join(class_names)})")
         try:
             content = path.read_bytes()
-            image = Image.open(BytesIO(content)).convert("RGB")
+            image = decode(content)
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error}); delete it and run generate.py again") from None
-        if image.size != (resolution, resolution):
+        if image.shape[:2] != (resolution, resolution):
+            height, width, _ = image.shape
             raise UserError(
-                f"{path}: {image.width} x {image.height} pixels instead of {resolution}; generate with a model of that "
-                f"resolution, or give --resolution {image.width}"
+                f"{path}: {width} x {height} pixels instead of {resolution}; generate with a model of that resolution, "
+                f"or give --resolution {width}"
             )
         images[i] = image
         labels[i] = class_names.index(row["label"])
@@ -62,7 +68,7 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -
 
 def read_metadata(folder: str) -> list[dict]:
     """The rows of a generated folder's metadata.jsonl."""
-    path = Path(folder) / "metadata.jsonl"
+    path = Path(folder) / METADATA
     if not path.exists():
         raise UserError(f"{path}: no such file; make the images with generate.py --output_dir {folder}")
     return [json.loads(line) for line in path.read_text().splitlines()]
@@ -74,15 +80,15 @@ def file_of(folder: Path, class_name: str, seed: int) -> Path:
 
 
 def save_image(path: Path, pixels: np.ndarray) -> None:
-    """Write an image as the real ones are stored, aside first: what is there is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    aside.write_bytes(encode_jpeg(Image.fromarray(pixels)))
-    aside.replace(path)
+    """Write an image as the real ones are stored."""
+    with written_aside(path) as aside:
+        aside.write_bytes(encode_jpeg(Image.fromarray(pixels)))
 
 
 def write_metadata(folder: Path, describe: Callable[[str, int], dict]) -> None:
     """List every image of the folder in metadata.jsonl, those of earlier calls included.
+
+    Filter verdicts stay with the images that they were passed on; new images have none until they are evaluated.
 
     Parameters
     ----------
@@ -90,11 +96,40 @@ def write_metadata(folder: Path, describe: Callable[[str, int], dict]) -> None:
     describe : callable
         What is to be said of the image of a class and seed, besides these.
     """
-    lines = []
+    earlier = {row["file_name"]: row for row in read_metadata(folder)} if (folder / METADATA).exists() else {}
+    rows = []
     for path in sorted(folder.glob("*/[0-9]*.jpg")):
         name, seed = path.parent.name, int(path.stem)
         row = {"file_name": f"{name}/{path.name}", "label": name, "seed": seed, **describe(name, seed)}
-        lines.append(json.dumps(row) + "\n")
-    aside = folder / ".metadata.jsonl"
-    aside.write_text("".join(lines))
-    aside.replace(folder / "metadata.jsonl")
+        old = earlier.get(row["file_name"], {})
+        verdicts = {key: old.pop(key) for key in VERDICTS if key in old}
+        rows.append(row | verdicts if old == json.loads(json.dumps(row)) else row)
+    save_rows(folder, rows)
+
+
+def write_verdicts(folder: Path, verdicts: dict[str, dict[str, bool]]) -> None:
+    """Add the verdicts of `filter` to metadata.jsonl.
+
+    Parameters
+    ----------
+    folder : Path
+    verdicts : dict
+        By file name the outcome of each test. An image is ``kept`` where it has passed all of them.
+
+    Raises
+    ------
+    UserError
+        If an image in metadata.jsonl has no verdict: then images have come since.
+    """
+    rows = read_metadata(folder)
+    if missing := next((row["file_name"] for row in rows if row["file_name"] not in verdicts), None):
+        raise UserError(f"{folder}: {missing} has come while the images were evaluated; run evaluate_images.py again")
+    save_rows(
+        folder,
+        [row | {"kept": all((found := verdicts[row["file_name"]]).values()), "filter": found} for row in rows],
+    )
+
+
+def save_rows(folder: Path, rows: list[dict]) -> None:
+    with written_aside(Path(folder) / METADATA) as aside:
+        aside.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -18,11 +18,11 @@ from scipy.ndimage import gaussian_filter
 from torch.nn.functional import adaptive_avg_pool2d
 from tqdm.auto import tqdm
 
-from galaxy_diffusion.batches import turn
+from .batches import turn
+from .luminance import luminance
 
 SIDE, BLUR = 32, 1.0
 """Thumbnail's side and the standard deviation of its Gaussian blur, in pixels of the thumbnail."""
-LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32) / 255
 NEIGHBOURS = 50
 """Training images after the nearest whose mean distance is the unit."""
 
@@ -53,7 +53,7 @@ def thumbnails(images: np.ndarray, batch_size: int = 1024) -> torch.Tensor:
     """Blurred thumbnails, float32 (N, 1, S, S) in [0, 1] with S at most `SIDE`, of uint8 images (N, H, W, 3)."""
     side = min(SIDE, images.shape[1])
     small = [
-        adaptive_avg_pool2d(torch.from_numpy(images[i : i + batch_size] @ LUMINANCE)[:, None], side)
+        adaptive_avg_pool2d(torch.from_numpy(luminance(images[i : i + batch_size]))[:, None], side)
         for i in range(0, len(images), batch_size)
     ]
     return torch.from_numpy(gaussian_filter(torch.cat(small).numpy(), (0, 0, BLUR, BLUR)))

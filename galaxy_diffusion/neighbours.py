@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from galaxy_diffusion.estimates import Estimate, jackknife, share_interval, t_interval
+from .estimates import Estimate, jackknife, share_interval, t_interval
 
 NAMES = ("precision", "recall", "density", "coverage")
 

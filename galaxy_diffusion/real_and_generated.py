@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from galaxy_diffusion.classifier_data import check_generator_saw_none
-from galaxy_diffusion.floors import Sets, choose_sets, of_all_classes
-from galaxy_diffusion.generated import load_generated, read_metadata
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
+
+from .classifier_data import check_generator_saw_none
+from .floors import Sets, choose_sets, of_all_classes
+from .generated import load_generated, read_metadata
 
 
 @dataclass(frozen=True)
 class RealAndGenerated:
-    """Images of one size that have all passed the same JPEG.
+    """Images of one size, as a rule all passed through the same JPEG.
 
     Attributes
     ----------
@@ -45,16 +46,25 @@ class RealAndGenerated:
         parts = [(part, np.arange(len(part))) for part in (self.validation, self.test)] + self.seen
         return joined([(part, rows[np.isin(part.labels[rows], wanted)]) for part, rows in parts])
 
+    @cached_property
+    def unseen(self) -> np.ndarray:
+        """Which rows of ``real`` the generator has not seen, bool (N,)."""
+        held_out = {*self.validation.image_ids, *self.test.image_ids}
+        return np.array([image_id in held_out for image_id in self.real.image_ids])
+
     def sets(self, seed: int) -> dict[str, list[Sets]]:
         """What is compared with what, for ``all`` and each class: rows of ``real`` and ``generated``."""
-        held_out = {*self.validation.image_ids, *self.test.image_ids}
-        unseen = np.array([image_id in held_out for image_id in self.real.image_ids])
         by_class = {}
         for name in self.class_names:
             of_class = self.real.labels == self.real.class_names.index(name)
-            rows = np.flatnonzero(of_class & unseen), np.flatnonzero(of_class & ~unseen), self.rows(name)
+            rows = np.flatnonzero(of_class & self.unseen), np.flatnonzero(of_class & ~self.unseen), self.rows(name)
             by_class[name] = [choose_sets(*rows, seed)]
         return {"all": of_all_classes([sets for (sets,) in by_class.values()]), **by_class}
+
+    def unseen_rows(self, name: str) -> np.ndarray:
+        """Rows of ``real`` that the generator has not seen, of a class or of ``all``."""
+        names = np.array(self.real.class_names)[self.real.labels]
+        return np.flatnonzero(((names == name) | (name == "all")) & self.unseen)
 
     def rows(self, name: str) -> np.ndarray:
         """Rows of the generated images of a class, or of ``all``."""
@@ -62,7 +72,7 @@ class RealAndGenerated:
         return np.flatnonzero((names == name) | (name == "all"))
 
 
-def load_real_and_generated(real: str, generated: str, center_crop: int) -> RealAndGenerated:
+def load_real_and_generated(real: str, generated: str, center_crop: int, jpeg: bool = True) -> RealAndGenerated:
     """Load generated images and the data of their generator.
 
     Parameters
@@ -73,6 +83,8 @@ def load_real_and_generated(real: str, generated: str, center_crop: int) -> Real
         Output folder of generate.py. Its ``seen_images.csv`` says which galaxies the generator has seen.
     center_crop : int
         As in `gz2_dataset.load_arrays`.
+    jpeg : bool
+        Pass real images through the JPEG of the generated ones.
 
     Raises
     ------
@@ -85,7 +97,7 @@ def load_real_and_generated(real: str, generated: str, center_crop: int) -> Real
     with Image.open(Path(generated) / rows[0]["file_name"]) as image:
         resolution = image.width
     train, unlabelled, validation, test = (
-        load_arrays(real, split, resolution, center_crop, jpeg=True)
+        load_arrays(real, split, resolution, center_crop, jpeg)
         for split in ("train", "unlabelled", "validation", "test")
     )
     for name, galaxies in {"validation": validation, "test": test}.items():

@@ -1,0 +1,36 @@
+"""Arrays that follow from images alone, kept in the cache of `datasets` by the images' content."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import numpy as np
+
+from gz2_dataset.aside import written_aside
+
+
+def cached(images: np.ndarray, name: str, recipe: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """What ``compute`` makes of images, from the cache where it has been made before.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, H, W, 3)
+    name : str
+        Folder in the cache.
+    recipe : str
+        Everything else that the result depends on, such as a hash of weights or versions of packages.
+    compute : callable
+        Makes the array.
+
+    Examples
+    --------
+    >>> means = cached(images, "means", "", lambda: images.mean(axis=(1, 2, 3)))  # doctest: +SKIP
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(images))
+    digest.update(f"{images.shape} {recipe}".encode())
+    path = Path(datasets.config.HF_DATASETS_CACHE) / name / f"{digest.hexdigest()[:32]}.npy"
+    if not path.exists():
+        with written_aside(path) as aside:
+            np.save(aside, compute())
+    return np.load(path)
