@@ -1,21 +1,20 @@
 """Draw the tables and figures of a study into one self-contained HTML page."""
 
-import base64
-import os
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-import jinja2
 import numpy as np
-import pandas as pd
-import yaml
 
-from galaxy_diffusion import figures, tables
-from galaxy_diffusion.comparison import Verdict, compare, judge
-from galaxy_diffusion.statistics import REPLICATES
-from galaxy_diffusion.study import Study, first_by_seed, read_study, title
+from galaxy_diffusion import arm_figures, arm_tables, figures, tables
+from galaxy_diffusion.arms import BASELINE, QUESTION
+from galaxy_diffusion.calibration import calibration
+from galaxy_diffusion.comparison import compare
+from galaxy_diffusion.fidelity_section import fidelity_section
+from galaxy_diffusion.report_page import Page, markdown, render
+from galaxy_diffusion.study import first_by_seed, read_study
+from galaxy_diffusion.verdict import Verdict, judge
 from gz2_dataset import UserError, load_arrays
+from gz2_dataset.aside import written_aside
 from gz2_dataset.command_line import run
 
 GALAXIES_PER_ROW = 6
@@ -27,72 +26,113 @@ class Config:
 
     Attributes
     ----------
-    study : Path
-        Folder of the study, as the workflow writes it; what is not there yet is named in the report.
+    study : list[Path] | Path
+        Folder of the study, as the workflow writes it; what is not there yet is named in the report. Several,
+        as --study FOLD0 --study+ FOLD1, are the folds of a cross-validation: their test galaxies are pooled.
     output_dir : Path
-        Folder for index.html, table1.csv to table4.csv, tables.md and the figures as PNG files.
+        Folder for index.html, the tables as CSV files, tables.md and the figures as PNG files.
     """
 
-    study: Path
+    study: list[Path] | Path
     output_dir: Path
 
 
 def main(config: Config) -> None:
-    study = read_study(config.study)
+    folders = config.study if isinstance(config.study, list) else [config.study]
+    study = read_study(folders)
+    page = Page(study, Verdict("missing", "No classifier has been trained yet: there is nothing to compare."))
 
-    shown: dict[str, tables.Table] = {}
-    drawn: dict[str, bytes] = {}
     if study.build:
-        shown["table1"] = tables.selection(study.build)
-        shown["table2"] = tables.composition(study.build, study.generated)
-
-    verdict = Verdict(
-        "missing", "No classifier has been trained yet: there is nothing to compare.", pd.DataFrame(), [], []
-    )
-    if study.backbones:
-        comparison = compare(study.backbones)
-        verdict = judge(comparison, study.rare_class)
-        shown["table3"] = tables.per_class(comparison)
-        shown["table4"] = tables.macro(comparison)
-        drawn |= {f"confusion_{name}": figures.confusion(name, runs) for name, runs in study.backbones.items()}
-    if not verdict.findings.empty:
-        drawn["differences"] = figures.differences(verdict.findings)
-
-    generated = first_by_seed(study.folder / "showcase", study.class_names, GALAXIES_PER_ROW)
-    if generated is not None and study.build:
-        real = first_real(study, resolution=generated.shape[2])
-        drawn["figure3"] = figures.real_beside_generated(real, generated, study.class_names)
+        page.tables["table1"] = tables.selection(study.build)
+        page.tables["table2"] = tables.composition(study.build, study.generated)
+    if study.runs:
+        classifiers(page)
+    for name, makers in (("figure3", "ddpm"), ("figure5", "sagan")):
+        showcase(page, name, makers)
     trajectory = study.folder / "showcase" / "trajectory.npz"
     if trajectory.exists():
-        drawn["figure4"] = denoising(trajectory, study.class_names)
+        page.images["figure4"] = denoising(trajectory, study.class_names)
+    training(page)
+    for folder in ("fidelity", "sagan_fidelity"):
+        if (study.folder / folder).exists():
+            page.fidelity[folder] = fidelity_section(study.folder / folder)
 
-    drawn |= training_figures(study)
-
-    page = render(config, study, shown, drawn, verdict, None if generated is None else generated.shape[2])
-    output = config.output_dir
-    output.mkdir(parents=True, exist_ok=True)
-    for name, png in drawn.items():
-        write(output / f"{name}.png", png)
-    for name, table in shown.items():
-        write(output / f"{name}.csv", table.frame.to_csv(index=False).encode())
-    write(output / "tables.md", markdown(verdict, shown).encode())
-    write(output / "index.html", page.encode())
-    print(f"report: {output / 'index.html'}")
-
-
-def markdown(verdict: Verdict, shown: dict[str, tables.Table]) -> str:
-    """The verdict and all tables."""
-    findings = "".join(f"- {line}\n" for line in [*verdict.sentences, *verdict.caveats])
-    return "\n".join([f"**{verdict.headline}**\n\n{findings}", *(table.markdown for table in shown.values())])
+    command = f"python report.py --study {' --study+ '.join(map(str, folders))} --output_dir {config.output_dir}"
+    html = render(page, command)
+    for name, png in page.all_images.items():
+        save(config.output_dir / f"{name}.png", png)
+    for name, table in page.tables.items():
+        if table.frame is not None:
+            save(config.output_dir / f"{name}.csv", table.frame.to_csv(index=False).encode())
+    save(config.output_dir / "tables.md", markdown(page).encode())
+    save(config.output_dir / "index.html", html.encode())
+    print(f"report: {config.output_dir / 'index.html'}")
 
 
-def first_real(study: Study, resolution: int) -> np.ndarray:
-    """The first training galaxies of each class, as the generator saw them."""
-    crop = study.provenance.get("ddpm", {}).get("config", {}).get("center_crop", 224)
+def classifiers(page: Page) -> None:
+    """The verdict, Tables 3 to 6 and the charts of the arms."""
+    study, runs = page.study, page.study.runs
+    page.comparison = comparison = compare(runs, study.mix)
+    page.verdict = verdict = judge(comparison, study.rare_class)
+
+    page.tables |= arm_tables.per_class(comparison, study.rare_class, study.steps)
+    page.tables["table4"] = arm_tables.macro(comparison, study.steps)
+    groups = dict.fromkeys(run[:2] for run in runs.predictions)
+    probabilities = {key: np.stack([p for run, p in runs.probabilities.items() if run[:2] == key]) for key in groups}
+    calibrated = {key: calibration(runs.labels, p) for key, p in probabilities.items()}
+    page.tables["table5"] = arm_tables.calibrations(calibrated, len(runs.labels))
+    page.images["reliability"] = arm_figures.reliability(calibrated)
+
+    if not verdict.findings.empty:
+        page.tables["comparisons"] = arm_tables.comparisons(verdict.findings)
+        page.tables["table6"] = arm_tables.detectable(comparison, len(verdict.findings))
+        against_original = verdict.findings["reference"] == BASELINE
+        parts = [
+            ("differences", against_original, "arm", "Arm − original"),
+            ("rivals", ~against_original, "reference", "Diffusion − the remedy at the left"),
+        ]
+        for name, chosen, beside, caption in parts:
+            if chosen.any():
+                shown = comparison.differences[
+                    (comparison.differences["reference"] == BASELINE) == (name == "differences")
+                ]
+                page.images[name] = arm_figures.forest(
+                    shown, verdict.findings[chosen], beside, f"{caption}, 95 % interval"
+                )
+
+    ratios = {run.arm: study.ratio(run) for run in runs.predictions if in_sweep(run.arm)}
+    ratios = {arm: ratio for arm, ratio in ratios.items() if ratio is not None}
+    if len(ratios) > 2:
+        rare = comparison.figures[comparison.figures["galaxy_class"] == study.rare_class]
+        page.images["sweep"] = arm_figures.sweep(rare, ratios)
+
+    for backbone in runs.backbones:
+        arms = [arm for arm in runs.arms if runs.seeds(backbone, arm)]
+        shown = [arm for arm in arms if arm in (BASELINE, QUESTION)] or arms[:1]
+        page.images[f"confusion_{backbone}"] = arm_figures.confusion(runs, backbone, shown)
+        if others := [arm for arm in arms if arm not in shown]:
+            page.images[f"others_{backbone}"] = arm_figures.confusion(runs, backbone, others)
+
+
+def in_sweep(arm: str) -> bool:
+    return arm in (BASELINE, QUESTION) or arm.startswith(f"{QUESTION}_x")
+
+
+def showcase(page: Page, name: str, maker: str) -> None:
+    """Fig. 3 of the diffusion model, or Fig. 5 of SAGAN: real galaxies beside generated ones."""
+    study = page.study
+    folder = study.folder / ("showcase" if maker == "ddpm" else f"{maker}_showcase")
+    generated = first_by_seed(folder, study.class_names, GALAXIES_PER_ROW)
+    if generated is None or not study.build:
+        return
+    resolution = generated.shape[2]
+    crop = study.provenance.get(maker, {}).get("config", {}).get("center_crop", 224)
     galaxies = load_arrays(str(study.folder / "data"), "train", resolution, center_crop=crop)
     chosen = [np.flatnonzero(galaxies.labels == c)[:GALAXIES_PER_ROW] for c in range(len(galaxies.class_names))]
     count = min(map(len, chosen))
-    return np.stack([galaxies.images[rows[:count]] for rows in chosen])
+    real = np.stack([galaxies.images[rows[:count]] for rows in chosen])
+    page.images[name] = figures.real_beside_generated(real, generated, study.class_names)
+    page.resolutions[name] = resolution
 
 
 def denoising(path: Path, class_names: tuple[str, ...]) -> bytes:
@@ -106,86 +146,19 @@ def denoising(path: Path, class_names: tuple[str, ...]) -> bytes:
     return figures.denoising(frames, timesteps, class_names)
 
 
-def training_figures(study: Study) -> dict[str, bytes]:
-    """What the generator's training left behind: its loss and its sample sheets."""
-    logged = [(row["images_seen"], row["loss"]) for row in study.training if "loss" in row]
-    sheets = sorted((study.folder / "ddpm" / "samples").glob("[0-9]*.png"))
-    drawn = {"training": figures.training_loss(*np.array(logged).T)} if logged else {}
-    return drawn | ({"samples": figures.sample_history(sheets)} if sheets else {})
+def training(page: Page) -> None:
+    """What the generators' trainings left behind: the diffusion model's loss, and sample sheets."""
+    logged = [(row["images_seen"], row["loss"]) for row in page.study.training if "loss" in row]
+    if logged:
+        page.images["training"] = figures.training_loss(*np.array(logged).T)
+    for name, maker in (("samples", "ddpm"), ("sagan_samples", "sagan")):
+        if sheets := sorted((page.study.folder / maker / "samples").glob("[0-9]*.png")):
+            page.images[name] = figures.sample_history(sheets)
 
 
-def tiles(study: Study) -> list[tuple[str, str]]:
-    """The sizes that a reader wants first."""
-    rare, train = study.rare_class, study.build.get("counts", {}).get("train", {})
-    shown = []
-    if rare in train:
-        shown.append((f"{train[rare]:,}", f"real {title(rare).lower()} galaxies for training"))
-    if study.generated:
-        shown.append((f"{sum(study.generated.values()):,}", "generated galaxies added"))
-    if study.backbones:
-        runs = next(iter(study.backbones.values()))
-        of_rare = dict(zip(runs.class_names, runs.galaxies_per_class, strict=True)).get(rare, 0)
-        shown.append((f"{len(runs.labels):,}", f"test galaxies, {of_rare} of the rare class"))
-        trained = sum(len(r.arms) * len(r.seeds) for r in study.backbones.values())
-        seeds = "one seed" if len(runs.seeds) == 1 else f"{len(runs.seeds)} seeds"
-        shown.append((str(trained), f"classifiers trained: {len(study.backbones)} backbones, {seeds} an arm"))
-    return shown
-
-
-def facts(config: Config, study: Study, comparisons: int) -> list[tuple[str, str]]:
-    """Command, hardware, versions and time, from what the runs recorded."""
-    records = study.provenance.values()
-    seeds = sorted({s for runs in study.backbones.values() for s in runs.seeds})
-    versions = sorted({f"{name} {v}" for r in records for name, v in r.get("versions", {}).items()})
-    hardware = sorted({str(r[key]) for r in records for key in ("device", "platform") if key in r})
-    seconds = sum(r.get("seconds", 0) for r in records)
-    rows = {
-        "Study": "make study CONFIG=FILE with the preset below" if study.preset else "",
-        "Report": f"python report.py --study {config.study} --output_dir {config.output_dir}",
-        "Data": study.build.get("source", "").replace("_", " "),
-        "Hardware": ", ".join(hardware),
-        "Versions": ", ".join(versions),
-        "Seeds of the classifiers": ", ".join(map(str, seeds)),
-        "Time of all training runs": tables.duration(seconds) if seconds else "",
-        "Comparisons in all": f"{comparisons} differences with intervals" if comparisons else "",
-    }
-    return [(name, value) for name, value in rows.items() if value]
-
-
-def render(
-    config: Config,
-    study: Study,
-    shown: dict[str, tables.Table],
-    drawn: dict[str, bytes],
-    verdict: Verdict,
-    resolution: int | None,
-) -> str:
-    """The page, with every image in it."""
-    template = files("galaxy_diffusion").joinpath("report_template.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    compared = [shown[name].frame["difference"].notna().sum() for name in ("table3", "table4") if name in shown]
-    return environment.from_string(template).render(
-        title=study.preset.get("title", f"Study {study.folder.resolve().name}"),
-        study=str(config.study),
-        verdict=verdict,
-        tiles=tiles(study),
-        images={name: base64.b64encode(png).decode() for name, png in drawn.items()},
-        tables=shown,
-        paper_tables=tables.paper_tables(),
-        confusions=[name for name in drawn if name.startswith("confusion_")],
-        resolution=resolution,
-        facts=facts(config, study, int(sum(compared))),
-        runs=tables.run_records(study.provenance) if study.provenance else None,
-        preset=yaml.safe_dump(study.preset, sort_keys=False) if study.preset else "",
-        replicates=REPLICATES,
-    )
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write aside and rename."""
-    aside = path.with_name(f".{path.name}-{os.getpid()}")
-    aside.write_bytes(content)
-    aside.replace(path)
+def save(path: Path, content: bytes) -> None:
+    with written_aside(path) as aside:
+        aside.write_bytes(content)
 
 
 if __name__ == "__main__":

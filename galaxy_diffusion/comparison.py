@@ -1,65 +1,163 @@
-"""Did augmentation help: every figure of every backbone with its interval, and a verdict drawn from them alone."""
+"""Every figure of every arm with its interval, and the paired differences that the study is about."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from galaxy_diffusion.statistics import AVERAGES, LEVEL, METRICS, bootstrap, holm, mcnemar
-from galaxy_diffusion.study import ARMS, Runs, title
+from .arms import BASELINE, GENERATIVE, QUESTION, is_cheap
+from .runs import Runs
+from .statistics import ACCURACIES, ALPHA, METRICS, Bootstrap, bootstrap, holm, mcnemar
 
-ALPHA = 1 - LEVEL
-METRIC_NAMES = {"precision": "precision", "recall": "recall", "f1": "F1"}
+METRIC_NAMES = {
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "natural_accuracy": "accuracy in the natural mix",
+}
+MEAN = "mean of backbones"
 
 
-def compare(backbones: dict[str, Runs]) -> pd.DataFrame:
-    """All figures in full precision, a row a backbone, class (or ``macro``) and metric, and one for the accuracy.
+@dataclass(frozen=True)
+class Comparison:
+    """Figures in full precision, a row a backbone, arm, class and metric.
+
+    The galaxy_class ``macro`` is the mean over the classes; ``all`` has the accuracies. Where there are several
+    backbones, those of the backbone `MEAN` are averages over them, on the same resampled galaxies.
+
+    Attributes
+    ----------
+    figures : DataFrame
+        Columns backbone, arm, galaxy_class, metric, n (test galaxies), seeds, value, low and high.
+    differences : DataFrame
+        Arm minus ``reference`` on the galaxies and seeds that both have: every arm minus original, and diffusion minus
+        each rival. Columns as above, with difference for value, and reference, p (bootstrap), detectable (the smallest
+        true difference found with 80 % power); gained, lost and mcnemar_p in the rows of the accuracy.
+    discordance : DataFrame
+        Columns galaxy_class, n and discordance: the share of the class's test galaxies that exactly one of two paired
+        runs gets right, the mean over all pairs of an arm and original.
+    """
+
+    figures: pd.DataFrame
+    differences: pd.DataFrame
+    discordance: pd.DataFrame
+
+    @property
+    def scope(self) -> str:
+        """The backbone that a verdict speaks of: their mean, or the only one."""
+        names = self.figures["backbone"].unique()
+        return MEAN if MEAN in names else names[0]
+
+
+def compare(runs: Runs, mix: np.ndarray | None = None) -> Comparison:
+    """All figures of a study and the differences between its arms.
 
     Parameters
     ----------
-    backbones : dict
-        `Runs` by name.
-
-    Returns
-    -------
-    DataFrame
-        Columns backbone, galaxy_class, metric, n (test galaxies) and seeds; original, augmented and difference with the
-        ends of their intervals (``_low``, ``_high``); p of the difference (bootstrap); gained, lost and mcnemar_p in
-        the rows of the accuracy, whose galaxy_class is ``all``. NaN where an arm was not run.
+    runs : Runs
+    mix : ndarray, shape (classes,), optional
+        How frequent the classes are in nature; without it there are no rows of the natural_accuracy.
     """
-    return pd.concat([rows_of(name, runs) for name, runs in backbones.items()], ignore_index=True)
+    keys = list(runs.predictions)
+    boot = bootstrap(runs.labels, np.stack(list(runs.predictions.values())), len(runs.class_names), mix)
+    place = {run: i for i, run in enumerate(keys)}
+    layout = rows_of(runs, mix)
+
+    def of(backbone: str, arm: str, seeds: list[int]) -> Bootstrap:
+        return boot[[place[backbone, arm, seed] for seed in seeds]]
+
+    def averaged(parts: dict[str, tuple[Bootstrap, int]]) -> dict[str, tuple[Bootstrap, int]]:
+        if len(parts) < max(2, len(runs.backbones)):
+            return parts
+        value = np.mean([part.value for part, _ in parts.values()], axis=0)
+        replicates = np.mean([part.replicates for part, _ in parts.values()], axis=0)
+        return {MEAN: (Bootstrap(value, replicates), min(seeds for _, seeds in parts.values())), **parts}
+
+    figures, differences = [], []
+    for arm in runs.arms:
+        parts = {}
+        for i, backbone in enumerate(runs.backbones):
+            if seeds := runs.seeds(backbone, arm):
+                parts[backbone] = of(backbone, arm, seeds).over_seeds(i), len(seeds)
+        for backbone, (part, seeds) in averaged(parts).items():
+            low, high = np.clip(part.interval(), 0, 1)
+            columns = {"value": part.value, "low": low, "high": high}
+            figures.append(filled(layout, {"backbone": backbone, "arm": arm}, seeds, columns))
+
+    for arm, reference in pairs(runs.arms):
+        parts, tests = {}, {}
+        for i, backbone in enumerate(runs.backbones):
+            if seeds := runs.seeds(backbone, arm, reference):
+                pair = of(backbone, arm, seeds) - of(backbone, reference, seeds)
+                parts[backbone] = pair.over_seeds(i), len(seeds)
+                tests[backbone] = mcnemar(runs.labels, *(runs.of(backbone, a, seeds) for a in (reference, arm)))
+        for backbone, (part, seeds) in averaged(parts).items():
+            low, high = part.interval()
+            columns = {"difference": part.value, "low": low, "high": high, "p": part.p_value()}
+            columns["detectable"] = part.detectable()
+            names = {"backbone": backbone, "arm": arm, "reference": reference}
+            frame = filled(layout, names, seeds, columns)
+            frame[["gained", "lost", "mcnemar_p"]] = np.nan
+            tested = frame["metric"] == "accuracy"
+            frame.loc[tested, ["gained", "lost", "mcnemar_p"]] = tests.get(backbone, (np.nan,) * 3)
+            differences.append(frame)
+
+    return Comparison(
+        in_order(pd.concat(figures, ignore_index=True), runs),
+        in_order(pd.concat(differences, ignore_index=True), runs) if differences else pd.DataFrame(),
+        discordance(runs),
+    )
 
 
-def rows_of(backbone: str, runs: Runs) -> pd.DataFrame:
-    boot = bootstrap(runs.labels, runs.predictions, len(runs.class_names))
+def pairs(arms: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Arms and what they are compared with: all with original, diffusion with each cheap remedy and SAGAN."""
+    with_original = [(arm, BASELINE) for arm in arms if arm != BASELINE] if BASELINE in arms else []
+    rivals = [arm for arm in arms if is_cheap(arm) or arm == GENERATIVE[1]] if QUESTION in arms else []
+    return with_original + [(QUESTION, rival) for rival in rivals]
+
+
+def rows_of(runs: Runs, mix: np.ndarray | None) -> pd.DataFrame:
+    """The class, metric and test galaxies of each figure that `statistics.scores` returns, in its order."""
+    n = [*runs.galaxies_per_class, len(runs.labels)]
+    rows = [(name, metric, k) for name, k in zip([*runs.class_names, "macro"], n, strict=True) for metric in METRICS]
+    frame = pd.DataFrame(
+        [*rows, *(("all", metric, n[-1]) for metric in ACCURACIES)], columns=["galaxy_class", "metric", "n"]
+    )
+    return frame if mix is not None else frame.drop(index=len(frame) - 1)
+
+
+def filled(layout: pd.DataFrame, names: dict[str, str], seeds: int, columns: dict[str, np.ndarray]) -> pd.DataFrame:
+    frame = layout.assign(seeds=seeds, **{name: v.ravel()[: len(layout)] for name, v in columns.items()})
+    for i, (name, value) in enumerate(names.items()):
+        frame.insert(i, name, value)
+    return frame
+
+
+def in_order(frame: pd.DataFrame, runs: Runs) -> pd.DataFrame:
+    """Backbone by backbone, their mean first; within one as the arms come."""
+    order = {name: i for i, name in enumerate((MEAN, *runs.backbones))}
+    return frame.sort_values("backbone", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def discordance(runs: Runs) -> pd.DataFrame:
+    """See `Comparison`."""
+    right = {run: predictions == runs.labels for run, predictions in runs.predictions.items()}
+    differ = [
+        right[run] != right[run._replace(arm=BASELINE)]
+        for run in right
+        if run.arm != BASELINE and run._replace(arm=BASELINE) in right
+    ]
+    share = np.mean(differ, axis=0) if differ else np.full(len(runs.labels), np.nan)
     n = runs.galaxies_per_class
-    index = pd.MultiIndex.from_product([[*runs.class_names, *AVERAGES], METRICS], names=["galaxy_class", "metric"])
-    frame = pd.DataFrame({"backbone": backbone, "n": np.repeat([*n, n.sum(), n.sum()], len(METRICS))}, index)
-    frame["seeds"] = len(runs.seeds)
-    low, high = boot.interval()
-    for arm in ARMS:
-        i = runs.arms.index(arm) if arm in runs.arms else None
-        for suffix, figures in (("", boot.value), ("_low", low), ("_high", high)):
-            frame[arm + suffix] = np.nan if i is None else figures[i].ravel()
-    paired = runs.arms == ARMS
-    difference = boot.difference()
-    low, high = difference.interval() if paired else (np.nan, np.nan)
-    for suffix, figures in (("", difference.value), ("_low", low), ("_high", high), ("_p", difference.p_value())):
-        frame[f"difference{suffix}"] = np.ravel(figures) if paired else np.nan
-    frame = frame.rename(columns={"difference_p": "p"}).reset_index()
-    micro = frame["galaxy_class"] == "micro"
-    frame.loc[micro, "metric"] = "accuracy"
-    frame.loc[micro, "galaxy_class"] = "all"
-    frame[["gained", "lost", "mcnemar_p"]] = np.nan
-    if paired:
-        frame.loc[micro, ["gained", "lost", "mcnemar_p"]] = mcnemar(runs.labels, runs.predictions)
-    columns = [c for c in frame.columns if c not in ("backbone", "galaxy_class", "metric")]
-    return frame[["backbone", "galaxy_class", "metric", *columns]].drop_duplicates(["galaxy_class", "metric"])
+    shares = [share[runs.labels == c].mean() if k else np.nan for c, k in enumerate(n)]
+    return pd.DataFrame({"galaxy_class": runs.class_names, "n": n, "discordance": shares})
 
 
 def excludes_zero(frame: pd.DataFrame) -> pd.Series:
     """Whether the interval of the difference lies on one side of 0."""
-    return (frame["difference_low"] > 0) | (frame["difference_high"] < 0)
+    return (frame["low"] > 0) | (frame["high"] < 0)
 
 
 def adjusted(p_values: pd.Series) -> pd.Series:
@@ -68,111 +166,9 @@ def adjusted(p_values: pd.Series) -> pd.Series:
     return pd.Series(holm(present.to_numpy()), present.index).reindex(p_values.index)
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What may be said about augmentation.
-
-    Attributes
-    ----------
-    outcome : str
-        better, worse, mixed, none (no evidence) or missing (nothing to compare).
-    headline : str
-        One sentence.
-    findings : DataFrame
-        The rows of `compare` that it rests on, with p_holm and outcome.
-    sentences : list of str
-        The findings in words.
-    caveats : list of str
-        What a reader must know beside it.
-    """
-
-    outcome: str
-    headline: str
-    findings: pd.DataFrame
-    sentences: list[str]
-    caveats: list[str]
-
-
-def judge(figures: pd.DataFrame, rare_class: str) -> Verdict:
-    """Verdict on the rare class's recall and F1 and on macro F1 of every backbone, and what other classes paid for it.
-
-    A difference counts where its p value, corrected by Holm for all differences of the verdict, is below 0.05; for the
-    figures of the other classes the correction is for all of those.
-
-    Parameters
-    ----------
-    figures : DataFrame
-        From `compare`.
-    rare_class : str
-        The class that was augmented.
-    """
-    wanted = pd.DataFrame(
-        {"galaxy_class": [rare_class, rare_class, "macro"], "metric": ["recall", "f1", "f1"], "order": range(3)}
-    )
-    found = figures.dropna(subset="p").merge(wanted).sort_values(["backbone", "order"], ignore_index=True)
-    if found.empty:
-        return Verdict(
-            "missing", "No backbone has been trained both with and without generated images yet.", found, [], []
-        )
-    found = found.drop(columns="order").assign(p_holm=adjusted(found["p"]))
-    sign = np.where(found["difference"] > 0, "better", "worse")
-    found["outcome"] = np.where(found["p_holm"] < ALPHA, sign, np.where(excludes_zero(found), "uncertain", "none"))
-    better, worse = (int((found["outcome"] == outcome).sum()) for outcome in ("better", "worse"))
-    total = len(found)
-    if better and worse:
-        outcome, text = "mixed", f"Augmentation helped in {better} and harmed in {worse} of {total} comparisons"
-    elif better:
-        outcome, text = "better", f"Augmentation helped in {better} of {total} comparisons and harmed in none"
-    elif worse:
-        outcome, text = "worse", f"Augmentation made it worse in {worse} of {total} comparisons and better in none"
-    else:
-        outcome, text = "none", f"No evidence that augmentation helped or harmed in any of {total} comparisons"
-    what = f"recall and F1 of {title(rare_class).lower()} galaxies and macro F1"
-    price = harmed_elsewhere(figures, rare_class)
-    if not price.empty:
-        what += f"; the other classes became worse in {len(price)}, see below"
-    sentences = [sentence(row) for row in [*found.to_dict("records"), *price.to_dict("records")]]
-    return Verdict(outcome, f"{text} ({what}).", found, sentences, caveats(found, rare_class))
-
-
-def harmed_elsewhere(figures: pd.DataFrame, rare_class: str) -> pd.DataFrame:
-    """Figures of the classes that were not augmented that became worse, with p corrected by Holm for all of them."""
-    others = figures[~figures["galaxy_class"].isin([rare_class, "macro", "all"])].dropna(subset="p")
-    others = others.assign(p_holm=adjusted(others["p"]), outcome="worse")
-    return others[(others["p_holm"] < ALPHA) & (others["difference"] < 0)]
-
-
-def sentence(row: dict) -> str:
-    """One finding in words and figures."""
-    said = {"better": "better", "worse": "worse", "none": "no evidence of a difference"}
-    said["uncertain"] = "no evidence once corrected for the number of comparisons"
-    what = "macro" if row["galaxy_class"] == "macro" else title(row["galaxy_class"]).lower()
-    return (
-        f"{row['backbone']}, {what} {METRIC_NAMES[row['metric']]}: {row['original']:.3f} to {row['augmented']:.3f}, "
-        f"{row['difference']:+.3f} [{row['difference_low']:+.3f}, {row['difference_high']:+.3f}], "
-        f"p = {row['p_holm']:.2g} after Holm: {said[row['outcome']]}."
-    )
-
-
-def caveats(found: pd.DataFrame, rare_class: str) -> list[str]:
-    """Sentences on what the comparison can and cannot see."""
-    rare = found[found["galaxy_class"] == rare_class]
-    seeds = found["seeds"].min()
-    lines = [
-        f"A difference counts (green, red) if p < {ALPHA:.2f} after Holm's correction for {len(found)} comparisons."
-    ]
-    if uncertain := (found["outcome"] == "uncertain").sum():
-        lines.append(
-            f"In {uncertain} more (ochre) the 95 % interval excludes 0, but p is larger after that correction."
-        )
-    if not rare.empty:
-        half = ((rare["difference_high"] - rare["difference_low"]) / 2).median()
-        lines.append(
-            f"With {rare['n'].min()} {title(rare_class).lower()} test galaxies, that class's intervals reach about "
-            f"{half:.2f} to either side: a smaller effect would not be seen."
-        )
-    if seeds > 1:
-        lines.append(f"Each figure is the mean of {seeds} training runs an arm.")
-    else:
-        lines.append("One training run an arm: how far another run would move the figures is not in the intervals.")
-    return lines
+def outcomes(frame: pd.DataFrame) -> pd.Series:
+    """What each difference says, given its p_holm: better, worse, uncertain (an interval without 0 that the correction
+    does not uphold) or none."""
+    sign = np.where(frame["difference"] > 0, "better", "worse")
+    weak = np.where(excludes_zero(frame), "uncertain", "none")
+    return pd.Series(np.where(frame["p_holm"] < ALPHA, sign, weak), frame.index)

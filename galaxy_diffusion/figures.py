@@ -1,4 +1,4 @@
-"""The report's figures, each as the bytes of a small PNG file."""
+"""Pictures of galaxies and of trainings, each as the bytes of a small PNG file."""
 
 from io import BytesIO
 from pathlib import Path
@@ -12,14 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
-from galaxy_diffusion.comparison import METRIC_NAMES
-from galaxy_diffusion.statistics import confusion_matrices
-from galaxy_diffusion.study import Runs, title
+from .study import title
 
 GAP, DPI = 4, 100
 """Space between two galaxies in pixels, and pixels an inch."""
 SKY, PALE = "#05070d", "#e6e9f2"
-TONES = {"better": "#1b7f4d", "worse": "#c0392b", "uncertain": "#8a6d1f", "none": "#5b6577"}
 
 
 def chart(figure: Figure) -> bytes:
@@ -99,62 +96,6 @@ def real_beside_generated(real: np.ndarray, generated: np.ndarray, class_names: 
 def denoising(frames: np.ndarray, timesteps: np.ndarray, class_names: tuple[str, ...]) -> bytes:
     """Fig. 4: from noise to galaxy, a row a class; frames (classes, steps, H, W, 3)."""
     return galaxy_figure([frames], [*map(title, class_names)], [[f"t = {t}" for t in timesteps]], 72, 5)
-
-
-def differences(findings: pd.DataFrame) -> bytes:
-    """The verdict's differences with their intervals, a block a backbone; rows of `comparison.judge`."""
-    blocks = list(findings.groupby("backbone", sort=False))
-    lines = len(findings) + len(blocks)
-    figure = Figure(figsize=(11.6, 0.8 + 0.3 * lines), layout="constrained")
-    axes = figure.subplots()
-    beside = axes.get_yaxis_transform()
-    y = 0
-    for backbone, rows in blocks:
-        axes.text(-0.02, y, backbone, transform=beside, va="center", ha="right", weight="bold", fontsize=10)
-        for row in rows.to_dict("records"):
-            y += 1
-            colour, ends = TONES[row["outcome"]], (row["difference_low"], row["difference_high"])
-            what = "Macro" if row["galaxy_class"] == "macro" else title(row["galaxy_class"])
-            what = f"{what} {METRIC_NAMES[row['metric']]}"
-            arms = f"{row['original']:.2f} → {row['augmented']:.2f}"
-            change = f"{row['difference']:+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}]"
-            axes.text(-0.02, y, what, transform=beside, va="center", ha="right", fontsize=10)
-            axes.plot(ends, [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
-            axes.plot(row["difference"], y, "o", color=colour, markersize=7)
-            axes.text(1.02, y, f"{arms}    {change}", transform=beside, va="center", color=colour, fontsize=10)
-        y += 1
-    axes.axvline(0, color="#1c2333", linewidth=1)
-    axes.set_yticks([])
-    axes.set_ylim(lines - 0.5, -0.5)
-    axes.set_xlabel("← worse        augmented − original, 95 % interval        better →")
-    axes.grid(axis="x", color="#dfe3ec", linewidth=0.8)
-    plain(axes)
-    return chart(figure)
-
-
-def confusion(name: str, runs: Runs) -> bytes:
-    """Confusion matrices of one backbone, an arm a panel: per cent of each true class, mean over the seeds."""
-    counts = confusion_matrices(runs.labels, runs.predictions, len(runs.class_names)).mean(axis=1)
-    figure = Figure(figsize=(2.2 + 3.1 * len(runs.arms), 4.3), layout="constrained")
-    panels = figure.subplots(1, len(runs.arms), squeeze=False)[0]
-    names = [title(n) for n in runs.class_names]
-    n = runs.galaxies_per_class
-    for axes, arm, matrix in zip(panels, runs.arms, counts, strict=True):
-        share = 100 * matrix / np.maximum(n, 1)[:, None]
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
-        for (i, j), value in np.ndenumerate(share):
-            colour = "white" if value > 55 else "#1c2333"
-            axes.text(j, i, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=10)
-        axes.set_title(arm.capitalize(), fontsize=10)
-        axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(names)), [f"{a} ({k})" for a, k in zip(names, n, strict=True)])
-        axes.set_xlabel("Predicted")
-        plain(axes)
-        if axes is not panels[0]:
-            axes.set_yticklabels([])
-    panels[0].set_ylabel("True class (galaxies)")
-    figure.suptitle(name, fontsize=11, weight="bold")
-    return chart(figure)
 
 
 def training_loss(images_seen: np.ndarray, loss: np.ndarray) -> bytes:

@@ -2,20 +2,23 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import yaml
 from PIL import Image
 
 from gz2_dataset import UserError
 
-ARMS = ("original", "augmented")
+from .arms import Run, planned_runs
+from .runs import Runs, pool, read_runs
+
 PARTS = ("study.yaml", "data", "ddpm", "generated", "showcase", "classifiers")
+GENERATED = "generated"
+"""Folder of the images that the study's question is about."""
 TITLES = {"cigar_shaped_smooth": "Cigar-shaped smooth", "in_between_smooth": "In-between smooth", "edge_on": "Edge-on"}
 
 
@@ -25,107 +28,125 @@ def title(class_name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Runs:
-    """Predictions of one backbone's runs on the same test galaxies, in the order of image_id.
-
-    Attributes
-    ----------
-    class_names : tuple of str
-    labels : ndarray of int, shape (N,)
-        True classes, indices into ``class_names``.
-    arms : tuple of str
-        Those of `ARMS` that have runs.
-    seeds : tuple of int
-        Seeds that every arm has, in order.
-    predictions : ndarray of int, shape (arms, seeds, N)
-    """
-
-    class_names: tuple[str, ...]
-    labels: np.ndarray
-    arms: tuple[str, ...]
-    seeds: tuple[int, ...]
-    predictions: np.ndarray
-
-    @property
-    def galaxies_per_class(self) -> np.ndarray:
-        """Test galaxies a true class, shape (classes,)."""
-        return np.bincount(self.labels, minlength=len(self.class_names))
-
-
-@dataclass(frozen=True)
 class Study:
     """What a report is made of.
 
     Attributes
     ----------
-    folder : Path
+    folders : tuple of Path
+        One, or those of the folds of a cross-validation; pictures, counts and training are of the first.
     preset : dict
         ``study.yaml``.
     build : dict
         ``data/build.json``: source, classes, counts, notes.
     generated : dict
-        Images added to the training set by class name.
-    backbones : dict
-        `Runs` by name of the backbone.
+        Images by class name, of each folder of generated images that the preset names.
+    runs : Runs or None
+        Predictions of all classifiers, those of all folds as one.
     provenance : dict
-        What each run recorded (config, versions, seconds, ...) by its folder within the study.
+        What each run recorded (config, versions, seconds, ...) by its folder: within the study, or with the study's
+        folder before it where there are several.
     training : list of dict
         Lines of ``ddpm/metrics.jsonl``.
     """
 
-    folder: Path
+    folders: tuple[Path, ...]
     preset: dict[str, Any]
     build: dict[str, Any]
-    generated: dict[str, int]
-    backbones: dict[str, Runs]
+    generated: dict[str, dict[str, int]]
+    runs: Runs | None
     provenance: dict[str, dict[str, Any]]
     training: list[dict[str, Any]]
 
     @property
+    def folder(self) -> Path:
+        return self.folders[0]
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Classes in the order of the data, or of the predictions where there is no data folder."""
-        runs = next(iter(self.backbones.values()), None)
-        return tuple(self.build.get("classes") or (runs.class_names if runs else ()))
+        return tuple(self.build.get("classes") or (self.runs.class_names if self.runs else ()))
 
     @property
     def rare_class(self) -> str | None:
         """The class with most generated images, else the smallest of the training set, else of the test set."""
-        if self.generated:
-            return max(self.generated, key=self.generated.get)
+        if counts := self.generated.get(GENERATED):
+            return max(counts, key=counts.get)
         if train := self.build.get("counts", {}).get("train"):
             return min(train, key=train.get)
-        runs = next(iter(self.backbones.values()), None)
-        return runs.class_names[int(runs.galaxies_per_class.argmin())] if runs else None
+        return self.runs.class_names[int(self.runs.galaxies_per_class.argmin())] if self.runs else None
+
+    @property
+    def mix(self) -> np.ndarray | None:
+        """Galaxies of each class in all splits together, shape (classes,): how frequent they are in nature."""
+        counts = self.build.get("counts")
+        if not counts:
+            return None
+        return np.array([sum(split.get(name, 0) for split in counts.values()) for name in self.class_names], float)
+
+    @property
+    def missing(self) -> list[Run]:
+        """Runs that the preset plans and that are not there."""
+        return [run for run in planned_runs(self.preset) if not self.runs or run not in self.runs.predictions]
+
+    def record(self, run: Run) -> dict[str, Any]:
+        """What the training of a run recorded, in the first fold where there are several."""
+        place = Path("classifiers") / run.path
+        return self.provenance.get(str(self.folder / place if len(self.folders) > 1 else place), {})
+
+    def ratio(self, run: Run) -> float | None:
+        """Generated images of the rare class for each real one that a run was trained with; None where not recorded."""
+        counts = self.record(run).get("n_train", {}).get(self.rare_class)
+        return counts["generated"] / counts["real"] if counts and counts["real"] else None
+
+    @property
+    def steps(self) -> dict[str, set[int]]:
+        """Optimiser steps that the runs of each backbone recorded."""
+        taken: dict[str, set[int]] = {}
+        for run in self.runs.predictions if self.runs else ():
+            if (steps := self.record(run).get("steps")) is not None:
+                taken.setdefault(run.backbone, set()).add(steps)
+        return taken
 
 
-def read_study(folder: Path) -> Study:
-    """Read what a study folder holds.
+def read_study(folders: Sequence[Path]) -> Study:
+    """Read what a study folder holds, or several: the folds of a cross-validation, whose test galaxies are pooled.
 
     Raises
     ------
     UserError
-        Where the folder is no study or one of its files is damaged.
+        Where a folder is no study, one of its files is damaged, or the folds do not fit together.
 
     Examples
     --------
-    >>> read_study(Path("runs/study")).rare_class  # doctest: +SKIP
+    >>> read_study([Path("runs/study")]).rare_class  # doctest: +SKIP
     'cigar_shaped_smooth'
     """
+    studies = [read_folder(folder) for folder in folders]
+    first = studies[0]
+    if len(studies) == 1:
+        return first
+    provenance = {str(s.folder / name): record for s in studies for name, record in s.provenance.items()}
+    runs = pool(folders, [study.runs for study in studies])
+    return Study(tuple(folders), first.preset, first.build, first.generated, runs, provenance, first.training)
+
+
+def read_folder(folder: Path) -> Study:
     if not any((folder / part).exists() for part in PARTS):
         raise UserError(f"{folder}: no study (none of {', '.join(PARTS)} in it); make one with make study CONFIG=...")
     file = folder / "study.yaml"
     preset = (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
-    order = list(preset.get("classifiers", ()))
-    found = sorted(p for p in (folder / "classifiers").glob("*") if any(p.glob("*/seed*/predictions.csv")))
-    found.sort(key=lambda p: order.index(p.name) if p.name in order else len(order))
-    makers = [folder / part / "run.json" for part in ("ddpm", "generated", "showcase")]
+    sets = {
+        name: read_lines(folder / name / "metadata.jsonl") for name in {GENERATED: {}} | preset.get("generated", {})
+    }
+    makers = [*(folder / part / "run.json" for part in ("ddpm", "sagan", *sets, "showcase", "sagan_showcase"))]
     records = [*makers, *sorted(folder.glob("classifiers/*/*/seed*/metrics.json"))]
     return Study(
-        folder,
+        (folder,),
         preset,
         read_json(folder / "data" / "build.json"),
-        dict(Counter(row["label"] for row in read_lines(folder / "generated" / "metadata.jsonl"))),
-        {p.name: read_runs(p) for p in found},
+        {name: counts for name, rows in sets.items() if (counts := dict(Counter(row["label"] for row in rows)))},
+        read_runs(folder / "classifiers", planned_runs(preset)),
         {str(p.parent.relative_to(folder)): record for p in records if (record := read_json(p))},
         list(read_lines(folder / "ddpm" / "metrics.jsonl")),
     )
@@ -171,61 +192,3 @@ def first_by_seed(folder: Path, class_names: tuple[str, ...], per_class: int) ->
         return np.stack([[np.asarray(Image.open(file).convert("RGB")) for file in row[:count]] for row in files])
     except OSError as error:
         raise UserError(f"{folder}: an image cannot be read ({error}); generate it again") from None
-
-
-def read_runs(folder: Path) -> Runs:
-    """Read ``<folder>/<arm>/seed<k>/predictions.csv`` of one backbone.
-
-    Parameters
-    ----------
-    folder : Path
-        ``STUDY/classifiers/<backbone>``.
-
-    Raises
-    ------
-    UserError
-        Where a file cannot be read as predictions, arms have no seed in common, or runs were tested on other galaxies.
-    """
-    files = {(p.parts[-3], int(p.parts[-2][4:])): p for p in sorted(folder.glob("*/seed[0-9]*/predictions.csv"))}
-    arms = tuple(arm for arm in ARMS if any(arm == a for a, _ in files))
-    if not arms:
-        raise UserError(f"{folder}: no original/seed0/predictions.csv or the like; run train_classifier.py first")
-    seeds = sorted(set.intersection(*({seed for a, seed in files if a == arm} for arm in arms)))
-    if not seeds:
-        raise UserError(f"{folder}: the arms have no seed in common; train original and augmented with the same seeds")
-    tables = [read_predictions(files[arm, seed]) for arm in arms for seed in seeds]
-    first = tables[0]
-    for table in tables[1:]:
-        if not first["label"].equals(table["label"]) or list(first.columns) != list(table.columns):
-            raise UserError(
-                f"{table.attrs['file']}: other galaxies or classes than in {first.attrs['file']}; only runs on the "
-                "same test split can be paired, so train both arms on one dataset"
-            )
-    class_names = tuple(c.removeprefix("p_") for c in first.columns if c.startswith("p_"))
-    index = {name: i for i, name in enumerate(class_names)}
-    predictions = np.stack([table["prediction"].map(index).to_numpy() for table in tables])
-    return Runs(
-        class_names,
-        first["label"].map(index).to_numpy(),
-        arms,
-        tuple(seeds),
-        predictions.reshape(len(arms), len(seeds), -1),
-    )
-
-
-def read_predictions(path: Path) -> pd.DataFrame:
-    """One ``predictions.csv``, indexed by image_id and sorted by it; its path is in ``attrs["file"]``."""
-    try:
-        table = pd.read_csv(path, dtype={"image_id": str, "label": str, "prediction": str}, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); run train_classifier.py again") from None
-    if missing := {"image_id", "label", "prediction"} - set(table.columns):
-        raise UserError(f"{path}: no column {sorted(missing)[0]}; run train_classifier.py again")
-    names = [c.removeprefix("p_") for c in table.columns if c.startswith("p_")]
-    if table.empty or table["image_id"].duplicated().any():
-        raise UserError(f"{path}: no galaxy or one galaxy twice; run train_classifier.py again")
-    if unknown := {*table["label"], *table["prediction"]} - set(names):
-        raise UserError(f"{path}: no probability column of class {sorted(unknown)[0]!r}; run train_classifier.py again")
-    table = table.set_index("image_id").sort_index()
-    table.attrs["file"] = str(path)
-    return table

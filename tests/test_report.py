@@ -19,7 +19,7 @@ from gz2_dataset import CLASS_NAMES, UserError, load_arrays
 from tests.conftest import ROOT, draw_toy_galaxy
 
 SIZE = 24
-TABLES = [f"table{i}.csv" for i in range(1, 5)]
+TABLES = [*(f"table{i}.csv" for i in range(1, 7)), "comparisons.csv"]
 
 
 def write_generated(folder: Path, classes: tuple[str, ...], count: int) -> None:
@@ -33,26 +33,30 @@ def write_generated(folder: Path, classes: tuple[str, ...], count: int) -> None:
     (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def write_predictions(folder: Path, cigars_right: int) -> None:
+def write_predictions(folder: Path, cigars_right: int, generated: int, prefix: str = "g") -> None:
     folder.mkdir(parents=True)
     labels = [name for name in CLASS_NAMES for _ in range(20)]
-    wrong = {f"g{i}": "edge_on" for i in range(40 + cigars_right, 60)}
-    rows = [(f"g{i}", name, wrong.get(f"g{i}", name)) for i, name in enumerate(labels)]
+    wrong = dict.fromkeys(range(40 + cigars_right, 60), "edge_on")
+    rows = [(f"{prefix}{i}", name, wrong.get(i, name)) for i, name in enumerate(labels)]
     table = pd.DataFrame(rows, columns=["image_id", "label", "prediction"])
     for name in CLASS_NAMES:
         table[f"p_{name}"] = (table["prediction"] == name).astype(float)
     table.to_csv(folder / "predictions.csv", index=False)
     record = {"config": {"seed": 0}, "versions": {"torch": "2.99"}, "platform": "Abacus-1", "seconds": 100}
+    record |= {"steps": 800, "n_train": {"cigar_shaped_smooth": {"real": 10, "generated": generated}}}
     (folder / "metrics.json").write_text(json.dumps(record))
 
 
 @pytest.fixture(scope="session")
 def whole_study(toy_data, tmp_path_factory) -> Path:
-    """Every part of a study: two backbones, of which one recognises more cigars after augmentation."""
+    """Every part of a study: two backbones, of which one recognises more cigars after augmentation, and four arms."""
     study = tmp_path_factory.mktemp("study") / "toy"
     shutil.copytree(toy_data, study / "data")
     write_generated(study / "generated", ("cigar_shaped_smooth",), 30)
     write_generated(study / "showcase", CLASS_NAMES, 7)
+    write_generated(study / "sagan_showcase", CLASS_NAMES, 7)
+    (study / "sagan").mkdir()
+    (study / "sagan" / "run.json").write_text(json.dumps({"config": {}, "collapse": {"edge_on": "none seen"}}))
     timesteps = np.arange(1000, -1, -100)
     frames = np.random.default_rng(2).integers(0, 256, (5, len(timesteps), SIZE, SIZE, 3), dtype=np.uint8)
     np.savez(study / "showcase" / "trajectory.npz", frames=frames, timesteps=timesteps)
@@ -68,10 +72,18 @@ def whole_study(toy_data, tmp_path_factory) -> Path:
     (study / "ddpm" / "run.json").write_text(json.dumps(record))
     for images_seen in (1000, 2000):
         Image.new("RGB", (60, 60)).save(study / "ddpm" / "samples" / f"{images_seen:012d}.png")
-    for backbone, augmented in (("zulu_net", 18), ("alpha_net", 6)):
-        write_predictions(study / "classifiers" / backbone / "original" / "seed0", 6)
-        write_predictions(study / "classifiers" / backbone / "augmented" / "seed0", augmented)
-    (study / "study.yaml").write_text("title: Toy <study>\nclassifiers: {zulu_net: z.yaml, alpha_net: a.yaml}\n")
+    for backbone, gain in (("zulu_net", 12), ("alpha_net", 0)):
+        for arm, right, generated in (
+            ("original", 6, 0),
+            ("diffusion", 6 + gain, 30),
+            ("diffusion_x2", 7, 20),
+            ("smote", 7, 0),
+        ):
+            write_predictions(study / "classifiers" / backbone / arm / "seed0", right, generated)
+    (study / "study.yaml").write_text(
+        "title: Toy <study>\nclassifiers: {zulu_net: z.yaml, alpha_net: a.yaml}\nseeds: [0]\n"
+        "arms: {original: {}, diffusion: {}, smote: {}, mixup: {}}\n"
+    )
     return study
 
 
@@ -87,7 +99,7 @@ def page(whole_study, tmp_path_factory) -> Path:
 
 
 def write_report(study: Path, output: Path) -> str:
-    report.main(report.Config(study, output))
+    report.main(report.Config([study], output))
     return (output / "index.html").read_text()
 
 
@@ -128,9 +140,10 @@ def test_every_tag_is_closed_and_every_jump_lands(page):
 
 def test_every_table_and_figure_is_there_and_small(page):
     names = {path.name for path in page.iterdir()}
-    figures = {"differences", "figure3", "figure4", "training", "samples", "confusion_zulu_net", "confusion_alpha_net"}
+    figures = {"differences", "rivals", "sweep", "reliability", "figure3", "figure4", "figure5", "training", "samples"}
+    figures |= {f"{kind}_{net}" for kind in ("confusion", "others") for net in ("zulu_net", "alpha_net")}
     assert names == {*TABLES, "tables.md", "index.html", *(f"{name}.png" for name in figures)}
-    assert sum(path.stat().st_size for path in page.iterdir() if path.name != "index.html") < 1_500_000
+    assert sum(path.stat().st_size for path in page.iterdir() if path.name != "index.html") < 2_000_000
     assert (page / "index.html").read_text().count("data:image/png;base64,") == len(figures)
     for name in figures:
         Image.open(page / f"{name}.png").verify()
@@ -139,17 +152,24 @@ def test_every_table_and_figure_is_there_and_small(page):
 def test_the_page_says_what_the_predictions_say(page):
     text = text_of((page / "index.html").read_text())
     assert "Toy &lt;study&gt;" in text
-    assert "Augmentation helped in 3 of 6 comparisons and harmed in none" in text
+    assert "Diffusion raises cigar-shaped smooth F1 by 0.243 [" in text
+    assert "(mean of 2 backbones): it is better than the cheap remedy (SMOTE)" in text
     assert "10 real cigar" not in text
     assert "30 generated galaxies added" in text
     assert "100 test galaxies, 20 of the rare class" in text
-    assert "1 h 8 min" in text
+    assert "classifiers trained: 2 backbones, 4 arms, 1 seed" in text
+    assert "2 runs of the preset are missing: zulu_net/mixup/seed0, alpha_net/mixup/seed0" in text
+    assert "the same number of optimiser steps: zulu_net 800, alpha_net 800" in text
+    assert "Collapse of SAGAN, as its training reports it: edge_on: none seen" in text
+    assert "1 h 15 min" in text
     assert "torch 2.99" in text
     assert "Abacus-1" in text
-    assert "38 differences with intervals" in text
     assert text.index("zulu_net") < text.index("alpha_net")
-    recall = pd.read_csv(page / "table3.csv").set_index(["backbone", "galaxy_class", "metric"])
-    assert recall.loc[("zulu_net", "cigar_shaped_smooth", "recall"), ["original", "augmented"]].tolist() == [0.3, 0.9]
+    figures = pd.read_csv(page / "table3.csv").set_index(["backbone", "arm", "galaxy_class", "metric"])
+    recall = [
+        figures.loc[("zulu_net", arm, "cigar_shaped_smooth", "recall"), "value"] for arm in ("original", "diffusion")
+    ]
+    assert recall == pytest.approx([0.3, 0.9])
 
 
 def test_figure_3_shows_the_first_galaxies_and_the_smallest_seeds(whole_study, page):
@@ -176,12 +196,12 @@ def test_a_second_report_is_the_same(whole_study, page, tmp_path):
         ("classifiers", "accelerate launch train_classifier.py"),
         ("showcase", "accelerate launch generate.py"),
         ("generated", "No generated images yet"),
-        ("ddpm", "Augmentation helped"),
-        ("study.yaml", "Augmentation helped"),
+        ("ddpm", "Diffusion raises"),
+        ("study.yaml", "Diffusion raises"),
     ],
 )
 def test_a_missing_part_is_named_with_its_command(whole_study, tmp_path, part, says):
-    study = copy(whole_study, tmp_path, part, "showcase")
+    study = copy(whole_study, tmp_path, part, "showcase", "sagan_showcase")
     assert says in text_of(write_report(study, tmp_path / "report"))
 
 
@@ -194,10 +214,26 @@ def test_the_first_step_of_a_study_gives_a_page(tmp_path):
 
 
 def test_with_the_original_arm_alone_there_is_no_verdict(whole_study, tmp_path):
-    study = copy(whole_study, tmp_path, "augmented", "showcase")
+    study = copy(whole_study, tmp_path, "diffusion*", "smote", "showcase", "sagan_showcase")
     html = write_report(study, tmp_path / "report")
-    assert "No backbone has been trained both with and without generated images yet" in text_of(html)
+    assert "Not every backbone has been trained both with and without generated images yet" in text_of(html)
     assert pd.read_csv(tmp_path / "report" / "table3.csv")["difference"].isna().all()
+
+
+def test_folds_are_pooled_from_the_command_line(whole_study, tmp_path):
+    for fold in ("one", "two"):
+        for arm, right in (("original", 6), ("diffusion", 9)):
+            folder = tmp_path / fold / "classifiers" / "net" / arm / "seed0"
+            write_predictions(folder, right, 0, prefix=fold)
+    command = ["--study", str(tmp_path / "one"), "--study+", str(tmp_path / "two"), "--output_dir", str(tmp_path / "r")]
+    done = subprocess.run([sys.executable, "report.py", *command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    text = text_of((tmp_path / "r" / "index.html").read_text())
+    assert "200 test galaxies, 40 of the rare class" in text
+    assert "The test galaxies of 2 folds are pooled" in text
+    assert "two/classifiers/net/diffusion/seed0" in text
+    with pytest.raises(UserError, match="a test galaxy is in two of them"):
+        report.main(report.Config([tmp_path / "one", tmp_path / "one"], tmp_path / "again"))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +242,7 @@ def test_with_the_original_arm_alone_there_is_no_verdict(whole_study, tmp_path):
         ("data/build.json", b"{"),
         ("ddpm/metrics.jsonl", b'{"images_seen": 1'),
         ("showcase/trajectory.npz", b"PK"),
-        ("classifiers/alpha_net/augmented/seed0/predictions.csv", b""),
+        ("classifiers/alpha_net/diffusion/seed0/predictions.csv", b""),
         ("showcase/edge_on/000000.jpg", b"no image"),
     ],
 )

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from galaxy_diffusion.arms import planned_runs
+
 from .conftest import ROOT
 
 STUDY_PRESETS = sorted((ROOT / "configs").glob("study_*.yaml"))
@@ -36,10 +38,13 @@ def preset(tmp_path_factory) -> Path:
         "accelerate": "configs/accelerate/one_process.yaml",
         "data": {"mock": {"num_images": 150, "seed": 0}, "build": {"test_per_class": 6, "validation_per_class": 2}},
         "ddpm": {"config": "configs/ddpm_tiny.yaml"},
-        "generated": {"num_images": "cigar_shaped_smooth=4", "seed": 0, "num_inference_steps": 2},
+        "generated": {
+            "generated": {"model": "ddpm", "num_images": "cigar_shaped_smooth=4", "seed": 0, "num_inference_steps": 2}
+        },
         "showcase": {"num_images": 2, "seed": 100, "scheduler": "ddpm", "num_inference_steps": 10},
         "classifiers": {"tiny": "configs/classifier_tiny.yaml"},
         "classifier_options": {"max_steps": 10},
+        "arms": {"original": {}, "diffusion": {"images": "generated"}},
         "seeds": [0],
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
@@ -56,13 +61,13 @@ def test_from_drawn_galaxies_to_the_report_and_no_further(preset):
     assert 'src="http' not in page
     for file in ("table1.csv", "table4.csv", "figure3.png", "figure4.png"):
         assert (run / "report" / file).stat().st_size > 0
-    original, augmented = (
+    original, diffusion = (
         json.loads((run / f"classifiers/tiny/{arm}/seed0/metrics.json").read_text())
-        for arm in ("original", "augmented")
+        for arm in ("original", "diffusion")
     )
     cigars = original["n_train"]["cigar_shaped_smooth"]
-    assert augmented["n_train"]["cigar_shaped_smooth"] == {"real": cigars["real"], "generated": 4}
-    assert original["steps"] == augmented["steps"] == 10
+    assert diffusion["n_train"]["cigar_shaped_smooth"] == {"real": cigars["real"], "generated": 4}
+    assert original["steps"] == diffusion["steps"] == 10
 
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
     assert "Nothing to be done" in snakemake(preset)
@@ -72,6 +77,39 @@ def test_from_drawn_galaxies_to_the_report_and_no_further(preset):
 @pytest.mark.parametrize("study", STUDY_PRESETS, ids=lambda path: path.stem)
 def test_every_study_preset_names_files_that_exist(study):
     settings = yaml.safe_load(study.read_text())
-    files = [settings["accelerate"], settings["ddpm"]["config"], *settings["classifiers"].values()]
+    generators = [settings[name]["config"] for name in ("ddpm", "sagan") if name in settings]
+    arms = [f"configs/arms/{arm}.yaml" for arm in settings["arms"]]
+    files = [settings["accelerate"], *generators, *settings["classifiers"].values(), *arms]
     assert [file for file in files if not (ROOT / file).exists()] == []
     assert {"title", "output_dir", "data", "generated", "showcase", "seeds"} <= set(settings)
+    assert {images["model"] for images in settings["generated"].values()} <= set(settings)
+    assert len(planned_runs(settings)) == len(set(planned_runs(settings)))
+
+
+def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
+    """Nothing is run: which commands would be, and with which images, options and seeds."""
+    settings = yaml.safe_load((ROOT / "configs/study_gz2_real.yaml").read_text()) | {"output_dir": str(tmp_path)}
+    (tmp_path / "preset.yaml").write_text(yaml.safe_dump(settings))
+    planned = snakemake(tmp_path / "preset.yaml", "--dry-run", "--printshellcmds", "--forceall", "--quiet", "host")
+    commands = [line for line in planned.splitlines() if line.startswith("Shell command: ")]
+    trainings = [command for command in commands if "train_classifier.py" in command]
+    assert len(trainings) == len(planned_runs(settings)) == 2 * (6 * 3 + 16)
+
+    def the(*parts: str) -> str:
+        found = [command for command in commands if all(part in command for part in parts)]
+        assert len(found) == 1, parts
+        return found[0]
+
+    assert f"--model {tmp_path}/sagan" in the("generate.py", f"--output_dir {tmp_path}/sagan_generated")
+    assert f"--model {tmp_path}/ddpm" in the("generate.py", f"--output_dir {tmp_path}/variations", "--variations_of")
+    assert "train_sagan.py --config configs/sagan_32.yaml" in the("train_sagan.py")
+    judged = the("evaluate_images.py", f"--output_dir {tmp_path}/fidelity")
+    assert f"--classifier {tmp_path}/classifiers/efficientnetv2_tiny/original/seed0 --write_verdicts true" in judged
+    the("evaluate_images.py", f"--output_dir {tmp_path}/sagan_fidelity")
+    swin = "configs/classifier_swin_mini.yaml"
+    assert "--augment_with" not in the(swin, "configs/arms/original.yaml", "--seed 2")
+    assert f"--augment_with {tmp_path}/sagan_generated " in the(swin, "configs/arms/sagan.yaml", "--seed 1")
+    assert f"--augment_with {tmp_path}/generated " in the(swin, "configs/arms/diffusion_x0.5.yaml")
+    assert "--smote cigar_shaped_smooth=442" in the(swin, "configs/arms/smote.yaml")
+    inputs = [line for line in planned.splitlines() if "input: " in line and "arms/diffusion_filtered.yaml" in line]
+    assert [f"{tmp_path}/fidelity/fidelity.json" in line for line in inputs] == [True, True]

@@ -1,0 +1,81 @@
+"""The arms of a study: which runs a preset plans, and how arms are named and ordered."""
+
+from typing import Any, NamedTuple
+
+from gz2_dataset import UserError
+
+BASELINE, QUESTION = "original", "diffusion"
+"""What every arm is compared with, and the arm that the study asks about."""
+GENERATIVE = (QUESTION, "sagan", "synthetic")
+"""Names of arms that train on generated images begin like this; all other remedies are cheap ones."""
+TITLES = {
+    "sagan": "SAGAN",
+    "smote": "SMOTE",
+    "mixup": "MixUp",
+    "cutmix": "CutMix",
+    "sample_pairing": "SamplePairing",
+    "synthetic_only": "Generated images only",
+}
+
+
+class Run(NamedTuple):
+    """One training of a classifier."""
+
+    backbone: str
+    arm: str
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """Its folder within ``STUDY/classifiers``."""
+        return f"{self.backbone}/{self.arm}/seed{self.seed}"
+
+
+def arm_title(arm: str) -> str:
+    """An arm's name as tables and figures print it.
+
+    Examples
+    --------
+    >>> arm_title("class_weights"), arm_title("diffusion_x0.5")
+    ('Class weights', 'Diffusion × 0.5')
+    """
+    return TITLES.get(arm, arm.replace("_x", "_× ").replace("_", " ").capitalize())
+
+
+def is_cheap(arm: str) -> bool:
+    """Whether an arm is a remedy that needs no generative model."""
+    return arm != BASELINE and not arm.startswith(GENERATIVE)
+
+
+def planned_runs(preset: dict[str, Any]) -> list[Run]:
+    """The trainings that a study preset asks for, in its order.
+
+    Parameters
+    ----------
+    preset : dict
+        With ``classifiers`` (name to config), ``arms`` (name to images, options and seeds) and ``seeds``, which the
+        seeds of an arm replace.
+
+    Raises
+    ------
+    UserError
+        Where an arm has an unknown setting, or wants images that the preset does not generate.
+
+    Examples
+    --------
+    >>> arms = {"original": {}, "smote": {"seeds": [0]}}
+    >>> [run.path for run in planned_runs({"classifiers": {"net": "net.yaml"}, "arms": arms, "seeds": [0, 1]})]
+    ['net/original/seed0', 'net/original/seed1', 'net/smote/seed0']
+    """
+    arms = preset.get("arms", {})
+    for name, arm in arms.items():
+        if unknown := arm.keys() - {"images", "options", "seeds"}:
+            raise UserError(f"arm {name}: unknown setting {min(unknown)!r}; an arm has images, options and seeds")
+        if arm.get("images") not in {None, *preset.get("generated", {})}:
+            raise UserError(f"arm {name}: no {arm['images']!r} in the preset's section 'generated'; add it there")
+    return [
+        Run(backbone, name, seed)
+        for backbone in preset.get("classifiers", {})
+        for name, arm in arms.items()
+        for seed in arm.get("seeds", preset.get("seeds", ()))
+    ]
