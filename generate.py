@@ -18,7 +18,7 @@ from galaxy_diffusion.journeys import generate_trajectory, interpolate
 from galaxy_diffusion.pictures import contact_sheet, save_animation, save_picture, tile
 from galaxy_diffusion.run_state import same_run, write_json
 from galaxy_diffusion.sagan_pipeline import ConditionalSAGANPipeline
-from galaxy_diffusion.schedulers import STOCHASTIC
+from galaxy_diffusion.schedulers import DEFAULT, DEFAULT_STEPS, STOCHASTIC
 from galaxy_diffusion.variations import load_originals
 from gz2_dataset import UserError
 from gz2_dataset.aside import written_aside
@@ -49,7 +49,7 @@ class Config:
         ddpm, ddim, dpmsolver++, sde-dpmsolver++, unipc, euler or heun; ddpm and sde-dpmsolver++ add noise on the way,
         which mends errors of a net that has not seen many images.
     num_inference_steps : int
-        Denoising steps.
+        Denoising steps; heun calls the net twice in each but the last.
     guidance_scale : float
         1 follows the class as trained, more follows it more closely at the cost of variety.
     guidance_interval : tuple[float, float] | None
@@ -79,8 +79,8 @@ class Config:
     num_images: str
     output_dir: Path
     seed: int = 0
-    scheduler: str = "dpmsolver++"
-    num_inference_steps: int = 25
+    scheduler: str = DEFAULT
+    num_inference_steps: int = DEFAULT_STEPS
     guidance_scale: float = 2.0
     guidance_interval: tuple[float, float] | None = None
     variations_of: str | None = None

@@ -15,6 +15,7 @@ from accelerate import PartialState
 
 from galaxy_diffusion.generation import generate_batch, load_pipeline, seeded
 from galaxy_diffusion.run_state import write_json
+from galaxy_diffusion.schedulers import DEFAULT, DEFAULT_STEPS
 from gz2_dataset.command_line import provenance, run
 
 
@@ -42,8 +43,8 @@ class Config:
 
     model: str
     output: Path
-    scheduler: str = "dpmsolver++"
-    num_inference_steps: int = 25
+    scheduler: str = DEFAULT
+    num_inference_steps: int = DEFAULT_STEPS
     guidance_scale: float = 2.0
     batch_size: int = 32
     rounds: int = 7

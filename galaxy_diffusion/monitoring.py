@@ -22,7 +22,7 @@ from .generation import GeneratorPipeline, generate_batch
 from .objective import Objective
 from .pictures import save_picture, tile
 from .pipeline import ClassConditionalDDPMPipeline
-from .schedulers import make_scheduler
+from .schedulers import DEFAULT, DEFAULT_STEPS, make_scheduler
 
 Net = TypeVar("Net", bound=torch.nn.Module)
 
@@ -169,10 +169,10 @@ def save_grid(pipeline: GeneratorPipeline, path: Path, seed: int, columns: int =
     """Draw the same noise for every class: a row a class."""
     sampling = {}
     if isinstance(pipeline, ClassConditionalDDPMPipeline):
-        sampler = make_scheduler("dpmsolver++", pipeline.scheduler)
+        sampler = make_scheduler(DEFAULT, pipeline.scheduler)
         pipeline = ClassConditionalDDPMPipeline(pipeline.unet, sampler, pipeline.config.id2label)
         pipeline.set_progress_bar_config(disable=True)
-        sampling = {"guidance_scale": 2.0, "num_inference_steps": 25}
+        sampling = {"guidance_scale": 2.0, "num_inference_steps": DEFAULT_STEPS}
     seeds = [seed + i for i in range(columns)]
     rows = [generate_batch(pipeline, [c] * columns, seeds, **sampling) for c in range(len(pipeline.class_names))]
     save_picture(path, tile(np.stack(rows)))

@@ -90,6 +90,7 @@ def quick_morphology():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate_images, "morphology", moments)
         patch.setattr(evaluate_images, "is_available", lambda: True)
+        patch.setattr("galaxy_diffusion.floors.SPLITS", 8)  # most of the time goes into floors
         yield
 
 
