@@ -56,7 +56,7 @@ def whole_study(toy_data, tmp_path_factory) -> Path:
     write_generated(study / "showcase", CLASS_NAMES, 7)
     write_generated(study / "sagan_showcase", CLASS_NAMES, 7)
     (study / "sagan").mkdir()
-    (study / "sagan" / "run.json").write_text(json.dumps({"config": {}, "collapse": {"edge_on": "none seen"}}))
+    (study / "sagan" / "run.json").write_text(json.dumps({"config": {}, "collapsed": [], "diversity": 0.61}))
     timesteps = np.arange(1000, -1, -100)
     frames = np.random.default_rng(2).integers(0, 256, (5, len(timesteps), SIZE, SIZE, 3), dtype=np.uint8)
     np.savez(study / "showcase" / "trajectory.npz", frames=frames, timesteps=timesteps)
@@ -160,7 +160,7 @@ def test_the_page_says_what_the_predictions_say(page):
     assert "classifiers trained: 2 backbones, 4 arms, 1 seed" in text
     assert "2 runs of the preset are missing: zulu_net/mixup/seed0, alpha_net/mixup/seed0" in text
     assert "the same number of optimiser steps: zulu_net 800, alpha_net 800" in text
-    assert "Collapse of SAGAN, as its training reports it: edge_on: none seen" in text
+    assert "Collapse of SAGAN, as its training reports it: none (lowest diversity of a class 0.61)" in text
     assert "1 h 15 min" in text
     assert "torch 2.99" in text
     assert "Abacus-1" in text
