@@ -66,7 +66,7 @@ def test_from_drawn_galaxies_to_the_report_and_no_further(preset):
         for arm in ("original", "diffusion")
     )
     cigars = original["n_train"]["cigar_shaped_smooth"]
-    assert diffusion["n_train"]["cigar_shaped_smooth"] == {"real": cigars["real"], "generated": 4}
+    assert diffusion["n_train"]["cigar_shaped_smooth"] == {"real": cigars["real"], "generated": 4, "smote": 0}
     assert original["steps"] == diffusion["steps"] == 10
 
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
