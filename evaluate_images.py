@@ -1,6 +1,7 @@
 """Compare generated images with real ones, class by class: fidelity, copies, morphology, labels and shortcuts."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from galaxy_diffusion.shortcut import pixel_features, probe, spectrum_features
 from galaxy_diffusion.spectrum import power_spectra
 from galaxy_diffusion.study import title
 from gz2_dataset import UserError
-from gz2_dataset.aside import written_aside
+from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
 
 SHOWN = 12
@@ -172,28 +173,23 @@ def main(config: Config) -> None:
 
     output = config.output_dir
     files = {f"{name}.png": png for name, png in pictures.items()}
-    files |= {f"{name}.csv": table.to_csv(index=False).encode() for name, table in tables.items()}
+    files |= {f"{name}.csv": table.to_csv(index=False) for name, table in tables.items()}
     forget_others(output, files)
     write_json(output / "fidelity.json", results)
     for name, content in files.items():
-        write(output / name, content)
+        write_whole(output / name, content)
     write_json(output / "run.json", {**provenance(config), **record, "files": list(files)})
     shown, _ = fidelity_section(output)
-    write(output / "fidelity.md", "\n".join(table.markdown for table in shown.values()).encode())
+    write_whole(output / "fidelity.md", "\n".join(table.markdown for table in shown.values()))
     print(f"figures: {output / 'fidelity.md'}")
 
 
-def forget_others(folder: Path, files: dict[str, bytes]) -> None:
+def forget_others(folder: Path, files: Iterable[str]) -> None:
     """Remove what an earlier evaluation wrote and this one does not, such as pictures of a class that is gone."""
     record = folder / "run.json"
     earlier = json.loads(record.read_text()).get("files", []) if record.exists() else []
     for name in set(earlier) - set(files):
         (folder / name).unlink(missing_ok=True)
-
-
-def write(path: Path, content: bytes) -> None:
-    with written_aside(path) as aside:
-        aside.write_bytes(content)
 
 
 if __name__ == "__main__":

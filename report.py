@@ -14,7 +14,7 @@ from galaxy_diffusion.report_page import Page, markdown, render
 from galaxy_diffusion.study import first_by_seed, read_study
 from galaxy_diffusion.verdict import Verdict, judge
 from gz2_dataset import UserError, load_arrays
-from gz2_dataset.aside import written_aside
+from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import run
 
 GALAXIES_PER_ROW = 6
@@ -60,12 +60,12 @@ def main(config: Config) -> None:
     command = f"python report.py --study {' --study+ '.join(map(str, folders))} --output_dir {config.output_dir}"
     html = render(page, command)
     for name, png in page.all_images.items():
-        save(config.output_dir / f"{name}.png", png)
+        write_whole(config.output_dir / f"{name}.png", png)
     for name, table in page.tables.items():
         if table.frame is not None:
-            save(config.output_dir / f"{name}.csv", table.frame.to_csv(index=False).encode())
-    save(config.output_dir / "tables.md", markdown(page).encode())
-    save(config.output_dir / "index.html", html.encode())
+            write_whole(config.output_dir / f"{name}.csv", table.frame.to_csv(index=False))
+    write_whole(config.output_dir / "tables.md", markdown(page))
+    write_whole(config.output_dir / "index.html", html)
     print(f"report: {config.output_dir / 'index.html'}")
 
 
@@ -154,11 +154,6 @@ def training(page: Page) -> None:
     for name, maker in (("samples", "ddpm"), ("sagan_samples", "sagan")):
         if sheets := sorted((page.study.folder / maker / "samples").glob("[0-9]*.png")):
             page.images[name] = figures.sample_history(sheets)
-
-
-def save(path: Path, content: bytes) -> None:
-    with written_aside(path) as aside:
-        aside.write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from gz2_dataset import UserError
-from gz2_dataset.aside import written_aside
+from gz2_dataset.aside import write_whole
 
 PREFIX = "images-"
 
@@ -96,8 +96,7 @@ def same_run(path: Path, description: dict, defaults: dict | None = None) -> Non
 
 def write_json(path: Path, content: dict) -> None:
     """Write JSON, whole or not at all."""
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps(content, indent=2) + "\n")
+    write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
 class MetricsLog:
@@ -123,8 +122,7 @@ class MetricsLog:
                     kept.append(line)
             except ValueError:  # a line that a killed run left half-written
                 break
-        with written_aside(path) as aside:
-            aside.write_text("".join(f"{line}\n" for line in kept))
+        write_whole(path, "".join(f"{line}\n" for line in kept))
         self.last: dict[str, float] = json.loads(kept[-1]) if kept else {}
         self.path = path
 

@@ -12,7 +12,7 @@ from diffusers import DiffusionPipeline
 from tqdm.auto import tqdm
 
 from gz2_dataset import GalaxyArrays, UserError
-from gz2_dataset.aside import written_aside
+from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance
 
 from .batches import Batch, BatchSource, ahead
@@ -186,8 +186,7 @@ class TrainingRun:
         """
         begin_saving(self.folder)
         save_seen_images(self.folder, *splits, parent=parent)
-        with written_aside(self.folder / "README.md") as aside:
-            aside.write_text(card)
+        write_whole(self.folder / "README.md", card)
         known = {"seconds": self.record["seconds"], "images_seen": self.images_seen, **results}
         record = {**provenance(self.config), "data_fingerprint": self.fingerprints, **known}
         write_json(self.folder / "run.json", record)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .aside import written_aside
+from .aside import write_whole
 from .audit_page import render
 from .command_line import UserError
 from .count_audit import ClassCount, count_classes, count_text
@@ -190,6 +190,5 @@ def write(found: Audit, rows: BuiltRows, output: Path) -> None:
     base = output.with_suffix("") if output.suffix in (".html", ".json") else output / "audit"
     for suffix, text in ((".json", json.dumps(found.to_dict(), indent=2) + "\n"), (".html", render(found, rows))):
         path = base.with_suffix(suffix)
-        with written_aside(path) as aside:
-            aside.write_text(text)
+        write_whole(path, text)
         print(f"{suffix[1:]}: {path}")
