@@ -12,7 +12,7 @@ from accelerate.utils import parse_choice_from_env
 from tqdm.auto import tqdm
 
 from galaxy_diffusion.cores import use_all_cores
-from galaxy_diffusion.generated import file_of, save_image, write_metadata
+from galaxy_diffusion.generated import file_of, parse_counts, save_image, write_metadata
 from galaxy_diffusion.generation import check_sampler, file_of_model, generate_batch, load_pipeline, weights_hash
 from galaxy_diffusion.journeys import generate_trajectory, interpolate
 from galaxy_diffusion.pictures import contact_sheet, save_animation, save_picture, tile
@@ -99,7 +99,7 @@ def main(config: Config) -> None:
     state = PartialState()
     precision = config.mixed_precision or parse_choice_from_env("ACCELERATE_MIXED_PRECISION", "no")
     pipeline = load_pipeline(config.model, config.scheduler, state.device, precision, config.compile)
-    wanted = parse_num_images(config.num_images, pipeline.class_names)
+    wanted = parse_counts("num_images", config.num_images, pipeline.class_names)
     ends = parse_ends(config, pipeline.class_names) if config.interpolate else None
     interval = {"guidance_interval": config.guidance_interval} if config.guidance_interval else {}
     if isinstance(pipeline, ConditionalSAGANPipeline):
@@ -175,22 +175,6 @@ def refuse_diffusion_options(config: Config) -> None:
     for name in DIFFUSION_OPTIONS:
         if getattr(config, name) != getattr(defaults, name):
             raise UserError(f"{name}: {config.model} is a SAGAN, which draws an image in one step; leave --{name} out")
-
-
-def parse_num_images(text: str, class_names: list[str]) -> dict[str, int]:
-    """``"spiral=3,edge_on=2"`` or ``"8"`` as a number of images a class."""
-    pairs = (
-        [pair.partition("=") for pair in text.split(",")]
-        if "=" in text
-        else [(name, "=", text) for name in class_names]
-    )
-    wanted = {name.strip(): count.strip() for name, _, count in pairs}
-    for name, count in wanted.items():
-        if name not in class_names:
-            raise UserError(f"num_images {text!r}: no class {name!r} in this model; it knows {', '.join(class_names)}")
-        if not count.isdecimal():
-            raise UserError(f"num_images {text!r}: {count!r} is no number; write for instance {class_names[0]}=100")
-    return {name: int(count) for name, count in wanted.items()}
 
 
 def parse_ends(config: Config, class_names: list[str]) -> list[tuple[str, int]]:

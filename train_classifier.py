@@ -29,11 +29,11 @@ from galaxy_diffusion.classifier_model import make_model
 from galaxy_diffusion.classifier_streaming import StreamedTrainingBatches
 from galaxy_diffusion.classifier_training import EarlyStopping, Progress, newest_checkpoint, save_predictions
 from galaxy_diffusion.cores import use_all_cores
-from galaxy_diffusion.generated import load_generated
-from galaxy_diffusion.remedies import balanced_rows, parse_counts, select_generated, smote
+from galaxy_diffusion.generated import load_generated, parse_counts
+from galaxy_diffusion.remedies import balanced_rows, select_generated, smote
 from galaxy_diffusion.run_state import same_run, write_json
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
-from gz2_dataset.aside import written_aside
+from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.galaxy_stream import GalaxyStream
 from gz2_dataset.streaming import load_stream
@@ -258,8 +258,7 @@ def main(config: Config) -> None:
             "seconds": progress.seconds,
             "images_per_second": steps * config.batch_size / progress.seconds,
         }
-        with written_aside(folder / "README.md") as aside:
-            aside.write_text(classifier_card(config.output_dir, results))
+        write_whole(folder / "README.md", classifier_card(config.output_dir, results))
         write_json(folder / "metrics.json", results)
         for checkpoint in folder.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)

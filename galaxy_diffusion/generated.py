@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from PIL import Image
 
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.arrays import encode_jpeg
-from gz2_dataset.aside import written_aside
+from gz2_dataset.aside import write_whole
 from gz2_dataset.images import decode
 
 METADATA = "metadata.jsonl"
@@ -74,6 +74,37 @@ def read_metadata(folder: str) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def parse_counts(option: str, text: str, class_names: Sequence[str]) -> dict[str, int]:
+    """Images of each class as an option gives them.
+
+    Parameters
+    ----------
+    option : str
+        Its name, for errors.
+    text : str
+        ``"spiral=3,edge_on=2"``, or ``"8"`` for so many of every class.
+    class_names : sequence of str
+
+    Raises
+    ------
+    UserError
+        If a class is unknown or a count is no number.
+
+    Examples
+    --------
+    >>> parse_counts("num_images", "8", ["spiral", "edge_on"])
+    {'spiral': 8, 'edge_on': 8}
+    """
+    pairs = [pair.partition("=") for pair in text.split(",")] if "=" in text else [(c, "=", text) for c in class_names]
+    wanted = {name.strip(): count.strip() for name, _, count in pairs}
+    for name, count in wanted.items():
+        if name not in class_names:
+            raise UserError(f"{option} {text!r}: no class {name!r}; there are {', '.join(class_names)}")
+        if not count.isdecimal():
+            raise UserError(f"{option} {text!r}: {count!r} is no number; write for instance {class_names[0]}=100")
+    return {name: int(count) for name, count in wanted.items()}
+
+
 def file_of(folder: Path, class_name: str, seed: int) -> Path:
     """Where the image of a class and seed lies."""
     return folder / class_name / f"{seed:08d}.jpg"
@@ -81,8 +112,7 @@ def file_of(folder: Path, class_name: str, seed: int) -> Path:
 
 def save_image(path: Path, pixels: np.ndarray) -> None:
     """Write an image as the real ones are stored."""
-    with written_aside(path) as aside:
-        aside.write_bytes(encode_jpeg(Image.fromarray(pixels)))
+    write_whole(path, encode_jpeg(Image.fromarray(pixels)))
 
 
 def write_metadata(folder: Path, describe: Callable[[str, int], dict]) -> None:
@@ -131,5 +161,4 @@ def write_verdicts(folder: Path, verdicts: dict[str, dict[str, bool]]) -> None:
 
 
 def save_rows(folder: Path, rows: list[dict]) -> None:
-    with written_aside(Path(folder) / METADATA) as aside:
-        aside.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_whole(Path(folder) / METADATA, "".join(json.dumps(row) + "\n" for row in rows))

@@ -104,7 +104,7 @@ def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays
     Raises
     ------
     UserError
-        If imbalanced-learn is not installed, or a class has not two images.
+        If imbalanced-learn is not installed, a count is 0, or a class has not two images.
 
     References
     ----------
@@ -118,6 +118,8 @@ def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays
     for name, count in counts.items():
         label = real.class_names.index(name)
         members = real.images[real.labels == label]
+        if not count:
+            raise UserError(f"smote {name}=0: nothing to make; leave the class out")
         if len(members) < 2:
             raise UserError(f"smote {name}={count}: the class has {len(members)} training images, and two are needed")
         pixels = members.reshape(len(members), -1).astype(np.float32)
@@ -137,14 +139,3 @@ def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays
     labels = np.array(labels, np.int64)
     stamp = fingerprint_of(real.class_names, ids, labels, digests)
     return GalaxyArrays(np.stack(images), labels, ids, digests, real.class_names, stamp)
-
-
-def parse_counts(field: str, text: str, class_names: tuple[str, ...]) -> dict[str, int]:
-    """``"spiral=3,edge_on=2"`` as a number of images a class; ``field`` is named in errors."""
-    counts = {name.strip(): count.strip() for name, _, count in (pair.partition("=") for pair in text.split(","))}
-    for name, count in counts.items():
-        if name not in class_names:
-            raise UserError(f"{field} {text!r}: the data has no class {name!r}; it has {', '.join(class_names)}")
-        if not count.isdecimal() or not int(count):
-            raise UserError(f"{field} {text!r}: {count!r} is no number; write for instance {class_names[0]}=100")
-    return {name: int(count) for name, count in counts.items()}

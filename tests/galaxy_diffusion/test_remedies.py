@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from galaxy_diffusion.remedies import balanced_rows, parse_counts, select_generated, smote, subset
+from galaxy_diffusion.remedies import balanced_rows, select_generated, smote, subset
 from gz2_dataset import GalaxyArrays, UserError
 
 CLASSES = ("round", "cigar", "spiral")
@@ -107,13 +107,8 @@ def test_smote_images_pass_through_the_jpeg_of_all_images(monkeypatch):
 def test_smote_that_cannot_be_is_one_clear_line(monkeypatch):
     with pytest.raises(UserError, match="has 1 training images, and two are needed"):
         smote(arrays([0, 1]), {"cigar": 4}, seed=0)
+    with pytest.raises(UserError, match="cigar=0: nothing to make"):
+        smote(arrays([1, 1]), {"cigar": 0}, seed=0)
     monkeypatch.setitem(sys.modules, "imblearn.over_sampling", None)
     with pytest.raises(UserError, match=r"galaxy-diffusion\[remedies\]"):
         smote(arrays([1, 1]), {"cigar": 4}, seed=0)
-
-
-def test_counts_a_class():
-    assert parse_counts("smote", "cigar=442, spiral=2", CLASSES) == {"cigar": 442, "spiral": 2}
-    for text, message in [("merger=3", "no class 'merger'"), ("cigar", "'' is no number"), ("cigar=0", "no number")]:
-        with pytest.raises(UserError, match=message):
-            parse_counts("smote", text, CLASSES)
