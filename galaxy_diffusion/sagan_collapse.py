@@ -1,4 +1,4 @@
-"""Whether a generator has collapsed: whether it draws the same few images of a class again and again."""
+"""Whether a training has collapsed: a generator that repeats itself, or a discriminator that has stopped to teach."""
 
 from collections.abc import Callable
 
@@ -13,12 +13,20 @@ LOWEST_DIVERSITY = 0.3
 """Below it a class has collapsed.
 
 Images of which a share s repeats others have a diversity of about 1 - s, so this is reached where some 70 % of a class
-are repeats; a constant generator has 0. Real Galaxy Zoo 2 galaxies against others of their class have 0.9 to 1.2 at
-32 pixels, which leaves room for generated ones that differ as much in shape, but lack the sky's noise.
+are repeats; a constant generator has 0. Real galaxies against others of their class have about 1, which leaves room
+for generated ones that differ as much in shape, but lack the sky's noise.
 """
 
 HIGHEST_SATURATION = 0.98
 """Above it the discriminator is sure of nearly every image: it has stopped to learn, and to teach."""
+
+HIGHEST_LOSS = 1.98
+"""Above it the discriminator tells nothing apart.
+
+Scores that are the same for every image, however high, have a hinge loss of at least 2, and so have scores that do not
+depend on whether an image is real. This is reached where real and generated images lie less than a hundredth of the
+hinge's margin apart.
+"""
 
 
 def nearest_distances(images: np.ndarray) -> np.ndarray:
@@ -79,7 +87,7 @@ def collapsed(record: dict[str, float]) -> list[str]:
 
     Examples
     --------
-    >>> collapsed({"diversity": 0.1, "diversity/spiral": 0.1, "diversity/edge_on": 0.9, "saturation": 0.4})
+    >>> collapsed({"diversity/spiral": 0.1, "diversity/edge_on": 0.9, "saturation": 0.4, "loss": 1.2})
     ['spiral: diversity 0.10 of the real galaxies']
     """
     found = [
@@ -89,4 +97,6 @@ def collapsed(record: dict[str, float]) -> list[str]:
     ]
     if record["saturation"] > HIGHEST_SATURATION:
         found.append(f"discriminator: sure of {record['saturation']:.0%} of the images")
+    if record["loss"] > HIGHEST_LOSS:
+        found.append(f"discriminator: tells nothing apart, hinge loss {record['loss']:.2f}")
     return found
