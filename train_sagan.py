@@ -46,6 +46,9 @@ class Config:
         so that six levels start 224 pixels from 7 x 7.
     attention_levels : list[int]
         Levels with self-attention, 0 being the full resolution, which has none.
+    discriminator_gain : float
+        Contrast of what the discriminator sees, in units of the galaxies' own. Spectral normalisation bounds how steep
+        it can be; where its loss rises towards 2 while the images are poor, a higher gain lets it tell them apart.
     diff_augment : list[str]
         Differentiable augmentation of all that the discriminator sees (Zhao et al. 2020), for few galaxies: any of
         colour, translation and cutout.
@@ -86,6 +89,7 @@ class Config:
     latent_dim: int = 128
     block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128, 128])
     attention_levels: list[int] = field(default_factory=lambda: [1])
+    discriminator_gain: float = 1.0
     diff_augment: list[str] = field(default_factory=list)
     class_balance: float = 0.0
     total_images: int = 1_000_000
@@ -121,7 +125,7 @@ def main(config: Config) -> None:
     )
     diversity = Diversity(galaxies)
 
-    nets = make_nets(config, len(galaxies.class_names))
+    nets = make_nets(config, galaxies)
     generator, discriminator = (net.to(memory_format=torch.channels_last).train() for net in nets)
     plain = copy.deepcopy(generator)  # what the averaged weights are put into
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":

@@ -18,6 +18,9 @@ from .unet import check_divisible
 RAW = "parametrizations.weight.original"
 """What torch calls a weight before its normalisation, in the place of ``weight``."""
 
+MEASURED_IMAGES = 512
+"""At most, that brightness and contrast of the galaxies are measured on."""
+
 STANDING_IMAGES, STANDING_BATCH = 1024, 64
 """That the statistics of a finished generator are measured on."""
 
@@ -29,6 +32,7 @@ class SAGANSettings(Protocol):
     latent_dim: int
     block_out_channels: list[int]
     attention_levels: list[int]
+    discriminator_gain: float
 
 
 class DownBlock(nn.Module):
@@ -61,6 +65,9 @@ class SAGANDiscriminator(ModelMixin, ConfigMixin):
         Channels of each level, from the full resolution down, as the generator's.
     attention_levels : tuple of int
         Levels with self-attention, 0 being the full resolution.
+    pixel_mean, pixel_scale : float
+        What is subtracted from the images, and what they are divided by then. Normalised weights bound how steep the
+        scores can be: among images of little contrast they could not reach the hinge's margin.
     """
 
     @register_to_config
@@ -70,6 +77,8 @@ class SAGANDiscriminator(ModelMixin, ConfigMixin):
         num_classes: int = 5,
         block_out_channels: tuple[int, ...] = (32, 64, 128, 128),
         attention_levels: tuple[int, ...] = (1,),
+        pixel_mean: float = 0.0,
+        pixel_scale: float = 1.0,
     ):
         super().__init__()
         channels = block_out_channels
@@ -81,7 +90,7 @@ class SAGANDiscriminator(ModelMixin, ConfigMixin):
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Scores of shape (B,) of images (B, 3, H, W) in [-1, 1] and labels (B,)."""
-        features = images
+        features = (images - self.config.pixel_mean) / self.config.pixel_scale
         for level, block in enumerate(self.blocks):
             if level and str(level) in self.attention:
                 features = self.attention[str(level)](features)
@@ -90,8 +99,14 @@ class SAGANDiscriminator(ModelMixin, ConfigMixin):
         return self.score(features)[:, 0] + (self.class_embedding(labels) * features).sum(dim=1)
 
 
-def make_nets(settings: SAGANSettings, num_classes: int) -> tuple[SAGANGenerator, SAGANDiscriminator]:
+def make_nets(settings: SAGANSettings, galaxies: GalaxyArrays) -> tuple[SAGANGenerator, SAGANDiscriminator]:
     """Generator and discriminator, mirrored, all weights spectrally normalised.
+
+    Parameters
+    ----------
+    settings : SAGANSettings
+    galaxies : GalaxyArrays
+        To learn from. The discriminator sees images in units of their pixels' standard deviation.
 
     Raises
     ------
@@ -106,11 +121,13 @@ def make_nets(settings: SAGANSettings, num_classes: int) -> tuple[SAGANGenerator
         )
     common = {
         "sample_size": settings.resolution,
-        "num_classes": num_classes,
+        "num_classes": len(galaxies.class_names),
         "block_out_channels": tuple(settings.block_out_channels),
         "attention_levels": tuple(settings.attention_levels),
     }
-    nets = SAGANGenerator(latent_dim=settings.latent_dim, **common), SAGANDiscriminator(**common)
+    some = galaxies.images[:: -(-len(galaxies) // MEASURED_IMAGES)] / 127.5 - 1
+    seen = {"pixel_mean": float(some.mean()), "pixel_scale": (float(some.std()) or 1.0) / settings.discriminator_gain}
+    nets = SAGANGenerator(latent_dim=settings.latent_dim, **common), SAGANDiscriminator(**common, **seen)
     for net in nets:
         normalise_spectrally(net)
     return nets

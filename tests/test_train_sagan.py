@@ -217,7 +217,9 @@ def test_presets_are_complete(monkeypatch):
         start, left = divmod(config.resolution, 2 ** (len(config.block_out_channels) - 1))
         assert (start, left) == ({"sagan_224.yaml": 7, "sagan_tiny.yaml": 8}.get(preset.name, 4), 0)
         if config.resolution <= 32:
-            assert make_nets(config, 5)[0].start == start
+            blank = np.zeros((1, config.resolution, config.resolution, 3), np.uint8)
+            galaxies = GalaxyArrays(blank, np.zeros(1, np.int64), [], [], CLASS_NAMES, "")
+            assert make_nets(config, galaxies)[0].start == start
 
 
 def settings(model: Path, output: Path, **changes) -> generate.Config:

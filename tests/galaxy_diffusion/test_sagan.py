@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,7 +25,9 @@ from galaxy_diffusion.sagan_pipeline import (
 from gz2_dataset import GalaxyArrays, UserError
 
 NAMES = ("red", "blue")
-SETTINGS = SimpleNamespace(resolution=16, latent_dim=6, block_out_channels=[8, 8, 16], attention_levels=[1])
+SETTINGS = SimpleNamespace(
+    resolution=16, latent_dim=6, block_out_channels=[8, 8, 16], attention_levels=[1], discriminator_gain=2.0
+)
 
 
 def galaxies(count: int = 12, side: int = 16) -> GalaxyArrays:
@@ -34,7 +37,7 @@ def galaxies(count: int = 12, side: int = 16) -> GalaxyArrays:
 
 def small_nets() -> tuple[torch.nn.Module, torch.nn.Module]:
     torch.manual_seed(0)
-    return make_nets(SETTINGS, len(NAMES))
+    return make_nets(SETTINGS, galaxies())
 
 
 def small_pipeline() -> ConditionalSAGANPipeline:
@@ -133,12 +136,31 @@ def test_the_discriminator_projects_on_the_class():
 
 @pytest.mark.parametrize(("side", "levels", "start"), [(224, 6, 7), (32, 4, 4), (28, 3, 7)])
 def test_the_start_follows_from_the_resolution(side, levels, start):
-    settings = SimpleNamespace(resolution=side, latent_dim=4, block_out_channels=[8] * levels, attention_levels=[2])
-    generator, discriminator = make_nets(settings, 2)
+    changes = {"resolution": side, "latent_dim": 4, "block_out_channels": [8] * levels, "attention_levels": [2]}
+    generator, discriminator = make_nets(SimpleNamespace(**{**vars(SETTINGS), **changes}), galaxies())
     assert generator.start == start
     images = generator(torch.randn(2, 4), torch.tensor([0, 1]))
     assert images.shape == (2, 3, side, side)
     assert discriminator(images, torch.tensor([0, 1])).shape == (2,)
+
+
+def test_the_discriminator_sees_faint_and_bright_galaxies_alike():
+    bright = galaxies()
+    faint = replace(bright, images=bright.images // 8)
+    seen = [
+        (torch.from_numpy(data.images / 127.5 - 1).mean() - net.config.pixel_mean, net.config.pixel_scale)
+        for data, net in ((data, make_nets(SETTINGS, data)[1]) for data in (bright, faint))
+    ]
+    for mean, _ in seen:
+        assert mean == pytest.approx(0, abs=1e-6)
+    assert seen[0][1] == pytest.approx(bright.images.std() / 127.5 / 2, rel=1e-6), "a gain of 2"
+    assert seen[0][1] / seen[1][1] == pytest.approx(8, rel=0.01)
+    _, discriminator = make_nets(SETTINGS, bright)
+    images, labels = torch.rand(3, 3, 16, 16), torch.tensor([0, 1, 0])
+    scores = discriminator.eval()(images, labels)
+    discriminator.register_to_config(pixel_mean=0.0, pixel_scale=1.0)
+    mean, scale = bright.images.mean() / 127.5 - 1, bright.images.std() / 127.5 / 2
+    torch.testing.assert_close(scores, discriminator((images - mean) / scale, labels), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +169,7 @@ def test_the_start_follows_from_the_resolution(side, levels, start):
 )
 def test_shapes_that_do_not_fit_are_refused(change, complaint):
     with pytest.raises(UserError, match=complaint):
-        make_nets(SimpleNamespace(**{**vars(SETTINGS), **change}), 2)
+        make_nets(SimpleNamespace(**{**vars(SETTINGS), **change}), galaxies())
 
 
 def test_standing_statistics_are_those_of_the_mixture():
@@ -201,7 +223,7 @@ def test_collapse_is_told_from_real_images(monkeypatch):
     monkeypatch.setattr(sagan_collapse, "PER_CLASS", 30)
     real, more = galaxies(30), galaxies(60).images[60:]
     measure = Diversity(real)
-    noise = {"saturation": 0.5}
+    noise = {"saturation": 0.5, "loss": 1.2}
     well = measure(Drawing(more), 0)
     assert well["diversity/red"] == pytest.approx(1, abs=0.05)
     assert collapsed(well | noise) == []
@@ -211,7 +233,19 @@ def test_collapse_is_told_from_real_images(monkeypatch):
     few_modes = measure(Drawing(more[:6]), 0)
     assert len(collapsed(few_modes | noise)) == 2, "30 images of which only 6 differ"
     assert collapsed(measure(Drawing(more[:25]), 0) | noise) == []
-    assert collapsed(well | {"saturation": 0.99}) == ["discriminator: sure of 99% of the images"]
+    assert collapsed(well | noise | {"saturation": 0.99}) == ["discriminator: sure of 99% of the images"]
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.7, -3.0])
+def test_a_discriminator_that_tells_nothing_apart_is_found(constant):
+    def of(real: torch.Tensor, generated: torch.Tensor) -> list[str]:
+        loss, sure = discriminator_loss(real, generated), saturation(real, generated)
+        return collapsed({"loss": loss.item(), "saturation": sure.item()})
+
+    same, apart = torch.full((8,), constant), torch.linspace(-1, 1, 8)
+    assert "tells nothing apart" in of(same, same)[0]
+    assert "tells nothing apart" in of(apart, apart)[0], "scores that do not depend on what is real"
+    assert of(apart + 0.1, apart - 0.1) == []
 
 
 def test_nearest_distances_are_those_of_a_slow_reference():
