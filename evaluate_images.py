@@ -1,29 +1,33 @@
 """Compare generated images with real ones, class by class: fidelity, copies, morphology, labels and shortcuts."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from galaxy_diffusion import fidelity, fidelity_figures, morphology_figures
-from galaxy_diffusion.copies import find_copies
+from galaxy_diffusion.copies import Copies, find_copies
 from galaxy_diffusion.estimates import rate_beside_floor
 from galaxy_diffusion.features import features, load_net
 from galaxy_diffusion.fidelity_section import fidelity_section
 from galaxy_diffusion.filter import Verdicts, within_class
 from galaxy_diffusion.floors import MIN_IMAGES, compare
 from galaxy_diffusion.generated import write_verdicts
-from galaxy_diffusion.label_agreement import axis_ratio_agrees, load_independent
+from galaxy_diffusion.label_agreement import Classifier, axis_ratio_agrees, load_independent
 from galaxy_diffusion.morphology import INSTALL, is_available, morphology
 from galaxy_diffusion.morphology_comparison import compare_morphology, failures, morphology_table
-from galaxy_diffusion.real_and_generated import load_real_and_generated
+from galaxy_diffusion.real_and_generated import RealAndGenerated, load_real_and_generated
 from galaxy_diffusion.run_state import write_json
 from galaxy_diffusion.saliency import mean_saliency, saliency_figure
 from galaxy_diffusion.shortcut import pixel_features, probe, spectrum_features
 from galaxy_diffusion.spectrum import power_spectra
 from galaxy_diffusion.study import title
-from gz2_dataset import UserError
+from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
 
@@ -76,106 +80,175 @@ class Config:
     seed: int = 0
 
 
+class Findings:
+    """What is found out about generated images, as it comes.
+
+    Parameters
+    ----------
+    pair : RealAndGenerated
+    seed : int
+        Of the random splits.
+
+    Attributes
+    ----------
+    sets : dict
+        Rows of both sides that are compared, by class, and over all of them.
+    by_class : dict of str to (ndarray of bool, ndarray of bool)
+        All rows of a class, real and generated.
+    results : dict
+        Figures by set and metric.
+    pictures : dict of str to bytes
+    tables : dict of str to DataFrame
+    shares : dict of str to (ndarray of bool, ndarray of bool)
+        Whether something is true of each real and of each generated image.
+    """
+
+    def __init__(self, pair: RealAndGenerated, seed: int):
+        self.pair, self.seed, self.sets = pair, seed, pair.sets(seed)
+        self.by_class = {
+            name: tuple(side.labels == side.class_names.index(name) for side in (pair.real, pair.generated))
+            for name in pair.class_names
+        }
+        self.results: dict[str, dict] = {name: {} for name in self.sets}
+        self.pictures: dict[str, bytes] = {}
+        self.tables: dict[str, pd.DataFrame] = {}
+        self.shares: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def of_both(self, measure: Callable[[GalaxyArrays], Any]) -> tuple[Any, Any]:
+        """Measure the real and the generated galaxies alike."""
+        return measure(self.pair.real), measure(self.pair.generated)
+
+    def of_class(self, name: str, both: tuple[Any, Any]) -> tuple[Any, Any]:
+        """The rows of a class among what was measured of both."""
+        return tuple(values[rows] for values, rows in zip(both, self.by_class[name], strict=True))
+
+
 def main(config: Config) -> None:
     measured = is_available() if config.morphology is None else config.morphology
     if config.write_verdicts and not measured:
         raise UserError(f"write_verdicts needs morphology; give --morphology true, and if it is missing: {INSTALL}")
     pair = load_real_and_generated(config.real, config.generated, config.center_crop)
-    real, generated = pair.real, pair.generated
-    sets = pair.sets(config.seed)
-    results = {name: {} for name in sets}
+    found = Findings(pair, config.seed)
     classifier = load_independent(Path(config.classifier), pair) if config.classifier else None
 
     for net in config.nets:
-        vectors = [features(galaxies.images, net, config.batch_size) for galaxies in (real, generated)]
-        net_name = load_net(net).name
-        estimates = partial(fidelity.estimates, net=net_name, seed=config.seed)
-        values = partial(fidelity.values, net=net_name)
-        for name, chosen in sets.items():
-            figures = compare(estimates, values, *vectors, chosen, f"{net_name}, {name}", config.seed)
-            if not figures:
-                print(f"{name}: fewer than {MIN_IMAGES} images a side, so no figures of {net_name}")
-            if results[name].keys() & figures.keys():
-                raise UserError(f"nets: two of them are a {net_name}, so their figures would share a name; give one")
-            results[name] |= figures
-
-    copies = find_copies(pair)
-    pictures = {
-        "samples": fidelity_figures.samples(pair, SHOWN // 2),
-        "copies": fidelity_figures.relative_distances(copies),
-        **{f"nearest_{k}": fidelity_figures.nearest_pairs(*p, k) for k, p in copies.closest(SHOWN).items()},
-    }
-    tables = {"copies": copies.table()}
-    for name in sets:
-        results[name] |= copies.rates(pair.rows(name))
-
-    spectra = [power_spectra(galaxies.images) for galaxies in (real, generated)]
-    by_class = {
-        name: (real.labels == real.class_names.index(name), generated.labels == generated.class_names.index(name))
-        for name in pair.class_names
-    }
-    pictures["power_spectra"] = morphology_figures.power_figure(
-        {title(name): tuple(s[rows] for s, rows in zip(spectra, both, strict=True)) for name, both in by_class.items()}
-    )
-
-    rates = {}  # by name, whether something is true of each real and of each generated image
+        compare_features(found, net, config.batch_size)
+    copies = look_for_copies(found)
     if measured:
-        shapes = [morphology(galaxies.images) for galaxies in (real, generated)]
-        tables["morphology"] = morphology_table(pair, *shapes)
-        for name, chosen in sets.items():
-            results[name] |= compare_morphology(*shapes, chosen, f"morphology, {name}", config.seed)
-        for name, both in by_class.items():
-            of_class = (table[rows] for table, rows in zip(shapes, both, strict=True))
-            pictures[f"morphology_{name}"] = morphology_figures.histograms(*of_class, title(name))
-        train = shapes[0][~pair.unseen], real.labels[~pair.unseen]
-        rates["morphology_failed"] = [failures(table) for table in shapes]
-        for name, agrees in (("axis_ratio_agreement", axis_ratio_agrees), ("morphology_agreement", within_class)):
-            rates[name] = [
-                agrees(*train, table, galaxies.labels)
-                for table, galaxies in zip(shapes, (real, generated), strict=True)
-            ]
+        compare_shapes(found)
     else:
         print(f"no morphology, axis ratios and verdicts; for these: {INSTALL}")
     if classifier:
-        rates["label_agreement"] = [classifier.predict(g.images) == g.labels for g in (real, generated)]
-        maps = {
-            name: [
-                mean_saliency(classifier.net, galaxies.images[rows], real.class_names.index(name))
-                for galaxies, rows in zip((real, generated), both, strict=True)
-            ]
-            for name, both in by_class.items()
-        }
-        pictures["saliency"] = saliency_figure(maps)
-    for name in sets:
-        for key, (of_real, of_generated) in rates.items():
-            results[name][key] = rate_beside_floor(of_generated[pair.rows(name)], of_real[pair.unseen_rows(name)])
-
+        ask_classifier(found, classifier)
+    for name, figures in found.results.items():
+        for key, (of_real, of_generated) in found.shares.items():
+            figures[key] = rate_beside_floor(of_generated[pair.rows(name)], of_real[pair.unseen_rows(name)])
     if config.probe:
-        before_jpeg = load_real_and_generated(config.real, config.generated, config.center_crop, jpeg=False).real
-        of_net = partial(features, net=config.nets[0], batch_size=config.batch_size)
-        spaces = {load_net(config.nets[0]).name: of_net, "pixels": pixel_features, "spectrum": spectrum_features}
-        for space, describe in spaces.items():
-            described = describe(generated.images)
-            for suffix, galaxies in (("", real), ("_before_jpeg", before_jpeg)):
-                known = describe(galaxies.images)
-                for name in pair.class_names:
-                    results[name] |= probe(known, described, sets[name][0], space + suffix, config.seed)
-        pictures["probe"] = fidelity_figures.beside_floor(results, probes=True)
-    pictures["fidelity"] = fidelity_figures.beside_floor(results)
+        look_for_shortcuts(found, config)
+    found.pictures["fidelity"] = fidelity_figures.beside_floor(found.results)
 
     record = {"copies": {"threshold": copies.threshold, "expected_false_positives": copies.false_positives}}
     if measured:
-        label = rates.get("label_agreement", rates["axis_ratio_agreement"])[1]
-        verdicts = Verdicts(~tables["copies"]["is_copy"].to_numpy(), label, rates["morphology_agreement"][1])
-        record["filter"] = {name: verdicts.counts(pair.rows(name)) for name in sets}
+        verdicts = judge(found)
+        record["filter"] = {name: verdicts.counts(pair.rows(name)) for name in found.sets}
         if config.write_verdicts:
-            write_verdicts(Path(config.generated), verdicts.by_file(generated.image_ids))
+            write_verdicts(Path(config.generated), verdicts.by_file(pair.generated.image_ids))
+    save(found, config, record)
 
+
+def compare_features(found: Findings, net: str, batch_size: int) -> None:
+    """Distances between real and generated images in the features of a net."""
+    vectors = found.of_both(lambda galaxies: features(galaxies.images, net, batch_size))
+    net_name = load_net(net).name
+    estimates = partial(fidelity.estimates, net=net_name, seed=found.seed)
+    values = partial(fidelity.values, net=net_name)
+    for name, chosen in found.sets.items():
+        figures = compare(estimates, values, *vectors, chosen, f"{net_name}, {name}", found.seed)
+        if not figures:
+            print(f"{name}: fewer than {MIN_IMAGES} images a side, so no figures of {net_name}")
+        if found.results[name].keys() & figures.keys():
+            raise UserError(f"nets: two of them are a {net_name}, so their figures would share a name; give one")
+        found.results[name] |= figures
+
+
+def look_for_copies(found: Findings) -> Copies:
+    """Nearest training galaxies, the rate of copies, and pictures of both kinds of image."""
+    copies = find_copies(found.pair)
+    found.pictures |= {
+        "samples": fidelity_figures.samples(found.pair, SHOWN // 2),
+        "copies": fidelity_figures.relative_distances(copies),
+        **{f"nearest_{k}": fidelity_figures.nearest_pairs(*p, k) for k, p in copies.closest(SHOWN).items()},
+    }
+    found.tables["copies"] = copies.table()
+    for name, figures in found.results.items():
+        figures |= copies.rates(found.pair.rows(name))
+    spectra = found.of_both(lambda galaxies: power_spectra(galaxies.images))
+    found.pictures["power_spectra"] = morphology_figures.power_figure(
+        {title(name): found.of_class(name, spectra) for name in found.by_class}
+    )
+    return copies
+
+
+def compare_shapes(found: Findings) -> None:
+    """Distributions of what statmorph measures, and whether shapes are those of the class."""
+    pair, shapes = found.pair, found.of_both(lambda galaxies: morphology(galaxies.images))
+    found.tables["morphology"] = morphology_table(pair, *shapes)
+    for name, chosen in found.sets.items():
+        found.results[name] |= compare_morphology(*shapes, chosen, f"morphology, {name}", found.seed)
+    for name in found.by_class:
+        histograms = morphology_figures.histograms(*found.of_class(name, shapes), title(name))
+        found.pictures[f"morphology_{name}"] = histograms
+    train = shapes[0][~pair.unseen], pair.real.labels[~pair.unseen]
+    found.shares["morphology_failed"] = tuple(failures(table) for table in shapes)
+    for name, agrees in (("axis_ratio_agreement", axis_ratio_agrees), ("morphology_agreement", within_class)):
+        found.shares[name] = tuple(
+            agrees(*train, table, galaxies.labels)
+            for table, galaxies in zip(shapes, (pair.real, pair.generated), strict=True)
+        )
+
+
+def ask_classifier(found: Findings, classifier: Classifier) -> None:
+    """Whether a classifier sees the class of each image, and where it looks."""
+    found.shares["label_agreement"] = found.of_both(lambda g: classifier.predict(g.images) == g.labels)
+    images, label_of = found.of_both(lambda galaxies: galaxies.images), found.pair.real.class_names.index
+    found.pictures["saliency"] = saliency_figure(
+        {
+            name: tuple(mean_saliency(classifier.net, side, label_of(name)) for side in found.of_class(name, images))
+            for name in found.by_class
+        }
+    )
+
+
+def look_for_shortcuts(found: Findings, config: Config) -> None:
+    """Whether a probe can tell generated from real galaxies of a class, before and after the common JPEG path."""
+    pair = found.pair
+    before_jpeg = load_real_and_generated(config.real, config.generated, config.center_crop, jpeg=False).real
+    of_net = partial(features, net=config.nets[0], batch_size=config.batch_size)
+    spaces = {load_net(config.nets[0]).name: of_net, "pixels": pixel_features, "spectrum": spectrum_features}
+    for space, describe in spaces.items():
+        described = describe(pair.generated.images)
+        for suffix, galaxies in (("", pair.real), ("_before_jpeg", before_jpeg)):
+            known = describe(galaxies.images)
+            for name in pair.class_names:
+                rows = found.sets[name][0]
+                found.results[name] |= probe(known, described, rows, space + suffix, found.seed)
+    found.pictures["probe"] = fidelity_figures.beside_floor(found.results, probes=True)
+
+
+def judge(found: Findings) -> Verdicts:
+    """Which generated images are no copies, agree with their label and lie within the morphology of their class."""
+    label = found.shares.get("label_agreement", found.shares["axis_ratio_agreement"])[1]
+    is_copy = found.tables["copies"]["is_copy"].to_numpy()
+    return Verdicts(~is_copy, label, found.shares["morphology_agreement"][1])
+
+
+def save(found: Findings, config: Config, record: dict) -> None:
+    """Write figures, tables and pictures, and with them what the report shows of them."""
     output = config.output_dir
-    files = {f"{name}.png": png for name, png in pictures.items()}
-    files |= {f"{name}.csv": table.to_csv(index=False) for name, table in tables.items()}
+    files = {f"{name}.png": png for name, png in found.pictures.items()}
+    files |= {f"{name}.csv": table.to_csv(index=False) for name, table in found.tables.items()}
     forget_others(output, files)
-    write_json(output / "fidelity.json", results)
+    write_json(output / "fidelity.json", found.results)
     for name, content in files.items():
         write_whole(output / name, content)
     write_json(output / "run.json", {**provenance(config), **record, "files": list(files)})
