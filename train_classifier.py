@@ -170,16 +170,8 @@ def main(config: Config) -> None:
 
     with args.main_process_first():
         train, validation, test = (load_split(config, split) for split in ("train", "validation", "test"))
-    held_out, parts = {"validation": validation, "test": test}, {"real": train}
-    if config.augment_with:
-        check_generator_saw_none(config.augment_with, held_out)
-        generated = load_generated(config.augment_with, train.class_names, config.resolution)
-        choice = count_classes(train), config.augment_ratio, config.filtered
-        parts["generated"] = select_generated(config.augment_with, generated, *choice)
-    if config.smote:
-        parts["smote"] = smote(train, parse_counts("smote", config.smote, train.class_names), config.seed)
-    if config.synthetic_only:
-        del parts["real"]
+    held_out = {"validation": validation, "test": test}
+    parts = training_images(config, train, held_out)
     images = list(parts.values())
     check_classes(config.data, images, held_out)
     if not len(validation):
@@ -273,6 +265,19 @@ def load_split(config: Config, split: str) -> GalaxyArrays | GalaxyStream:
         return load_arrays(*arguments, jpeg=True)
     stream = load_stream(*arguments, jpeg=True)
     return stream if split == "train" else stream.to_arrays()
+
+
+def training_images(config: Config, train: GalaxyArrays | GalaxyStream, held_out: dict[str, GalaxyArrays]) -> dict:
+    """What to train on, by origin."""
+    parts = {} if config.synthetic_only else {"real": train}
+    if config.augment_with:
+        check_generator_saw_none(config.augment_with, held_out)
+        generated = load_generated(config.augment_with, train.class_names, config.resolution)
+        choice = count_classes(train), config.augment_ratio, config.filtered
+        parts["generated"] = select_generated(config.augment_with, generated, *choice)
+    if config.smote:
+        parts["smote"] = smote(train, parse_counts("smote", config.smote, train.class_names), config.seed)
+    return parts
 
 
 def check_arm(config: Config) -> None:
