@@ -53,9 +53,8 @@ def main(config: Config) -> None:
     if trajectory.exists():
         page.images["figure4"] = denoising(trajectory, study.class_names)
     training(page)
-    for folder in ("fidelity", "sagan_fidelity"):
-        if (study.folder / folder).exists():
-            page.fidelity[folder] = fidelity_section(study.folder / folder)
+    for finished in sorted((study.folder / "fidelity").glob("*/fidelity.json")):
+        page.fidelity[finished.parent.name] = fidelity_section(finished.parent)
 
     command = f"python report.py --study {' --study+ '.join(map(str, folders))} --output_dir {config.output_dir}"
     html = render(page, command)

@@ -46,7 +46,7 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
 
     Examples
     --------
-    >>> tables, pictures = fidelity_section(Path("runs/gz2_real/fidelity"))  # doctest: +SKIP
+    >>> tables, pictures = fidelity_section(Path("runs/gz2_real/fidelity/generated"))  # doctest: +SKIP
     >>> print(tables["metrics"].markdown)  # doctest: +SKIP
     """
     try:

@@ -29,7 +29,7 @@ class Page:
     images : dict
         PNG files by name.
     fidelity : dict
-        Tables and PNG files of each folder of `evaluate_images.py`.
+        Tables and PNG files of `evaluate_images.py` by the folder of images.
     resolutions : dict
         Side in pixels of the galaxies in figure3 and figure5.
     """
@@ -46,7 +46,9 @@ class Page:
     def all_images(self) -> dict[str, bytes]:
         """Those of the fidelity sections too, under the name of their folder."""
         sections = {
-            f"{folder}_{name}": png for folder, (_, pngs) in self.fidelity.items() for name, png in pngs.items()
+            f"fidelity_{folder}_{name}": png
+            for folder, (_, pngs) in self.fidelity.items()
+            for name, png in pngs.items()
         }
         return self.images | sections
 
@@ -135,6 +137,7 @@ def render(page: Page, command: str) -> str:
         images={name: base64.b64encode(png).decode() for name, png in page.all_images.items()},
         tables=page.tables,
         fidelity=page.fidelity,
+        makers={name: study.preset.get("generated", {}).get(name, {}).get("model", "ddpm") for name in page.fidelity},
         paper_tables=paper_tables(),
         resolutions=page.resolutions,
         collapse=page.collapse,

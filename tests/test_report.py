@@ -72,6 +72,12 @@ def whole_study(toy_data, tmp_path_factory) -> Path:
     (study / "ddpm" / "run.json").write_text(json.dumps(record))
     for images_seen in (1000, 2000):
         Image.new("RGB", (60, 60)).save(study / "ddpm" / "samples" / f"{images_seen:012d}.png")
+    evaluation = study / "fidelity" / "sagan_generated"
+    evaluation.mkdir(parents=True)
+    figure = {"value": 87.65, "low": 80.0, "high": 95.0, "n_real": 25, "n_generated": 30, "floor": 43.21}
+    (evaluation / "fidelity.json").write_text(json.dumps({"cigar_shaped_smooth": {"fid": figure}}))
+    (evaluation / "run.json").write_text("{}")
+    Image.new("RGB", (60, 60)).save(evaluation / "copies.png")
     for backbone, gain in (("zulu_net", 12), ("alpha_net", 0)):
         for arm, right, generated in (
             ("original", 6, 0),
@@ -82,6 +88,7 @@ def whole_study(toy_data, tmp_path_factory) -> Path:
             write_predictions(study / "classifiers" / backbone / arm / "seed0", right, generated)
     (study / "study.yaml").write_text(
         "title: Toy <study>\nclassifiers: {zulu_net: z.yaml, alpha_net: a.yaml}\nseeds: [0]\n"
+        "generated: {sagan_generated: {model: sagan}}\n"
         "arms: {original: {}, diffusion: {}, smote: {}, mixup: {}}\n"
     )
     return study
@@ -101,6 +108,13 @@ def page(whole_study, tmp_path_factory) -> Path:
 def write_report(study: Path, output: Path) -> str:
     report.main(report.Config([study], output))
     return (output / "index.html").read_text()
+
+
+def test_every_evaluation_of_generated_images_has_its_section(page):
+    text = text_of((page / "index.html").read_text())
+    assert "Fidelity of the images in sagan_generated, by SAGAN" in text
+    assert "87.7" in text
+    assert "43.2" in text
 
 
 def copy(study: Path, folder: Path, *without: str) -> Path:
@@ -142,6 +156,7 @@ def test_every_table_and_figure_is_there_and_small(page):
     names = {path.name for path in page.iterdir()}
     figures = {"differences", "rivals", "sweep", "reliability", "figure3", "figure4", "figure5", "training", "samples"}
     figures |= {f"{kind}_{net}" for kind in ("confusion", "others") for net in ("zulu_net", "alpha_net")}
+    figures.add("fidelity_sagan_generated_copies")
     assert names == {*TABLES, "tables.md", "index.html", *(f"{name}.png" for name in figures)}
     assert sum(path.stat().st_size for path in page.iterdir() if path.name != "index.html") < 2_000_000
     assert (page / "index.html").read_text().count("data:image/png;base64,") == len(figures)

@@ -103,13 +103,13 @@ def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
     assert f"--model {tmp_path}/sagan" in the("generate.py", f"--output_dir {tmp_path}/sagan_generated")
     assert f"--model {tmp_path}/ddpm" in the("generate.py", f"--output_dir {tmp_path}/variations", "--variations_of")
     assert "train_sagan.py --config configs/sagan_32.yaml" in the("train_sagan.py")
-    judged = the("evaluate_images.py", f"--output_dir {tmp_path}/fidelity")
+    judged = the("evaluate_images.py", f"--output_dir {tmp_path}/fidelity/generated")
     assert f"--classifier {tmp_path}/classifiers/efficientnetv2_tiny/original/seed0 --write_verdicts true" in judged
-    the("evaluate_images.py", f"--output_dir {tmp_path}/sagan_fidelity")
+    the("evaluate_images.py", f"--output_dir {tmp_path}/fidelity/sagan_generated")
     swin = "configs/classifier_swin_mini.yaml"
     assert "--augment_with" not in the(swin, "configs/arms/original.yaml", "--seed 2")
     assert f"--augment_with {tmp_path}/sagan_generated " in the(swin, "configs/arms/sagan.yaml", "--seed 1")
     assert f"--augment_with {tmp_path}/generated " in the(swin, "configs/arms/diffusion_x0.5.yaml")
     assert "--smote cigar_shaped_smooth=442" in the(swin, "configs/arms/smote.yaml")
     inputs = [line for line in planned.splitlines() if "input: " in line and "arms/diffusion_filtered.yaml" in line]
-    assert [f"{tmp_path}/fidelity/fidelity.json" in line for line in inputs] == [True, True]
+    assert [f"{tmp_path}/fidelity/generated/fidelity.json" in line for line in inputs] == [True, True]
