@@ -53,8 +53,8 @@ class Config:
     classifier : str | None
         Output folder of train_classifier.py, trained without generated images: does it agree with the labels?
     morphology : bool | None
-        Measure every galaxy with statmorph, once, in about 0.3 s (32 px) to 2 s (224 px) of one core; None where it is
-        installed.
+        Measure every galaxy with statmorph, which takes about half a second of a core each at 32 px, once; None: where
+        it is installed.
     probe : bool
         Look for shortcuts: can a probe tell generated from real galaxies of a class?
     write_verdicts : bool
