@@ -9,8 +9,10 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import ModelCard
+from sklearn.metrics import precision_recall_fscore_support
 from transformers import Trainer
 
+import report
 import train_classifier
 from galaxy_diffusion.classifier_data import TrainingBatches
 from galaxy_diffusion.remedies import balanced_rows
@@ -52,6 +54,41 @@ def tiny(data: Path, output: Path, **changes) -> Config:
 
 def results(folder: Path) -> dict:
     return json.loads((folder / "metrics.json").read_text())
+
+
+SMALL = {
+    "tf_efficientnetv2": {"channel_multiplier": 0.125, "depth_multiplier": 0.1, "output_stride": 16},
+    "swin": {"patch_size": 4, "window_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2]},
+}
+
+
+@pytest.mark.timeout(600)
+def test_tables_3_and_4_of_the_six_backbones_of_the_paper_come_from_one_command(toy_data, generated, tmp_path):
+    """Both arms of each, made small; the tables' figures are scikit-learn's of the predictions."""
+    study = yaml.safe_load((ROOT / "configs/study_paper.yaml").read_text())
+    backbones = list(study["classifiers"])
+    for name, preset in study["classifiers"].items():
+        family = yaml.safe_load((ROOT / preset).read_text())["backbone"]
+        small = {"backbone": family, "model_args": next(SMALL[key] for key in SMALL if family.startswith(key))}
+        for arm, images in (("original", None), ("diffusion", str(generated))):
+            folder = tmp_path / "classifiers" / name / arm / "seed0"
+            main(tiny(toy_data, folder, augment_with=images, **small))
+    planned = {"classifiers": study["classifiers"], "arms": {"original": {}, "diffusion": {}}, "seeds": [0]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(planned, sort_keys=False))
+    report.main(report.Config([tmp_path], tmp_path / "report"))
+    table3, table4 = (pd.read_csv(tmp_path / "report" / f"table{i}.csv") for i in (3, 4))
+    assert len(backbones) == 6
+    for table in (table3, table4):
+        assert list(dict.fromkeys(table["backbone"])) == ["mean of backbones", *backbones]
+    for backbone in backbones:
+        for arm in ("original", "diffusion"):
+            predictions = pd.read_csv(tmp_path / "classifiers" / backbone / arm / "seed0" / "predictions.csv")
+            known = predictions["label"], predictions["prediction"]
+            expected = precision_recall_fscore_support(*known, labels=CLASS_NAMES, zero_division=0)
+            rows = table3[(table3["backbone"] == backbone) & (table3["arm"] == arm)]
+            for values, metric in zip(expected, ("precision", "recall", "f1"), strict=False):
+                found = rows[rows["metric"] == metric].set_index("galaxy_class")["value"]
+                np.testing.assert_allclose(found[list(CLASS_NAMES)], values)
 
 
 def test_the_arms_are_those_of_the_study():
