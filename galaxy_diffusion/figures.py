@@ -125,11 +125,14 @@ def plain(axes: Axes) -> None:
 def sample_history(files: list[Path], at_most: int = 4) -> bytes:
     """Some of the sample sheets that training left, evenly chosen from first to last, under the images seen by then."""
     chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, at_most).round().astype(int))]
-    side = 190
-    figure = Figure(figsize=(len(chosen) * side / DPI, (side + 26) / DPI), facecolor=SKY)
-    for axes, file in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
-        axes.imshow(Image.open(file).convert("RGB"), interpolation="lanczos")
+    sheets = [Image.open(file).convert("RGB") for file in chosen]
+    width, title_height = 310, 24
+    height = width * sheets[0].height / sheets[0].width
+    size = len(chosen) * width / DPI, (height + title_height) / DPI
+    figure = Figure(figsize=size, facecolor=SKY)
+    for axes, file, sheet in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, sheets, strict=True):
+        axes.imshow(sheet, interpolation="lanczos")
         axes.set_title(f"{int(file.stem):,} images", color=PALE, fontsize=9)
         axes.axis("off")
-    figure.subplots_adjust(0.005, 0.005, 0.995, 0.9, wspace=0.02)
+    figure.subplots_adjust(0.005, 0.005, 0.995, height / (height + title_height), wspace=0.02)
     return photograph(figure, bits=5)
