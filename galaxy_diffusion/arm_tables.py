@@ -163,8 +163,8 @@ def calibrations(found: dict[tuple[str, str], Calibration], n: int) -> Table:
     ]
     notes = [
         f"Expected calibration error (Guo et al. 2017) in {BINS} bins of equal width in the confidence, on {n:,} test "
-        "galaxies, mean over the seeds; reflected 95 % bootstrap interval over the galaxies, from which the upward bias "
-        "of few galaxies is taken, so that it can lie below the figure.",
+        "galaxies, mean over the seeds; reflected 95 % bootstrap interval over the galaxies, from which the upward "
+        "bias of few galaxies is taken, so that it can lie below the figure.",
         "Floor: what a classifier with exact probabilities would show on so few galaxies. A confidence above the "
         "accuracy is overconfidence. The test set is not the natural mix.",
     ]
