@@ -8,8 +8,9 @@ the same resampled galaxies, so the difference of two arms, taken seed by seed, 
 The replicates of a mean over S seeds already hold the scatter of each seed on these galaxies. Of the variance between
 the seeds only what goes beyond that scatter is added to them, as an error of the mean that follows Student's t with
 S - 1 degrees of freedom: to resample the seeds as well would count the scatter twice, and three seeds would resample to
-too little. On simulated classifiers the intervals cover the truth in 92 to 96 % of cases with one seed, in 90 to 96 %
-with three or more, and in 88 % with two that differ much.
+too little. On simulated classifiers (benchmarks/coverage.py) the intervals cover the truth in 90 to 94 % of cases with
+three seeds or more, in 88 to 97 % with two, and in 94 % with one where seeds do not differ; where they do, those of one
+seed cover it in as little as 45 %.
 
 With one seed an interval says how far another set of galaxies would move the figure of these very nets; how far another
 training would move it is only in the intervals of several seeds, and two or three seeds know it badly. Where all

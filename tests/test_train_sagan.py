@@ -156,14 +156,14 @@ def test_classes_that_differ_in_colour_are_learned(tmp_path, monkeypatch, capsys
         latent_dim=8,
         block_out_channels=[8, 16],
         attention_levels=[1],
-        total_images=6400,
+        total_images=12800,
         batch_size=32,
         generator_learning_rate=1e-3,
         discriminator_learning_rate=2e-3,
         ema_decay=0.98,
         log_images=3200,
         sample_images=0,
-        checkpoint_images=6400,
+        checkpoint_images=12800,
     )
     train_sagan.main(config)
     assert "collapsed: nothing" in capsys.readouterr().out

@@ -1,0 +1,81 @@
+"""How often the 95 % intervals of a paired difference hold the truth, on simulated classifiers.
+
+    python benchmarks/coverage.py --output runs/benchmarks/coverage.md
+
+A galaxy is right where its ease, the luck of its training's seed, the arm's effect and noise sum to more than 0. The
+truth is the difference of recall over all galaxies and all seeds.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import norm
+from tqdm.auto import tqdm
+
+from galaxy_diffusion.statistics import bootstrap
+from gz2_dataset.aside import write_whole
+from gz2_dataset.card import markdown_table
+from gz2_dataset.command_line import run
+
+CLASSES = 5
+EFFECTS = np.array([0.5, 0.9])
+NOISE = 0.5
+
+
+@dataclass
+class Config:
+    """Settings of the simulation.
+
+    Attributes
+    ----------
+    output : Path
+        Markdown file for the table.
+    seeds : list[int]
+        Trainings of each arm.
+    spreads : list[float]
+        Standard deviations of a seed's luck, in units of that of the galaxies' ease.
+    galaxies : int
+        Test galaxies of a class.
+    simulations : int
+        Studies for each figure.
+    replicates : int
+        Of the bootstrap in each study.
+    """
+
+    output: Path
+    seeds: list[int] = field(default_factory=lambda: [1, 2, 3, 5])
+    spreads: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.4])
+    galaxies: int = 60
+    simulations: int = 1000
+    replicates: int = 500
+
+
+def main(config: Config) -> None:
+    rows = []
+    for seeds in config.seeds:
+        shares = [coverage(config, seeds, spread) for spread in tqdm(config.spreads, desc=f"{seeds} seeds")]
+        rows.append([str(seeds), *(f"{100 * share:.1f} %" for share in shares)])
+    table = markdown_table(["seeds", *(f"spread {spread:g}" for spread in config.spreads)], rows)
+    write_whole(config.output, f"{table}\n")
+    print(table)
+
+
+def coverage(config: Config, seeds: int, spread: float) -> float:
+    """Share of the simulated studies whose interval holds the true difference of a class's recall."""
+    rng = np.random.default_rng([seeds, round(1000 * spread)])
+    labels = np.repeat(np.arange(CLASSES), config.galaxies)
+    before, after = norm.cdf(EFFECTS / np.sqrt(1 + spread**2 + NOISE**2))
+    held = 0
+    for _ in range(config.simulations):
+        ease, luck = rng.normal(size=len(labels)), rng.normal(0, spread, (2, seeds, 1))
+        sums = EFFECTS[:, None, None] + ease + luck + rng.normal(0, NOISE, (2, seeds, len(labels)))
+        predictions = np.where(sums > 0, labels, (labels + 1) % CLASSES).reshape(2 * seeds, -1)
+        boot = bootstrap(labels, predictions, CLASSES, replicates=config.replicates)
+        low, high = (boot[range(seeds, 2 * seeds)] - boot[range(seeds)]).over_seeds().interval()
+        held += low[2, 1] <= after - before <= high[2, 1]
+    return held / config.simulations
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__.partition("\n")[0])
