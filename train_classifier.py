@@ -12,7 +12,7 @@ import torch
 import transformers
 from scipy.special import softmax
 from timm.optim import param_groups_weight_decay
-from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import PrinterCallback, TrainingArguments, set_seed
 
 from galaxy_diffusion.classification_metric import GalaxyClassification
 from galaxy_diffusion.classifier_card import classifier_card
@@ -27,7 +27,13 @@ from galaxy_diffusion.classifier_data import (
 from galaxy_diffusion.classifier_loss import ClassificationLoss, inverse_frequency
 from galaxy_diffusion.classifier_model import make_model
 from galaxy_diffusion.classifier_streaming import StreamedTrainingBatches
-from galaxy_diffusion.classifier_training import EarlyStopping, Progress, newest_checkpoint, save_predictions
+from galaxy_diffusion.classifier_training import (
+    ClassifierTrainer,
+    EarlyStopping,
+    Progress,
+    newest_checkpoint,
+    save_predictions,
+)
 from galaxy_diffusion.cores import use_all_cores
 from galaxy_diffusion.generated import load_generated, parse_counts
 from galaxy_diffusion.remedies import balanced_rows, select_generated, smote
@@ -217,7 +223,7 @@ def main(config: Config) -> None:
     progress = Progress(folder, config.batch_size)
     patience = config.early_stopping_patience
     groups = param_groups_weight_decay(model, config.weight_decay)
-    trainer = Trainer(
+    trainer = ClassifierTrainer(
         model,
         args,
         data_collator=collate,
