@@ -125,8 +125,9 @@ def make_nets(settings: SAGANSettings, galaxies: GalaxyArrays) -> tuple[SAGANGen
         "block_out_channels": tuple(settings.block_out_channels),
         "attention_levels": tuple(settings.attention_levels),
     }
-    some = galaxies.images[:: -(-len(galaxies) // MEASURED_IMAGES)] / 127.5 - 1
-    seen = {"pixel_mean": float(some.mean()), "pixel_scale": (float(some.std()) or 1.0) / settings.discriminator_gain}
+    some = galaxies.images[:: -(-len(galaxies) // MEASURED_IMAGES)]
+    contrast = float(some.std()) / 127.5 or 1.0
+    seen = {"pixel_mean": float(some.mean()) / 127.5 - 1, "pixel_scale": contrast / settings.discriminator_gain}
     nets = SAGANGenerator(latent_dim=settings.latent_dim, **common), SAGANDiscriminator(**common, **seen)
     for net in nets:
         normalise_spectrally(net)
