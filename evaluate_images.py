@@ -53,8 +53,8 @@ class Config:
     classifier : str | None
         Output folder of train_classifier.py, trained without generated images: does it agree with the labels?
     morphology : bool | None
-        Measure every galaxy with statmorph, which takes about half a second of a core each at 32 px, once; None: where
-        it is installed.
+        Measure every galaxy with statmorph, which takes about 0.4 s of a core each at 32 px, once; None: where it is
+        installed.
     probe : bool
         Look for shortcuts: can a probe tell generated from real galaxies of a class?
     write_verdicts : bool
@@ -134,6 +134,7 @@ def main(config: Config) -> None:
     for net in config.nets:
         compare_features(found, net, config.batch_size)
     copies = look_for_copies(found)
+    compare_spectra(found)
     if measured:
         compare_shapes(found)
     else:
@@ -182,11 +183,15 @@ def look_for_copies(found: Findings) -> Copies:
     found.tables["copies"] = copies.table()
     for name, figures in found.results.items():
         figures |= copies.rates(found.pair.rows(name))
+    return copies
+
+
+def compare_spectra(found: Findings) -> None:
+    """The power spectra of each class."""
     spectra = found.of_both(lambda galaxies: power_spectra(galaxies.images))
     found.pictures["power_spectra"] = morphology_figures.power_figure(
         {title(name): found.of_class(name, spectra) for name in found.by_class}
     )
-    return copies
 
 
 def compare_shapes(found: Findings) -> None:
