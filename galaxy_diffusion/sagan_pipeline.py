@@ -1,7 +1,8 @@
 """The SAGAN generator (Zhang et al. 2019, arXiv:1805.08318) and its pipeline; needs nothing but torch and diffusers.
 
 `save_pretrained` writes this file beside the weights, so that stock diffusers loads them without this package:
-``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``.
+``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``. That runs the file in DIR: of a
+model from elsewhere read it first. The class in this package loads weights alone and runs nothing of DIR.
 """
 
 import shutil
