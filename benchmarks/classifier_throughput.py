@@ -3,19 +3,21 @@
     python benchmarks/classifier_throughput.py --data DIR --output_dir runs/benchmarks/classifier_throughput
 
 The bare loop takes the batches as they are made, and does what the training is: autocast, cross entropy, gradients
-clipped to a norm of 1, AdamW, the learning rate's cosine. Both run in turns and must end with the same weights.
+clipped to a norm of 1, AdamW, the learning rate's cosine. Both train in one process, some steps each in turns, so that
+whatever slows the machine down slows both; they must end with the same weights.
 """
 
-import json
-import statistics
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
+from scipy.stats import bootstrap
 from timm.optim import param_groups_weight_decay
 from torch.nn import functional as F
 from transformers import get_cosine_schedule_with_warmup, set_seed
@@ -26,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 import train_classifier  # noqa: E402
 from galaxy_diffusion.classifier_data import TrainingBatches  # noqa: E402
 from galaxy_diffusion.classifier_model import make_model  # noqa: E402
+from galaxy_diffusion.classifier_training import Progress  # noqa: E402
 from galaxy_diffusion.cores import use_all_cores  # noqa: E402
 from galaxy_diffusion.run_state import write_json  # noqa: E402
 from gz2_dataset import UserError, load_arrays  # noqa: E402
@@ -41,19 +44,19 @@ class Config:
     data : str
         Any data that train_classifier.py takes.
     output_dir : Path
-        Gets throughput.json and the runs.
+        Gets throughput.json and the run.
     backbone : str
         Name of a model in timm.
     model_args : dict[str, Any]
-        Passed on to timm.create_model.
+        Passed on to timm.create_model; nothing random may be left in the net, since both loops draw from one stream.
     resolution : int
         Side of the images in pixels.
     batch_size : int
         Images a step.
     steps : int
-        Steps of a run; the first quarter is not counted.
-    rounds : int
-        Runs of each loop.
+        Steps of each loop; the first quarter is not counted.
+    turn : int
+        Steps of one loop before it is the other's turn; on a GPU some 50, since it works ahead within a turn only.
     mixed_precision : str
         no or bf16.
     """
@@ -73,18 +76,20 @@ class Config:
     )
     resolution: int = 32
     batch_size: int = 32
-    steps: int = 80
-    rounds: int = 5
+    steps: int = 400
+    turn: int = 4
     mixed_precision: str = "bf16"
 
 
 def main(config: Config) -> None:
     if config.output_dir.exists():
         raise UserError(f"{config.output_dir}: exists; give another --output_dir")
+    if config.steps % config.turn:
+        raise UserError(f"steps {config.steps} does not divide by turn {config.turn}")
     use_all_cores()
     settings = train_classifier.Config(
         config.data,
-        str(config.output_dir),
+        str(config.output_dir / "run"),
         backbone=config.backbone,
         model_args=config.model_args,
         resolution=config.resolution,
@@ -92,48 +97,66 @@ def main(config: Config) -> None:
         max_steps=config.steps,
         warmup_steps=1,
         mixed_precision=config.mixed_precision,
-        logging_steps=config.steps // 4,
         eval_steps=10**9,
         save_steps=10**9,
     )
-    rates: dict[str, list[float]] = {"train_classifier.py": [], "bare loop": []}
-    for i in range(config.rounds):
-        ours, weights = replace(settings, output_dir=str(config.output_dir / f"ours-{i}")), []
-        loops = [("train_classifier.py", our_run), ("bare loop", bare_run)]
-        for name, loop in loops if i % 2 else reversed(loops):
-            rate, trained = loop(ours)
-            rates[name].append(rate)
-            weights.append(trained)
-        if different := next(
-            (key for key in weights[0] if not torch.equal(*(trained[key] for trained in weights))), None
-        ):
-            raise UserError(f"{different}: the two loops have not done the same; their speeds cannot be compared")
-        print({name: round(values[-1], 1) for name, values in rates.items()}, flush=True)
-    ratios = [mine / its for mine, its in zip(*rates.values(), strict=True)]
+    model = bare_model(settings)
+    loop = bare_loop(settings, model, config.turn)
+    seconds: dict[str, list[float]] = {"train_classifier.py": [], "bare loop": []}
+
+    class InTurns(Progress):
+        """After each turn of the training comes one of the bare loop."""
+
+        def on_step_begin(self, args, state, control, **kwargs) -> None:
+            if state.global_step == 0:
+                self.began = now()
+
+        def on_step_end(self, args, state, control, **kwargs) -> None:
+            super().on_step_end(args, state, control, **kwargs)
+            if state.global_step % config.turn == 0:
+                ended = now()
+                next(loop)
+                seconds["train_classifier.py"].append(ended - self.began)
+                self.began = now()
+                seconds["bare loop"].append(self.began - ended)
+
+    train_classifier.Progress = InTurns
+    train_classifier.main(settings)
+
+    trained = load_file(Path(settings.output_dir) / "model.safetensors")
+    if different := next(
+        (key for key, value in model.state_dict().items() if not torch.equal(value.cpu(), trained[key])), None
+    ):
+        raise UserError(f"{different}: the two loops have not done the same; their speeds cannot be compared")
+    counted = {name: np.array(values[len(values) // 4 :]) for name, values in seconds.items()}
+    rates = {name: config.turn * config.batch_size / values for name, values in counted.items()}
     for name, values in rates.items():
-        print(f"{name:20s} {statistics.median(values):8.1f} images/s ({min(values):.1f} to {max(values):.1f})")
-    print(f"ratio {statistics.median(ratios):.3f}, median of pairs ({min(ratios):.3f} to {max(ratios):.3f})")
+        low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+        print(f"{name:20s} {middle:8.1f} images/s ({low:.1f} to {high:.1f} in 9 of 10 turns)")
+    ours, its = counted.values()
+    low, high = bootstrap(
+        (its, ours), lambda a, b: a.sum(-1) / b.sum(-1), paired=True, vectorized=False, rng=0
+    ).confidence_interval
+    ratio = its.sum() / ours.sum()
+    print(f"ratio {ratio:.3f} [{low:.3f}, {high:.3f}], {len(ours)} pairs of turns")
     write_json(
-        config.output_dir / "throughput.json", {**provenance(config), "images_per_second": rates, "ratios": ratios}
+        config.output_dir / "throughput.json",
+        {**provenance(config), "seconds_a_turn": seconds, "ratio": ratio, "ratio_low": low, "ratio_high": high},
     )
 
 
-def our_run(settings: train_classifier.Config) -> tuple[float, dict[str, torch.Tensor]]:
-    """Images a second of train_classifier.py without the first quarter of its steps, and the weights it ends with."""
-    train_classifier.main(settings)
-    lines = [json.loads(line) for line in (Path(settings.output_dir) / "metrics.jsonl").read_text().splitlines()]
-    lines = [line for line in lines if "loss" in line]
-    images = lines[-1]["images_seen"] - lines[0]["images_seen"]
-    rate = images / (lines[-1]["seconds"] - lines[0]["seconds"])
-    return rate, load_file(Path(settings.output_dir) / "model.safetensors")
-
-
-def bare_run(settings: train_classifier.Config) -> tuple[float, dict[str, torch.Tensor]]:
-    """The same of a loop that is nothing but the training."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    train = load_arrays(settings.data, "train", settings.resolution, settings.center_crop, jpeg=True)
+def bare_model(settings: train_classifier.Config) -> torch.nn.Module:
+    """The net as train_classifier.py begins with it."""
     set_seed(settings.seed)
-    model = make_model(settings.backbone, settings.model_args, False, settings.resolution, train.class_names).to(device)
+    names = load_arrays(settings.data, "train", settings.resolution, settings.center_crop, jpeg=True).class_names
+    model = make_model(settings.backbone, settings.model_args, False, settings.resolution, names)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def bare_loop(settings: train_classifier.Config, model: torch.nn.Module, turn: int) -> Iterator[None]:
+    """Nothing but the training; comes back after every ``turn`` steps."""
+    device = model.device
+    train = load_arrays(settings.data, "train", settings.resolution, settings.center_crop, jpeg=True)
     normalisation = (model.config.pretrained_cfg[key] for key in ("mean", "std"))
     size, steps = settings.batch_size, settings.max_steps
     batches = TrainingBatches([train], *normalisation, steps * size, settings.seed)
@@ -153,17 +176,15 @@ def bare_run(settings: train_classifier.Config) -> tuple[float, dict[str, torch.
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        if step + 1 == steps // 4:
-            synchronise()
-            started = time.monotonic()
-    synchronise()
-    rate = (steps - steps // 4) * size / (time.monotonic() - started)
-    return rate, {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+        if (step + 1) % turn == 0:
+            yield
 
 
-def synchronise() -> None:
+def now() -> float:
+    """The time when all that was asked of the device is done."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 if __name__ == "__main__":
