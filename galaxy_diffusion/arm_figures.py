@@ -15,7 +15,7 @@ from .statistics import confusion_matrices
 from .study import title
 
 INK, GRID = "#1c2333", "#dfe3ec"
-TONES = {"better": "#1b7f4d", "worse": "#c0392b", "uncertain": "#8a6d1f", "none": "#5b6577"}
+TONES = {"better": "#1b7f4d", "worse": "#c0392b", "uncertain": "#8a6d1f", "hint": "#8a6d1f", "none": "#5b6577"}
 BACKBONES = ("#2457c5", "#d1782c", "#7b52ab", "#2a9d8f", "#b5487b", "#6b7280")
 """Colours of up to six backbones."""
 WIDTH = 11.6

@@ -4,7 +4,7 @@ import pandas as pd
 
 from .arms import BASELINE, arm_title
 from .calibration import BINS, Calibration
-from .comparison import Comparison, adjusted
+from .comparison import Comparison, adjusted, of_several_runs
 from .paper import MACRO, PER_CLASS, TRAINING
 from .statistics import ALPHA, METRICS, detectable_difference
 from .study import title
@@ -39,7 +39,7 @@ def beside_original(comparison: Comparison, of_class: pd.Series) -> pd.DataFrame
     frame = frame.merge(with_original.rename(columns=names)[columns], how="left", on=KEYS)
     numbers = columns[len(KEYS) :]
     frame[numbers] = frame[numbers].astype(float)
-    of_f1 = frame["p"].where(frame["metric"] == "f1")
+    of_f1 = of_several_runs(frame["p"], frame["pairs"]).where(frame["metric"] == "f1")
     frame["p_holm"] = of_f1.groupby(frame["galaxy_class"]).transform(adjusted)
     return frame
 
@@ -56,8 +56,8 @@ def notes_on(frame: pd.DataFrame, steps: dict[str, set[int]]) -> list[str]:
     if total:
         lines.append(
             f"▲ ▼: the interval of the difference in F1 excludes 0, in {excluded} of {total} comparisons here; chance "
-            f"alone gives about {ALPHA * total:.1f}. *: p < 0.05 after Holm's correction for all of them: "
-            f"{(tested['p_holm'] < ALPHA).sum()}."
+            f"alone gives about {ALPHA * total:.1f}. *: p < 0.05 after Holm's correction for the "
+            f"{tested['p_holm'].notna().sum()} of several training runs: {(tested['p_holm'] < ALPHA).sum()}."
         )
     if (tested["pairs"] < tested["seeds"]).any() or frame["seeds"].nunique() > 1:
         lines.append(
@@ -139,13 +139,13 @@ def comparisons(findings: pd.DataFrame) -> Table:
         [Cell(f"{arm_title(r.arm)} − {arm_title(r.reference).lower()}")]
         + [Cell("Macro F1" if r.galaxy_class == "macro" else f"{title(r.galaxy_class)} F1"), number(r.seeds)]
         + [Cell(f"{r.difference:+.3f}", f"[{r.low:+.3f}, {r.high:+.3f}]", tone=r.outcome)]
-        + [Cell(f"{value:.2g}") for value in (r.p, r.p_holm)]
+        + [Cell("–" if pd.isna(value) else f"{value:.2g}") for value in (r.p, r.p_holm)]
         for r in findings.itertuples()
     ]
-    sizes = findings["family"].value_counts()
+    sizes = findings["family"][findings["p_holm"].notna()].value_counts()
     notes = [
-        f"Holm's correction within two families: the {sizes['question']} comparisons of diffusion with original, and "
-        f"the {sizes.get('others', 0)} others."
+        "Holm's correction within two families, of what has several training runs: the "
+        f"{sizes.get('question', 0)} comparisons of diffusion with original, and the {sizes.get('others', 0)} others."
     ]
     columns = ("Arm", "Class", "Seeds", "Difference", "p", "p (Holm)")
     return Table("Comparisons of the verdict", (), columns, rows, notes, findings, blocks=True)

@@ -166,9 +166,14 @@ def adjusted(p_values: pd.Series) -> pd.Series:
     return pd.Series(holm(present.to_numpy()), present.index).reindex(p_values.index)
 
 
+def of_several_runs(p_values: pd.Series, seeds: pd.Series) -> pd.Series:
+    """The p values that may be judged by; NaN with one seed, which does not say how another would come out."""
+    return p_values.where(seeds > 1)
+
+
 def outcomes(frame: pd.DataFrame) -> pd.Series:
     """What each difference says, given its p_holm: better, worse, uncertain (an interval without 0 that the correction
-    does not uphold) or none."""
+    does not uphold), hint (such an interval of one training run) or none."""
     sign = np.where(frame["difference"] > 0, "better", "worse")
-    weak = np.where(excludes_zero(frame), "uncertain", "none")
+    weak = np.where(excludes_zero(frame), np.where(frame["seeds"] > 1, "uncertain", "hint"), "none")
     return pd.Series(np.where(frame["p_holm"] < ALPHA, sign, weak), frame.index)

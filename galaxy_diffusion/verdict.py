@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from .arms import BASELINE, QUESTION, arm_title, is_cheap
-from .comparison import MEAN, METRIC_NAMES, Comparison, adjusted, outcomes
+from .comparison import MEAN, METRIC_NAMES, Comparison, adjusted, of_several_runs, outcomes
 from .statistics import ALPHA
 from .study import title
 
@@ -42,7 +42,8 @@ def judge(comparison: Comparison, rare_class: str) -> Verdict:
     A difference counts where its p value, corrected by Holm for all differences of its family, is below 0.05. Diffusion
     against original is the question that a study is made for, before any figure is known, and so a family of its own:
     further arms do not weaken its answer. All others are the second family. No remedy is singled out by its figures:
-    that would be a selection on the test galaxies.
+    that would be a selection on the test galaxies. A difference of one training run is a hint at
+    most, and in no family.
 
     Parameters
     ----------
@@ -59,7 +60,9 @@ def judge(comparison: Comparison, rare_class: str) -> Verdict:
     findings = found[wanted].reset_index(drop=True)
     asked = (findings["arm"] == QUESTION) & (findings["reference"] == BASELINE)
     findings["family"] = asked.map({True: "question", False: "others"})
-    findings["p_holm"] = findings.groupby("family")["p"].transform(adjusted)
+    findings["p_holm"] = (
+        of_several_runs(findings["p"], findings["seeds"]).groupby(findings["family"]).transform(adjusted)
+    )
     findings["outcome"] = outcomes(findings)
     lost = harmed_elsewhere(found, rare_class)
     outcome, headline = in_one_sentence(findings, rare_class, comparison)
@@ -78,8 +81,12 @@ def in_one_sentence(findings: pd.DataFrame, rare_class: str, comparison: Compari
     over = f" (mean of {backbones} backbones)" if comparison.scope == MEAN else ""
     verbs = {"better": "Diffusion raises {} by {}", "worse": "Diffusion lowers {} by {}"}
     asked = (findings["family"] == "question").sum()
-    corrected = f" once corrected for {asked} comparisons" if ours["outcome"] == "uncertain" else ""
-    verb = verbs.get(ours["outcome"], f"No evidence that diffusion helps{corrected}: it changes {{}} by {{}}")
+    unsure = {
+        "uncertain": f"No evidence that diffusion helps once corrected for {asked} comparisons",
+        "hint": "A hint, no evidence, as each arm was trained once",
+    }
+    doubt = unsure.get(ours["outcome"], "No evidence that diffusion helps")
+    verb = verbs.get(ours["outcome"], f"{doubt}: it changes {{}} by {{}}")
     start = verb.format(what, interval(ours, ours["outcome"] in verbs)) + over
     cheap = rare[rare["reference"].map(is_cheap)]
     if cheap.empty:
@@ -111,6 +118,8 @@ def against_remedies(cheap: pd.DataFrame) -> str:
             text += ", without evidence for the others"
     if groups["worse"]:
         text += f", and it is worse than {', '.join(groups['worse'])}"
+    if 0 < (once := (cheap["seeds"] == 1).sum()) < total:
+        text += f"; {once} of them {'were' if once > 1 else 'was'} trained once, which gives hints only"
     return text
 
 
@@ -124,7 +133,7 @@ def harmed_elsewhere(differences: pd.DataFrame, rare_class: str) -> pd.DataFrame
     """Figures of the other classes that diffusion made worse, with p corrected by Holm for all of them."""
     ours = (differences["arm"] == QUESTION) & (differences["reference"] == BASELINE)
     others = differences[ours & ~differences["galaxy_class"].isin([rare_class, "macro", "all"])]
-    others = others.assign(p_holm=adjusted(others["p"]), outcome="worse")
+    others = others.assign(p_holm=adjusted(of_several_runs(others["p"], others["seeds"])), outcome="worse")
     return others[(others["p_holm"] < ALPHA) & (others["difference"] < 0)]
 
 
@@ -132,31 +141,37 @@ def sentence(row: dict) -> str:
     """One finding in words and figures."""
     said = {"better": "better", "worse": "worse", "none": "no evidence of a difference"}
     said["uncertain"] = "no evidence once corrected for the number of comparisons"
+    said["hint"] = "a hint, which another run may not bear out"
+    sure = f"p = {row['p_holm']:.2g} after Holm" if row["seeds"] > 1 else "one training run"
     what = "macro" if row["galaxy_class"] == "macro" else title(row["galaxy_class"]).lower()
     return (
         f"{row['backbone']}, {what} {METRIC_NAMES[row['metric']]}, {arm_title(row['arm'])} minus "
-        f"{arm_title(row['reference'])}: {interval(row)}, p = {row['p_holm']:.2g} after Holm: {said[row['outcome']]}."
+        f"{arm_title(row['reference'])}: {interval(row)}, {sure}: {said[row['outcome']]}."
     )
 
 
 def caveats(findings: pd.DataFrame, lost: pd.DataFrame, rare_class: str, comparison: Comparison) -> list[str]:
     """Sentences on what the comparison can and cannot see."""
     name = title(rare_class).lower()
-    sizes = findings["family"].value_counts()
-    lines = [
-        f"A difference counts (green, red) if p < {ALPHA:.2f} after Holm's correction: for the {sizes['question']} "
-        "comparisons that the study was made for, rare-class F1 and macro F1 of diffusion against original"
-        + (
-            f", and for the {sizes['others']} others among themselves, every other arm against original and diffusion "
-            "against each cheap remedy and SAGAN. No remedy was singled out by its figures."
-            if "others" in sizes
-            else "."
+    sizes = findings["family"][findings["p_holm"].notna()].value_counts()
+    lines = []
+    if "question" in sizes:
+        rule = (
+            f"A difference counts (green, red) if p < {ALPHA:.2f} after Holm's correction: for the {sizes['question']} "
+            "comparisons that the study was made for, rare-class F1 and macro F1 of diffusion against original"
         )
-    ]
-    if uncertain := (findings["outcome"] == "uncertain").sum():
-        lines.append(
-            f"In {uncertain} more (ochre) the 95 % interval excludes 0, but p is larger after that correction."
-        )
+        if "others" in sizes:
+            rule += (
+                f", and for the {sizes['others']} others among themselves, every other arm against original and "
+                "diffusion against each cheap remedy and SAGAN. No remedy was singled out by its figures"
+            )
+        lines.append(f"{rule}.")
+    for outcome, why in (
+        ("uncertain", "but p is larger after that correction"),
+        ("hint", "but they are of one training run: hints, not counted, as another run may move them"),
+    ):
+        if number := (findings["outcome"] == outcome).sum():
+            lines.append(f"In {number} comparisons (ochre) the 95 % interval excludes 0, {why}.")
     if not lost.empty:
         worse = sorted({f"{title(row.galaxy_class)} {METRIC_NAMES[row.metric]}" for row in lost.itertuples()})
         lines.append(f"With diffusion other classes became worse: {', '.join(worse)}.")

@@ -42,7 +42,7 @@ def write_predictions(folder: Path, cigars_right: int, generated: int, prefix: s
     for name in CLASS_NAMES:
         table[f"p_{name}"] = (table["prediction"] == name).astype(float)
     table.to_csv(folder / "predictions.csv", index=False)
-    record = {"config": {"seed": 0}, "versions": {"torch": "2.99"}, "platform": "Abacus-1", "seconds": 100}
+    record = {"config": {"seed": 0}, "versions": {"torch": "2.99"}, "platform": "Abacus-1", "seconds": 50}
     record |= {"steps": 800, "n_train": {"cigar_shaped_smooth": {"real": 10, "generated": generated}}}
     (folder / "metrics.json").write_text(json.dumps(record))
 
@@ -85,9 +85,10 @@ def whole_study(toy_data, tmp_path_factory) -> Path:
             ("diffusion_x2", 7, 20),
             ("smote", 7, 0),
         ):
-            write_predictions(study / "classifiers" / backbone / arm / "seed0", right, generated)
+            for seed in range(2):
+                write_predictions(study / "classifiers" / backbone / arm / f"seed{seed}", right, generated)
     (study / "study.yaml").write_text(
-        "title: Toy <study>\nclassifiers: {zulu_net: z.yaml, alpha_net: a.yaml}\nseeds: [0]\n"
+        "title: Toy <study>\nclassifiers: {zulu_net: z.yaml, alpha_net: a.yaml}\nseeds: [0, 1]\n"
         "generated: {sagan_generated: {model: sagan}}\n"
         "arms: {original: {}, diffusion: {}, smote: {}, mixup: {}}\n"
     )
@@ -172,8 +173,8 @@ def test_the_page_says_what_the_predictions_say(page):
     assert "10 real cigar" not in text
     assert "30 generated galaxies added" in text
     assert "100 test galaxies, 20 of the rare class" in text
-    assert "classifiers trained: 2 backbones, 4 arms, 1 seed" in text
-    assert "2 runs of the preset are missing: zulu_net/mixup/seed0, alpha_net/mixup/seed0" in text
+    assert "classifiers trained: 2 backbones, 4 arms, 2 seeds" in text
+    assert "4 runs of the preset are missing: zulu_net/mixup/seed0, zulu_net/mixup/seed1, alpha_net/mixup/seed0" in text
     assert "the same number of optimiser steps: zulu_net 800, alpha_net 800" in text
     assert "Collapse of SAGAN, as its training reports it: none (lowest diversity of a class 0.61)" in text
     assert "1 h 15 min" in text

@@ -42,9 +42,9 @@ def runs_with(cigars_right: dict[str, dict[str, int]], per_class: int = 100, see
     return Runs(CLASS_NAMES, labels, predictions)
 
 
-def compared(**cigars_right: int):
+def compared(seeds: int = 2, **cigars_right: int):
     """One backbone with an arm a keyword."""
-    return compare(runs_with({"net": cigars_right}))
+    return compare(runs_with({"net": cigars_right}, seeds=seeds))
 
 
 def row(frame: pd.DataFrame, galaxy_class: str, metric: str, **where: str) -> pd.Series:
@@ -163,6 +163,33 @@ def test_further_arms_weaken_each_other_but_not_the_question():
     assert any("for the 52 others among themselves" in line for line in many.caveats)
 
 
+def test_one_training_run_is_a_hint_whatever_its_interval():
+    """Its interval is of other galaxies; another training may come out otherwise, so nothing is judged by it."""
+    once = judge(compared(seeds=1, original=40, diffusion=85, mixup=40), RARE)
+    assert once.outcome == "none"
+    assert set(once.findings["outcome"]) == {"hint", "none"}
+    assert once.findings["p_holm"].isna().all()
+    assert once.headline.startswith("A hint, no evidence, as each arm was trained once: it changes")
+    assert "one training run: a hint" in once.sentences[0]
+    assert not any("after Holm" in line for line in once.sentences + once.caveats)
+
+
+def test_arms_that_were_trained_once_neither_lose_nor_weaken_the_others():
+    runs = runs_with({"net": {"original": 40, "diffusion": 85, "oversampling": 40}}, seeds=2)
+    few = judge(compare(runs), RARE)
+    for arm in ("mixup", "smote"):
+        runs.predictions[Run("net", arm, 0)] = runs.predictions[Run("net", "original", 0)]
+    many = judge(compare(runs), RARE)
+    assert (
+        "it is better than 1 of the 3 cheap remedies (oversampling), without evidence for the others" in many.headline
+    )
+    assert many.headline.endswith("; 2 of them were trained once, which gives hints only.")
+    findings = many.findings[many.findings["seeds"] > 1].reset_index(drop=True)
+    pd.testing.assert_frame_equal(findings, few.findings)
+    starred = arm_tables.per_class(compare(runs), RARE, {})["table3"].frame
+    assert starred.loc[starred["arm"] == "mixup", "p_holm"].isna().all()
+
+
 def test_the_verdict_is_on_the_mean_of_the_backbones():
     runs = runs_with({"a": {"original": 40, "diffusion": 85}, "b": {"original": 50, "diffusion": 50}})
     verdict = judge(compare(runs), RARE)
@@ -173,8 +200,11 @@ def test_the_verdict_is_on_the_mean_of_the_backbones():
 
 
 def test_what_other_classes_paid_is_said():
-    runs = runs_with({"net": {"original": 40, "diffusion": 85}})
-    runs.predictions[Run("net", "diffusion", 0)][300:330] = CIGAR  # edge-ons that the augmented run takes for cigars
+    runs = runs_with({"net": {"original": 40, "diffusion": 85}}, seeds=2)
+    for seed in range(2):
+        runs.predictions[Run("net", "diffusion", seed)][300:330] = (
+            CIGAR  # edge-ons that the augmented run takes for cigars
+        )
     verdict = judge(compare(runs), RARE)
     assert any("other classes became worse: Edge-on recall" in line for line in verdict.caveats)
     assert "edge-on recall, Diffusion minus Original: -0.300" in verdict.sentences[-1]
@@ -226,7 +256,8 @@ def test_a_class_that_the_paper_does_not_know_has_no_figures_of_the_paper():
 
 
 def test_table_3_has_every_arm_and_marks_the_differences_that_stand_out():
-    runs = runs_with({"up": {"original": 40, "diffusion": 85, "smote": 41}, "even": {"original": 50, "diffusion": 50}})
+    arms = {"up": {"original": 40, "diffusion": 85, "smote": 41}, "even": {"original": 50, "diffusion": 50}}
+    runs = runs_with(arms, seeds=2)
     shown = arm_tables.per_class(compare(runs), RARE, {})
     assert list(shown) == ["table3", *(f"table3_{name}" for name in CLASS_NAMES if name != RARE)]
     table = shown["table3"]
@@ -241,7 +272,7 @@ def test_table_3_has_every_arm_and_marks_the_differences_that_stand_out():
         ("even", "Diffusion"),
     ]
     up = table.rows[3]
-    assert [cell.text for cell in up[2:6]] == ["1", "1.000", "0.850", "0.919"]
+    assert [cell.text for cell in up[2:6]] == ["2", "1.000", "0.850", "0.919"]
     assert up[6].text == "+0.347 ▲*"
     assert up[6].tone == "better"
     assert table.rows[2][6].text == "–"
