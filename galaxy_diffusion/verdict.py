@@ -79,15 +79,16 @@ def in_one_sentence(findings: pd.DataFrame, rare_class: str, comparison: Compari
     ours_macro = macro.loc[(QUESTION, BASELINE, "macro"), "outcome"]
     what, backbones = f"{title(rare_class).lower()} F1", comparison.figures["backbone"].nunique() - 1
     over = f" (mean of {backbones} backbones)" if comparison.scope == MEAN else ""
-    verbs = {"better": "Diffusion raises {} by {}", "worse": "Diffusion lowers {} by {}"}
-    asked = (findings["family"] == "question").sum()
-    unsure = {
-        "uncertain": f"No evidence that diffusion helps once corrected for {asked} comparisons",
-        "hint": "A hint, no evidence, as each arm was trained once",
+    n = (findings["family"] == "question").sum()
+    sentences = {
+        "better": "Diffusion raises {} by {}",
+        "worse": "Diffusion lowers {} by {}",
+        "uncertain": f"No evidence that diffusion helps once corrected for {n} comparisons: it changes {{}} by {{}}",
+        "hint": "A hint, no evidence, as each arm was trained once: diffusion changes {} by {}",
+        "none": "No evidence that diffusion helps: it changes {} by {}",
     }
-    doubt = unsure.get(ours["outcome"], "No evidence that diffusion helps")
-    verb = verbs.get(ours["outcome"], f"{doubt}: it changes {{}} by {{}}")
-    start = verb.format(what, interval(ours, ours["outcome"] in verbs)) + over
+    difference = interval(ours, plain=ours["outcome"] in ("better", "worse"))
+    start = sentences[ours["outcome"]].format(what, difference) + over
     cheap = rare[rare["reference"].map(is_cheap)]
     if cheap.empty:
         text = f"{start}; no cheap remedy was trained to compare it with."

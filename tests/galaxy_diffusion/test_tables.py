@@ -169,7 +169,7 @@ def test_one_training_run_is_a_hint_whatever_its_interval():
     assert once.outcome == "none"
     assert set(once.findings["outcome"]) == {"hint", "none"}
     assert once.findings["p_holm"].isna().all()
-    assert once.headline.startswith("A hint, no evidence, as each arm was trained once: it changes")
+    assert once.headline.startswith("A hint, no evidence, as each arm was trained once: diffusion changes")
     assert "one training run: a hint" in once.sentences[0]
     assert not any("after Holm" in line for line in once.sentences + once.caveats)
 
