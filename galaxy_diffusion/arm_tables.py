@@ -54,10 +54,16 @@ def notes_on(frame: pd.DataFrame, steps: dict[str, set[int]]) -> list[str]:
         "In brackets: 95 % bootstrap intervals over test galaxies and seeds; differences are paired on the same ones."
     ]
     if total:
+        judged = tested["p_holm"].notna().sum()
+        upheld = (tested["p_holm"] < ALPHA).sum()
         lines.append(
             f"▲ ▼: the interval of the difference in F1 excludes 0, in {excluded} of {total} comparisons here; chance "
-            f"alone gives about {ALPHA * total:.1f}. *: p < 0.05 after Holm's correction for the "
-            f"{tested['p_holm'].notna().sum()} of several training runs: {(tested['p_holm'] < ALPHA).sum()}."
+            f"alone gives about {ALPHA * total:.1f}. "
+            + (
+                f"*: p < 0.05 after Holm's correction for the {judged} of several training runs: {upheld}."
+                if judged
+                else "Each is of one training run, so a hint."
+            )
         )
     if (tested["pairs"] < tested["seeds"]).any() or frame["seeds"].nunique() > 1:
         lines.append(
