@@ -254,12 +254,12 @@ def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = N
         table["split"] = table["split"].replace("unlabelled", "train")
     known = table["image_id"].isin([] if earlier is None else earlier["image_id"])
     exact_pairs = same_bytes(table["sha256"])
-    exact = repeats_across(table, exact_pairs, known)
+    exact = repeats_across(table, exact_pairs, known, config.num_folds)
     repeated, near = exact, 0
     if signatures is not None:
         signatures = signatures if sound.all() else signatures[sound.to_numpy()]
         pairs = np.concatenate([exact_pairs, same_sky(signatures)])
-        repeated = exact | repeats_across(table, pairs, known)
+        repeated = exact | repeats_across(table, pairs, known, config.num_folds)
         near = int((repeated & ~exact).sum())
     table = table.assign(split=pd.Categorical(table["split"], SPLITS))[~repeated]
     table = table.sort_values(["split", "image_id"], ignore_index=True)

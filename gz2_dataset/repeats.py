@@ -26,7 +26,7 @@ def groups_of(pairs: np.ndarray, count: int) -> np.ndarray:
     return connected_components(links, directed=False)[1]
 
 
-def repeats_across(galaxies: pd.DataFrame, pairs: np.ndarray, known: pd.Series) -> pd.Series:
+def repeats_across(galaxies: pd.DataFrame, pairs: np.ndarray, known: pd.Series, num_folds: int = 1) -> pd.Series:
     """Galaxies that must go because a held-out galaxy shows the same sky.
 
     Of the galaxies that show the same, those of the test split stay, then those of validation, and the others leave
@@ -41,6 +41,8 @@ def repeats_across(galaxies: pd.DataFrame, pairs: np.ndarray, known: pd.Series) 
         Positions of galaxies that show the same.
     known : Series of bool
         Galaxies of an earlier build.
+    num_folds : int
+        As of `splits.split_galaxies`.
 
     Returns
     -------
@@ -50,14 +52,15 @@ def repeats_across(galaxies: pd.DataFrame, pairs: np.ndarray, known: pd.Series) 
     must_go = pd.Series(False, index=galaxies.index)
     if not len(pairs):
         return must_go
-    folds = int(galaxies["fold"].max()) + 1
-    part = galaxies["split"].map({"validation": folds, "train": folds + 1, "unlabelled": folds + 2})
+    part = galaxies["split"].map({"validation": num_folds, "train": num_folds + 1, "unlabelled": num_folds + 2})
     part = part.where(galaxies["fold"] < 0, galaxies["fold"]).astype(int)
     table = pd.DataFrame({"part": part, "group": groups_of(pairs, len(galaxies)), "new": ~known})
     table = table[table["group"].duplicated(keep=False)].sort_values(["new", "part"])
     stays = table.groupby("group")["part"].transform("first")
     others = table["part"] != stays
-    if folds > 1:  # even of one fold, as a further fold validates by some of its galaxies and learns from the others
+    if (
+        num_folds > 1
+    ):  # even of one fold, as a further fold validates by some of its galaxies and learns from the others
         others |= table["group"].duplicated()
-    must_go[table.index] = others & (np.minimum(table["part"], stays) <= folds)
+    must_go[table.index] = others & (np.minimum(table["part"], stays) <= num_folds)
     return must_go

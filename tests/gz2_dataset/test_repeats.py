@@ -30,7 +30,7 @@ def test_after_repeats_have_gone_no_held_out_galaxy_shows_what_another_split_sho
     position = st.integers(0, len(names) - 1)
     pairs = np.array(data.draw(st.lists(st.tuples(position, position), max_size=10)), int).reshape(-1, 2)
     known = pd.Series(data.draw(st.lists(st.booleans(), min_size=len(names), max_size=len(names))), index=split.index)
-    gone = repeats_across(galaxies, pairs, known)
+    gone = repeats_across(galaxies, pairs, known, FOLDS)
     for a, b in pairs:
         if not gone.iloc[a] and not gone.iloc[b] and split.iloc[a] != split.iloc[b]:
             assert {split.iloc[a], split.iloc[b]} == {"train", "unlabelled"}
@@ -54,6 +54,12 @@ def test_which_of_several_galaxies_that_show_the_same_stays(names, known, gone):
     assert repeats_across(galaxies, pairs, pd.Series(known, galaxies.index)).tolist() == gone
 
 
+def test_of_two_galaxies_that_one_fold_tests_one_goes_though_no_other_fold_tests_any():
+    galaxies = in_splits(["test", "test"])
+    gone = repeats_across(galaxies, np.array([(0, 1)]), pd.Series(False, galaxies.index), FOLDS)
+    assert gone.tolist() == [False, True]
+
+
 @given(st.lists(st.sampled_from(["train", "unlabelled", 0, 1, 2]), min_size=2, max_size=30), st.data())
 def test_all_folds_lose_the_same_galaxies_and_leak_nothing(places, data):
     position = st.integers(0, len(places) - 1)
@@ -65,7 +71,7 @@ def test_all_folds_lose_the_same_galaxies_and_leak_nothing(places, data):
         split = [place if isinstance(place, str) else "test" if place == fold else "train" for place in places]
         following = [i for i, number in enumerate(of_fold) if number == (fold + 1) % FOLDS][:1]
         split = ["validation" if i in following else name for i, name in enumerate(split)]
-        gone = repeats_across(pd.DataFrame({"split": split, "fold": of_fold}), pairs, known)
+        gone = repeats_across(pd.DataFrame({"split": split, "fold": of_fold}), pairs, known, FOLDS)
         lost.append(gone.tolist())
         for a, b in pairs:
             if not gone[a] and not gone[b] and split[a] != split[b]:
