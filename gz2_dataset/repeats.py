@@ -58,9 +58,8 @@ def repeats_across(galaxies: pd.DataFrame, pairs: np.ndarray, known: pd.Series, 
     table = table[table["group"].duplicated(keep=False)].sort_values(["new", "part"])
     stays = table.groupby("group")["part"].transform("first")
     others = table["part"] != stays
-    if (
-        num_folds > 1
-    ):  # even of one fold, as a further fold validates by some of its galaxies and learns from the others
+    if num_folds > 1:
+        # Even of one fold, as a further fold validates by some of its galaxies and learns from the others.
         others |= table["group"].duplicated()
     must_go[table.index] = others & (np.minimum(table["part"], stays) <= num_folds)
     return must_go
