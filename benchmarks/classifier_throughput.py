@@ -31,7 +31,7 @@ from galaxy_diffusion.classifier_model import make_model  # noqa: E402
 from galaxy_diffusion.classifier_training import Progress  # noqa: E402
 from galaxy_diffusion.cores import use_all_cores  # noqa: E402
 from galaxy_diffusion.run_state import write_json  # noqa: E402
-from gz2_dataset import UserError, load_arrays  # noqa: E402
+from gz2_dataset import GalaxyArrays, UserError, load_arrays  # noqa: E402
 from gz2_dataset.command_line import provenance, run  # noqa: E402
 
 
@@ -100,8 +100,10 @@ def main(config: Config) -> None:
         eval_steps=10**9,
         save_steps=10**9,
     )
-    model = bare_model(settings)
-    loop = bare_loop(settings, model, config.turn)
+    train = load_arrays(settings.data, "train", settings.resolution, settings.center_crop, jpeg=True)
+    set_seed(settings.seed)
+    model = make_model(settings.backbone, settings.model_args, False, settings.resolution, train.class_names)
+    loop = bare_loop(settings, model.to("cuda" if torch.cuda.is_available() else "cpu"), train, config.turn)
     seconds: dict[str, list[float]] = {"train_classifier.py": [], "bare loop": []}
 
     class InTurns(Progress):
@@ -145,18 +147,11 @@ def main(config: Config) -> None:
     )
 
 
-def bare_model(settings: train_classifier.Config) -> torch.nn.Module:
-    """The net as train_classifier.py begins with it."""
-    set_seed(settings.seed)
-    names = load_arrays(settings.data, "train", settings.resolution, settings.center_crop, jpeg=True).class_names
-    model = make_model(settings.backbone, settings.model_args, False, settings.resolution, names)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def bare_loop(settings: train_classifier.Config, model: torch.nn.Module, turn: int) -> Iterator[None]:
+def bare_loop(
+    settings: train_classifier.Config, model: torch.nn.Module, train: GalaxyArrays, turn: int
+) -> Iterator[None]:
     """Nothing but the training; comes back after every ``turn`` steps."""
     device = model.device
-    train = load_arrays(settings.data, "train", settings.resolution, settings.center_crop, jpeg=True)
     normalisation = (model.config.pretrained_cfg[key] for key in ("mean", "std"))
     size, steps = settings.batch_size, settings.max_steps
     batches = TrainingBatches([train], *normalisation, steps * size, settings.seed)

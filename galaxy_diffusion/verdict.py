@@ -42,8 +42,7 @@ def judge(comparison: Comparison, rare_class: str) -> Verdict:
     A difference counts where its p value, corrected by Holm for all differences of its family, is below 0.05. Diffusion
     against original is the question that a study is made for, before any figure is known, and so a family of its own:
     further arms do not weaken its answer. All others are the second family. No remedy is singled out by its figures:
-    that would be a selection on the test galaxies. A difference of one training run is a hint at
-    most, and in no family.
+    that would be a selection on the test galaxies. A difference of one training run is a hint at most, in no family.
 
     Parameters
     ----------
@@ -84,7 +83,7 @@ def in_one_sentence(findings: pd.DataFrame, rare_class: str, comparison: Compari
         "better": "Diffusion raises {} by {}",
         "worse": "Diffusion lowers {} by {}",
         "uncertain": f"No evidence that diffusion helps once corrected for {n} comparisons: it changes {{}} by {{}}",
-        "hint": "A hint, no evidence, as each arm was trained once: diffusion changes {} by {}",
+        "hint": "A hint, no evidence, from one training run: diffusion changes {} by {}",
         "none": "No evidence that diffusion helps: it changes {} by {}",
     }
     difference = interval(ours, plain=ours["outcome"] in ("better", "worse"))
@@ -119,7 +118,7 @@ def against_remedies(cheap: pd.DataFrame) -> str:
             text += ", without evidence for the others"
     if groups["worse"]:
         text += f", and it is worse than {', '.join(groups['worse'])}"
-    if 0 < (once := (cheap["seeds"] == 1).sum()) < total:
+    if 0 < (once := cheap["p_holm"].isna().sum()) < total:
         text += f"; {once} of them {'were' if once > 1 else 'was'} trained once, which gives hints only"
     return text
 
@@ -143,7 +142,7 @@ def sentence(row: dict) -> str:
     said = {"better": "better", "worse": "worse", "none": "no evidence of a difference"}
     said["uncertain"] = "no evidence once corrected for the number of comparisons"
     said["hint"] = "a hint, which another run may not bear out"
-    sure = f"p = {row['p_holm']:.2g} after Holm" if row["seeds"] > 1 else "one training run"
+    sure = "one training run" if pd.isna(row["p_holm"]) else f"p = {row['p_holm']:.2g} after Holm"
     what = "macro" if row["galaxy_class"] == "macro" else title(row["galaxy_class"]).lower()
     return (
         f"{row['backbone']}, {what} {METRIC_NAMES[row['metric']]}, {arm_title(row['arm'])} minus "

@@ -26,7 +26,7 @@ def groups_of(pairs: np.ndarray, count: int) -> np.ndarray:
     return connected_components(links, directed=False)[1]
 
 
-def repeats_across(galaxies: pd.DataFrame, pairs: np.ndarray, known: pd.Series, num_folds: int = 1) -> pd.Series:
+def repeats_across(galaxies: pd.DataFrame, pairs: np.ndarray, known: pd.Series, num_folds: int) -> pd.Series:
     """Galaxies that must go because a held-out galaxy shows the same sky.
 
     Of the galaxies that show the same, those of the test split stay, then those of validation, and the others leave

@@ -169,7 +169,7 @@ def test_one_training_run_is_a_hint_whatever_its_interval():
     assert once.outcome == "none"
     assert set(once.findings["outcome"]) == {"hint", "none"}
     assert once.findings["p_holm"].isna().all()
-    assert once.headline.startswith("A hint, no evidence, as each arm was trained once: diffusion changes")
+    assert once.headline.startswith("A hint, no evidence, from one training run: diffusion changes")
     assert "one training run: a hint" in once.sentences[0]
     assert not any("after Holm" in line for line in once.sentences + once.caveats)
 
@@ -201,10 +201,8 @@ def test_the_verdict_is_on_the_mean_of_the_backbones():
 
 def test_what_other_classes_paid_is_said():
     runs = runs_with({"net": {"original": 40, "diffusion": 85}}, seeds=2)
-    for seed in range(2):
-        runs.predictions[Run("net", "diffusion", seed)][300:330] = (
-            CIGAR  # edge-ons that the augmented run takes for cigars
-        )
+    for seed in range(2):  # edge-ons that the augmented runs take for cigars
+        runs.predictions[Run("net", "diffusion", seed)][300:330] = CIGAR
     verdict = judge(compare(runs), RARE)
     assert any("other classes became worse: Edge-on recall" in line for line in verdict.caveats)
     assert "edge-on recall, Diffusion minus Original: -0.300" in verdict.sentences[-1]

@@ -51,7 +51,7 @@ def test_after_repeats_have_gone_no_held_out_galaxy_shows_what_another_split_sho
 def test_which_of_several_galaxies_that_show_the_same_stays(names, known, gone):
     pairs = np.array([(0, i) for i in range(1, len(names))])
     galaxies = in_splits(names)
-    assert repeats_across(galaxies, pairs, pd.Series(known, galaxies.index)).tolist() == gone
+    assert repeats_across(galaxies, pairs, pd.Series(known, galaxies.index), 1).tolist() == gone
 
 
 def test_of_two_galaxies_that_one_fold_tests_one_goes_though_no_other_fold_tests_any():
