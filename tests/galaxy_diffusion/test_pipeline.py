@@ -1,5 +1,8 @@
 """The pipeline and its samplers against data whose best denoiser is known."""
 
+import contextlib
+import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -298,6 +301,32 @@ def test_what_is_no_model_is_refused(tmp_path):
             load_pipeline(model, "ddim", torch.device("cpu"))
     with pytest.raises(UserError, match="no scheduler 'dpm'"):
         make_scheduler("dpm", DDPMScheduler())
+
+
+@pytest.mark.parametrize("place", ["pipeline", "class", "component", "pickle"])
+def test_nothing_in_a_model_of_another_is_run(tmp_path, place):
+    """The code beside the weights is left alone; a model that cannot do without it, or without pickle, is refused."""
+    model, trace = tmp_path / "model", tmp_path / "it ran"
+    untrained("ddpm").save_pretrained(model)
+    for file in (model / "pipeline.py", model / "net.py", model / "unet" / "net.py"):
+        file.write_text(f"open({str(trace)!r}, 'w').close()\nclass Net: pass\n")
+    index = json.loads((model / "model_index.json").read_text())
+    if place == "class":
+        index["_class_name"] = ["pipeline", "Net"]
+    elif place == "component":
+        index["unet"] = ["net", "Net"]
+    elif place == "pickle":
+        (model / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+        call = f"cbuiltins\nopen\n(V{trace}\nVw\ntR."
+        (model / "unet" / "diffusion_pytorch_model.bin").write_text(call)
+        pickle.loads(call.encode()).close()
+        assert trace.exists(), "this pickle does what it should not get to do"
+        trace.unlink()
+    (model / "model_index.json").write_text(json.dumps(index))
+    refused = pytest.raises(UserError, match="cannot be loaded as a pipeline")
+    with contextlib.nullcontext() if place == "pipeline" else refused:
+        load_pipeline(str(model), "ddpm", torch.device("cpu"))
+    assert not trace.exists()
 
 
 STOCK = """
