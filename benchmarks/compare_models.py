@@ -82,7 +82,7 @@ def main(config: Config) -> None:
         "first": load_pipeline(config.first, config.scheduler, device),
         "second": load_pipeline(config.second, config.scheduler, device),
     }
-    size = models["first"].unet.config.sample_size
+    size = models["first"].image_shape[-1]
     parts = [load_arrays(config.data, split, size, config.center_crop, jpeg=True) for split in SPLITS]
     wanted = dict(pair.split("=") for pair in config.num_images.split(","))
     rows, shown = [], []

@@ -58,7 +58,7 @@ def main(config: Config) -> None:
     call = (config.guidance_scale, config.num_inference_steps)
     contenders = {
         "generate.py": lambda: generate_batch(pipeline, labels, seeds, *call),
-        "plain loop": lambda: plain_loop(plain_unet, pipeline.scheduler, labels, seeds, *call),
+        "plain loop": lambda: plain_loop(plain_unet, pipeline.image_format, pipeline.scheduler, labels, seeds, *call),
     }
     rates = {name: [] for name in contenders}
     for turn in range(config.rounds + 1):
@@ -82,9 +82,11 @@ def timed(draw: Callable) -> float:
     return time.perf_counter() - started
 
 
-def plain_loop(unet, scheduler, labels: list[int], seeds: list[int], guidance_scale: float, steps: int) -> torch.Tensor:
+def plain_loop(
+    unet, image_format, scheduler, labels: list[int], seeds: list[int], guidance_scale: float, steps: int
+) -> torch.Tensor:
     """What one writes after reading diffusers' tutorial, with guidance in one call of the UNet."""
-    device, size = unet.device, unet.config.sample_size
+    device, size = unet.device, unet.config.sample_size * image_format.patch_size
     null = unet.config.num_class_embeds - 1
     conditions = torch.tensor(labels + [null] * len(labels), device=device)
     noise = torch.cat([torch.randn(1, 3, size, size, generator=seeded(seed)) for seed in seeds]).to(device)
@@ -92,9 +94,10 @@ def plain_loop(unet, scheduler, labels: list[int], seeds: list[int], guidance_sc
     images = noise * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps:
         inputs = scheduler.scale_model_input(torch.cat([images, images]), timestep)
-        conditional, unconditional = unet(inputs, timestep, conditions).sample.chunk(2)
+        conditional, unconditional = image_format.predict(unet, inputs, timestep, conditions).chunk(2)
         prediction = unconditional + guidance_scale * (conditional - unconditional)
         images = scheduler.step(prediction, timestep, images).prev_sample
+    images = image_format.restore(images)
     return ((images / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu()
 
 

@@ -85,7 +85,7 @@ class Config:
 def main(config: Config) -> None:
     device = PartialState().device
     pipeline = load_pipeline(config.model, "ddpm", device)
-    class_names, resolution = pipeline.class_names, pipeline.unet.config.sample_size
+    class_names, resolution = pipeline.class_names, pipeline.image_shape[-1]
     real = load_arrays(config.data, "train", resolution, config.center_crop, jpeg=True)
     same = {key: getattr(config, key) for key in ("num_images", "max_real", "seed", "guidance_scale")}
     same |= {"checkpoint": weights_hash(pipeline), "data_fingerprint": real.fingerprint}

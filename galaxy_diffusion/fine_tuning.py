@@ -1,10 +1,13 @@
 """Start from a trained model: the class table is re-made by name, the rest of the UNet kept, or held with LoRA."""
 
+from dataclasses import fields
+
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DModel
 
 from gz2_dataset import UserError
 
+from .pipeline import ImageFormat
 from .unet import NULL, NUM_VOTES, check_divisible, table_rows
 
 ADAPTED = ["conv1", "conv2", "time_emb_proj", "to_q", "to_k", "to_v", "to_out.0"]
@@ -13,8 +16,8 @@ ADAPTED = ["conv1", "conv2", "time_emb_proj", "to_q", "to_k", "to_v", "to_out.0"
 
 def start_from(
     model: str, row_names: list[str], resolution: int, scheduler: DDPMScheduler, dropout: float = 0.0
-) -> UNet2DModel:
-    """The UNet of a saved pipeline with another class table.
+) -> tuple[UNet2DModel, ImageFormat]:
+    """The UNet of a saved pipeline with another class table, and how it sees images.
 
     Rows whose name the model knows are kept; others start as its null class, which is any galaxy. A model without
     classes gets a table of zeros, with which it generates what it did.
@@ -47,20 +50,27 @@ def start_from(
             f"init_from {model}: cannot be loaded as a pipeline ({str(error).splitlines()[0]}); "
             "give the output_dir of train_ddpm.py or a Hub id"
         ) from None
-    for name in ("prediction_type", "beta_schedule", "num_train_timesteps", "rescale_betas_zero_snr"):
+    options = {"rescale_betas_zero_snr": "zero_terminal_snr", "trained_betas": "noise_shift"}
+    for name in ("prediction_type", "beta_schedule", "num_train_timesteps", *options):
         if trained_with[name] != scheduler.config[name]:
-            option = "zero_terminal_snr" if name == "rescale_betas_zero_snr" else name
+            option = options.get(name, name)
             raise UserError(
                 f"init_from {model}: was trained with --{option} {str(trained_with[name]).lower()}; use it too"
             )
-    check_divisible(resolution, len(old.config.block_out_channels))
-    settings = {"sample_size": resolution, "num_class_embeds": len(row_names), "dropout": dropout}
+    known = {field.name: index[field.name] for field in fields(ImageFormat) if field.name in index}
+    image_format = ImageFormat(**known)
+    check_divisible(resolution, image_format.patch_size, len(old.config.block_out_channels))
+    settings = {
+        "sample_size": resolution // image_format.patch_size,
+        "num_class_embeds": len(row_names),
+        "dropout": dropout,
+    }
     unet = UNet2DModel.from_config({**old.config, **settings})
     weights = old.state_dict()
     table = unet.class_embedding.weight.detach()
     weights["class_embedding.weight"] = remade_table(weights, table, known_rows(index, old), row_names, model)
     unet.load_state_dict(weights)
-    return unet
+    return unet, image_format
 
 
 def known_rows(index: dict, unet: UNet2DModel) -> list[str]:

@@ -36,8 +36,7 @@ def generate_trajectory(
         Multiples of ``every`` from T down to 0; a frame is the first state at or below its timestep.
     """
     labels = list(range(len(pipeline.class_names)))
-    config = pipeline.unet.config
-    noise = torch.randn(1, config.in_channels, config.sample_size, config.sample_size, generator=seeded(seed))
+    noise = torch.randn(1, *pipeline.image_shape, generator=seeded(seed))
     end = pipeline.scheduler.config.num_train_timesteps
     frames, wanted = [noise.expand(len(labels), -1, -1, -1)], list(range(end - every, -1, -every))
 
@@ -57,7 +56,8 @@ def generate_trajectory(
         callback_on_step_end=record,
         **options,
     )
-    images = (torch.stack(frames, dim=1).permute(0, 1, 3, 4, 2) / 2 + 0.5).clamp(0, 1)
+    restored = [pipeline.image_format.restore(frame) for frame in frames]
+    images = (torch.stack(restored, dim=1).permute(0, 1, 3, 4, 2) / 2 + 0.5).clamp(0, 1)
     return to_uint8(images.numpy()), np.array([end, *wanted])
 
 
@@ -95,10 +95,9 @@ def interpolate(
     (9, 32, 32, 3)
     """
     (first_class, first_seed), (last_class, last_seed) = ends
-    side, channels = pipeline.unet.config.sample_size, pipeline.unet.config.in_channels
     generators = [seeded(first_seed) for _ in range(num_frames)]  # all frames share the noise added on the way
-    first_noise = torch.stack([torch.randn(channels, side, side, generator=generator) for generator in generators])[0]
-    last_noise = torch.randn(channels, side, side, generator=seeded(last_seed))
+    first_noise = torch.stack([torch.randn(pipeline.image_shape, generator=generator) for generator in generators])[0]
+    last_noise = torch.randn(pipeline.image_shape, generator=seeded(last_seed))
     share = torch.linspace(0, 1, num_frames)
     embeddings = pipeline.embed_classes([first_class, last_class])
     images = pipeline(

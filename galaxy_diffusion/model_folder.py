@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DModel
@@ -12,7 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import written_aside
 
-from .pipeline import ClassConditionalDDPMPipeline
+from .pipeline import ClassConditionalDDPMPipeline, ImageFormat
 from .unet import VoteEmbedding, class_rows_from_votes
 
 INDEX, RECORD, SEEN = "model_index.json", "run.json", "seen_images.csv"
@@ -25,11 +26,14 @@ def is_finished(folder: Path, images_seen: int) -> bool:
     return json.loads((folder / RECORD).read_text())["images_seen"] == images_seen
 
 
-def make_pipeline(unet: UNet2DModel, scheduler: SchedulerMixin, galaxies: GalaxyArrays) -> ClassConditionalDDPMPipeline:
+def make_pipeline(
+    unet: UNet2DModel, scheduler: SchedulerMixin, image_format: ImageFormat, galaxies: GalaxyArrays
+) -> ClassConditionalDDPMPipeline:
     """A pipeline around ``unet``, which from then on takes classes, also where it has learned votes."""
     if isinstance(unet.class_embedding, VoteEmbedding):
         class_rows_from_votes(unet, galaxies)
-    return ClassConditionalDDPMPipeline(unet, scheduler, dict(enumerate(galaxies.class_names)))
+    class_names = dict(enumerate(galaxies.class_names))
+    return ClassConditionalDDPMPipeline(unet, scheduler, class_names, **asdict(image_format))
 
 
 def begin_saving(folder: Path) -> None:

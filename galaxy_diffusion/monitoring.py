@@ -5,6 +5,7 @@ import math
 import resource
 import time
 from collections import Counter
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -141,7 +142,7 @@ class ValidationLoss:
         )
         self.classes = torch.from_numpy(galaxies.labels[chosen])
         self.class_names = galaxies.class_names
-        self.objective = Objective(objective.scheduler, objective.min_snr_gamma)
+        self.objective = replace(objective, input_perturbation=0.0)
 
     @torch.no_grad()
     def __call__(self, accelerator: Accelerator, unet: UNet2DModel, size: int) -> dict[str, float]:
@@ -169,8 +170,8 @@ def save_grid(pipeline: GeneratorPipeline, path: Path, seed: int, columns: int =
     """Draw the same noise for every class: a row a class."""
     sampling = {}
     if isinstance(pipeline, ClassConditionalDDPMPipeline):
-        sampler = make_scheduler(DEFAULT, pipeline.scheduler)
-        pipeline = ClassConditionalDDPMPipeline(pipeline.unet, sampler, pipeline.config.id2label)
+        sampler, image_format = make_scheduler(DEFAULT, pipeline.scheduler), asdict(pipeline.image_format)
+        pipeline = ClassConditionalDDPMPipeline(pipeline.unet, sampler, pipeline.config.id2label, **image_format)
         pipeline.set_progress_bar_config(disable=True)
         sampling = {"guidance_scale": 2.0, "num_inference_steps": DEFAULT_STEPS}
     seeds = [seed + i for i in range(columns)]

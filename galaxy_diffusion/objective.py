@@ -1,6 +1,6 @@
 """What a diffusion model is trained on: noise schedules, prediction types and the weight of each noise level."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -8,7 +8,9 @@ from diffusers import DDPMScheduler
 
 from gz2_dataset import UserError
 
-from .batches import Batch, noise_like, to_model_range, turn
+from .batches import Batch, BatchSource, noise_like, to_model_range, turn
+from .pipeline import ImageFormat
+from .schedulers import bounded_betas
 
 DISTURBED = 2**31
 """The bit by which the seed of a perturbation differs from that of the noise; a CPU's generator takes 32 bits of it."""
@@ -19,6 +21,8 @@ def make_noise_scheduler(
     num_train_timesteps: int,
     prediction_type: Literal["epsilon", "sample", "v_prediction"],
     zero_terminal_snr: bool = False,
+    noise_shift: float = 1.0,
+    clip_sample: bool = True,
 ) -> DDPMScheduler:
     """The noise schedule of a training, as a diffusers scheduler.
 
@@ -32,6 +36,12 @@ def make_noise_scheduler(
     zero_terminal_snr : bool
         Rescale the betas so that nothing of the image is left at T (Lin et al. 2024, arXiv:2305.08891); the linear
         schedule leaves 0.6 % of its amplitude, and with it the mean brightness.
+    noise_shift : float
+        Multiplies every noise level sigma = sqrt(1 / alpha_bar - 1), as a larger image of the same galaxy wants more
+        noise to be hidden (Hoogeboom et al. 2023, arXiv:2301.11093): the resolution over 64 px, say. The levels then
+        end at ``noise_shift * LARGEST_SIGMA``.
+    clip_sample : bool
+        Whether ddpm and ddim keep the image within [-1, 1] on its way, which standardised images are not.
 
     Raises
     ------
@@ -43,12 +53,30 @@ def make_noise_scheduler(
             "zero_terminal_snr: noise alone says nothing about the image when epsilon is predicted; "
             "use --prediction_type v_prediction or sample"
         )
-    return DDPMScheduler(
-        num_train_timesteps,
-        beta_schedule=schedule,
-        prediction_type=prediction_type,
-        rescale_betas_zero_snr=zero_terminal_snr,
-    )
+    options = {"prediction_type": prediction_type, "rescale_betas_zero_snr": zero_terminal_snr}
+    if not clip_sample:
+        options["clip_sample"] = False
+    if noise_shift != 1.0:
+        plain = DDPMScheduler(num_train_timesteps, beta_schedule=schedule)
+        options["trained_betas"] = bounded_betas(plain, noise_shift)
+    return DDPMScheduler(num_train_timesteps, beta_schedule=schedule, **options)
+
+
+def standardized(batches: BatchSource, patch_size: int, num_images: int = 2048) -> ImageFormat:
+    """The format in which the images of a training have mean 0 in each channel and standard deviation 1.
+
+    Parameters
+    ----------
+    batches : BatchSource
+        The mean and deviation are those of its first images, the same in every process and every call of a run.
+    patch_size : int
+    num_images : int
+    """
+    starts = range(0, num_images, batches.batch_size)
+    images = torch.cat([to_model_range(batches.at(start).images, torch.device("cpu")) for start in starts])
+    mean = images.mean(dim=(0, 2, 3))
+    std = (images - mean.view(-1, 1, 1)).square().mean().sqrt()
+    return ImageFormat(tuple(round(value, 4) for value in mean.tolist()), round(float(std), 4), patch_size)
 
 
 @dataclass(frozen=True)
@@ -65,11 +93,14 @@ class Objective:
     input_perturbation : float
         Standard deviation, in units of the noise, of further noise that the net sees but is not asked for (Ning et al.
         2023, arXiv:2301.11706; they take 0.1).
+    image_format : ImageFormat
+        How the net sees images.
     """
 
     scheduler: DDPMScheduler
     min_snr_gamma: float = 0.0
     input_perturbation: float = 0.0
+    image_format: ImageFormat = field(default_factory=ImageFormat)
 
     def __post_init__(self) -> None:
         if self.min_snr_gamma and self.scheduler.config.rescale_betas_zero_snr:
@@ -80,13 +111,13 @@ class Objective:
 
     def losses(self, unet: torch.nn.Module, batch: Batch, device: torch.device) -> torch.Tensor:
         """Weighted squared error of the prediction, averaged over pixels, of each image, shape (B,)."""
-        clean = turn(to_model_range(batch.images, device), batch.symmetry.to(device))
+        clean = turn(self.image_format.standardize(to_model_range(batch.images, device)), batch.symmetry.to(device))
         timesteps, seeds = batch.timesteps.to(device), batch.noise_seeds
         noise = seen = noise_like(clean, seeds)
         if self.input_perturbation:
             seen = noise + self.input_perturbation * noise_like(clean, [seed ^ DISTURBED for seed in seeds])
         noisy = self.scheduler.add_noise(clean, seen, timesteps)
-        prediction = unet(noisy, timesteps, batch.labels.to(device), return_dict=False)[0]
+        prediction = self.image_format.predict(unet, noisy, timesteps, batch.labels.to(device))
         errors = (prediction.float() - self.target(clean, noise, timesteps)).square().mean(dim=(1, 2, 3))
         return self.weights(timesteps) * errors if self.min_snr_gamma else errors
 

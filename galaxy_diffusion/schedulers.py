@@ -1,5 +1,7 @@
 """The samplers that generate.py offers, made from the scheduler that a model was trained with."""
 
+from dataclasses import dataclass
+
 import torch
 from diffusers import (
     DDIMScheduler,
@@ -13,17 +15,42 @@ from diffusers import (
 
 from gz2_dataset import UserError
 
+KARRAS = {"use_karras_sigmas": True, "timestep_spacing": "linspace"}
+"""Noise levels of Karras et al. 2022 (arXiv:2206.00364), from the last down to the first timestep of the training."""
+TRAILING = {"timestep_spacing": "trailing"}
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """One of diffusers' schedulers, as it is used here.
+
+    Attributes
+    ----------
+    scheduler_class : type
+    options : dict
+        What it is made with.
+    steps : int
+        Denoising steps after which a pixel whose data are normal, of a standard deviation between 0.02 and 1, keeps 0.9
+        to 1.1 of it with the best denoiser. Fewer steps take faint sky away: what lies below the last noise level is
+        replaced by its mean.
+    """
+
+    scheduler_class: type[SchedulerMixin]
+    options: dict
+    steps: int
+
+
 SCHEDULERS = {
-    "ddpm": (DDPMScheduler, {}),
-    "ddim": (DDIMScheduler, {}),
-    "dpmsolver++": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
-    "sde-dpmsolver++": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}),
-    "unipc": (UniPCMultistepScheduler, {}),
-    "euler": (EulerDiscreteScheduler, {}),
-    "heun": (HeunDiscreteScheduler, {"use_karras_sigmas": True}),
+    "ddpm": Sampler(DDPMScheduler, {**TRAILING, "variance_type": "fixed_large"}, 1000),
+    "ddim": Sampler(DDIMScheduler, TRAILING, 1000),
+    "dpmsolver++": Sampler(DPMSolverMultistepScheduler, {**KARRAS, "algorithm_type": "dpmsolver++"}, 25),
+    "sde-dpmsolver++": Sampler(DPMSolverMultistepScheduler, {**KARRAS, "algorithm_type": "sde-dpmsolver++"}, 35),
+    "unipc": Sampler(UniPCMultistepScheduler, KARRAS, 18),
+    "euler": Sampler(EulerDiscreteScheduler, KARRAS, 100),
+    "heun": Sampler(HeunDiscreteScheduler, KARRAS, 18),
 }
-DEFAULT, DEFAULT_STEPS = "heun", 10
-"""As good as 1000 steps of ddpm, with 19 calls of the net; docs/benchmarks.md has the measurement."""
+DEFAULT = "heun"
+DEFAULT_STEPS = SCHEDULERS[DEFAULT].steps
 STOCHASTIC = {"ddpm", "sde-dpmsolver++"}  # they add noise on the way
 LARGEST_SIGMA = 80.0  # Karras et al. 2022, arXiv:2206.00364
 
@@ -31,10 +58,8 @@ LARGEST_SIGMA = 80.0  # Karras et al. 2022, arXiv:2206.00364
 def make_scheduler(name: str, trained_with: SchedulerMixin) -> SchedulerMixin:
     """A sampler with the noise schedule and prediction type of the one that the model was trained with.
 
-    Its first step is at the last training timestep ("trailing"), where an image is nothing but noise. Other spacings
-    start from noise at a timestep at which the model has always seen some signal (Lin et al. 2024, arXiv:2305.08891).
-    Heun's steps are those of Karras et al. 2022 (arXiv:2206.00364): its correction fails where the noise level falls
-    by a large factor in one step, as it does at the end of a cosine or zero-terminal-SNR schedule.
+    It starts at the last training timestep, where an image is nothing but noise (Lin et al. 2024, arXiv:2305.08891),
+    and steps down to the smallest noise level of the training, as far as its number of steps lets it.
 
     Parameters
     ----------
@@ -55,15 +80,27 @@ def make_scheduler(name: str, trained_with: SchedulerMixin) -> SchedulerMixin:
     """
     if name not in SCHEDULERS:
         raise UserError(f"no scheduler {name!r}; choose from {', '.join(SCHEDULERS)}")
-    scheduler_class, options = SCHEDULERS[name]
-    if scheduler_class is HeunDiscreteScheduler:
-        options = {**options, "trained_betas": bounded_betas(trained_with)}
-    return scheduler_class.from_config(trained_with.config, timestep_spacing="trailing", **options)
+    sampler = SCHEDULERS[name]
+    options = dict(sampler.options)
+    if options.get("use_karras_sigmas"):
+        # These betas end where they should; some schedulers would make the last noise level infinite again.
+        options |= {"trained_betas": bounded_betas(trained_with), "rescale_betas_zero_snr": False}
+    return sampler.scheduler_class.from_config(trained_with.config, **options)
 
 
-def bounded_betas(scheduler: SchedulerMixin) -> list[float]:
-    """Betas of nearly the same schedule, whose last noise level is at most `LARGEST_SIGMA` instead of infinite."""
+def bounded_betas(scheduler: SchedulerMixin, noise_shift: float = 1.0) -> list[float]:
+    """Betas of nearly the same schedule, whose last noise level is at most `LARGEST_SIGMA` instead of infinite.
+
+    Parameters
+    ----------
+    scheduler : SchedulerMixin
+    noise_shift : float
+        Multiplies all noise levels, the bound too. A scheduler that has been made so is left as it is.
+    """
+    if scheduler.config.trained_betas is not None:
+        return list(scheduler.config.trained_betas)
     floor = 1 / (1 + LARGEST_SIGMA**2)
     alphas_cumprod = floor + (1 - floor) * scheduler.alphas_cumprod.double()
+    alphas_cumprod = 1 / (1 + noise_shift**2 * (1 / alphas_cumprod - 1))
     before = torch.cat([torch.ones(1, dtype=torch.float64), alphas_cumprod[:-1]])
     return (1 - alphas_cumprod / before).tolist()

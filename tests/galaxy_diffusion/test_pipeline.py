@@ -5,6 +5,7 @@ import json
 import pickle
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from diffusers import DDPMScheduler, UNet2DModel
 
 import galaxy_diffusion.pipeline
 from galaxy_diffusion.generation import generate_batch, load_pipeline, weights_hash
-from galaxy_diffusion.pipeline import ClassConditionalDDPMPipeline
-from galaxy_diffusion.schedulers import SCHEDULERS, STOCHASTIC, make_scheduler
+from galaxy_diffusion.pipeline import ClassConditionalDDPMPipeline, ImageFormat
+from galaxy_diffusion.schedulers import DEFAULT, DEFAULT_STEPS, SCHEDULERS, STOCHASTIC, make_scheduler
 from gz2_dataset import UserError
 
 NAMES = {0: "dark", 1: "bright"}
@@ -36,9 +37,10 @@ def small_unet() -> UNet2DModel:
 
 
 class BestDenoiser(UNet2DModel):
-    """Knows that pixels of class c are normal with mean MEANS[c] and deviation SPREAD; the last class is null."""
+    """Knows that pixels of class c are normal with mean MEANS[c] and a given deviation; the last class is null."""
 
-    def prepare_for(self, scheduler: DDPMScheduler) -> "BestDenoiser":
+    def prepare_for(self, scheduler: DDPMScheduler, spread: float = SPREAD) -> "BestDenoiser":
+        self.spread = spread
         self.alphas_cumprod, self.target = scheduler.alphas_cumprod, scheduler.config.prediction_type
         self.class_embedding = torch.nn.Embedding.from_pretrained(MEANS[:, None])
         self.batches = []
@@ -52,11 +54,11 @@ class BestDenoiser(UNet2DModel):
         log_alpha = self.alphas_cumprod.clamp(min=2**-24).log().double()
         alpha = torch.lerp(log_alpha[low], log_alpha[high], time - low).exp().float()
         mean = self.class_embedding(class_labels).view(-1, 1, 1, 1)
-        residual = (sample - alpha.sqrt() * mean) / (alpha * SPREAD**2 + 1 - alpha)
-        noise, clean = (1 - alpha).sqrt() * residual, mean + alpha.sqrt() * SPREAD**2 * residual
+        residual = (sample - alpha.sqrt() * mean) / (alpha * self.spread**2 + 1 - alpha)
+        noise, clean = (1 - alpha).sqrt() * residual, mean + alpha.sqrt() * self.spread**2 * residual
         velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
         prediction = {"epsilon": noise, "sample": clean, "v_prediction": velocity}[self.target]
-        return type("Output", (), {"sample": prediction})()
+        return (prediction,)
 
 
 SCHEDULES = {
@@ -71,11 +73,12 @@ SCHEDULES = {
 }
 
 
-def best_pipeline(schedule: str, sampler: str) -> ClassConditionalDDPMPipeline:
-    trained_with = DDPMScheduler(**SCHEDULES[schedule])
-    unet = BestDenoiser(**{k: v for k, v in small_unet().config.items() if not k.startswith("_")}).prepare_for(
-        trained_with
-    )
+def best_pipeline(
+    schedule: str, sampler: str, spread: float = SPREAD, clip_sample: bool = True
+) -> ClassConditionalDDPMPipeline:
+    trained_with = DDPMScheduler(clip_sample=clip_sample, **SCHEDULES[schedule])
+    unet = BestDenoiser(**{k: v for k, v in small_unet().config.items() if not k.startswith("_")})
+    unet.prepare_for(trained_with, spread)
     pipeline = ClassConditionalDDPMPipeline(unet, make_scheduler(sampler, trained_with), NAMES)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -108,17 +111,59 @@ def test_every_sampler_starts_where_there_is_nothing_but_noise(sampler, schedule
     scheduler = make_scheduler(sampler, DDPMScheduler.from_pretrained(tmp_path))
     for steps in (4, 10, 25):
         scheduler.set_timesteps(steps)
-        assert float(scheduler.timesteps[0]) == pytest.approx(999, abs=0.1)
+        assert float(scheduler.timesteps[0]) == pytest.approx(999, abs=1.1)  # dpmsolver++ counts in whole timesteps
         assert scheduler.alphas_cumprod[999] < 2e-4
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("sampler", SCHEDULERS)
+@pytest.mark.parametrize("sampler", [sampler for sampler in SCHEDULERS if sampler != "ddpm"])
 def test_ten_steps_find_the_class(sampler, schedule):
     images = best_pipeline(schedule, sampler)([0, 1] * 6, 1.0, 10, generators(*range(12)), "pt").images * 2 - 1
     for label in (0, 1):
         assert images[label::2].mean() == pytest.approx(float(MEANS[label]), abs=0.05)
         assert 0.02 < images[label::2].std() < 0.2
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.1, 1.0])
+@pytest.mark.parametrize("sampler", SCHEDULERS)
+def test_the_recommended_steps_keep_faint_noise(sampler, spread):
+    """A flat pixel noise of 0.02, the sky of a galaxy image, keeps its amplitude, as bright structure does."""
+    pipeline, states = best_pipeline("cosine", sampler, spread, clip_sample=False), []
+    pipeline(
+        ["bright"] * 16,
+        num_inference_steps=SCHEDULERS[sampler].steps,
+        generator=generators(*range(16)),
+        callback_on_step_end=lambda _, step, timestep, state: states.append(state["latents"]),
+    )
+    assert float(states[-1].std()) == pytest.approx(spread, rel=0.1)
+
+
+def test_the_default_keeps_faint_noise_on_the_linear_schedule_too():
+    images = best_pipeline("linear", DEFAULT, 0.02)(
+        ["bright"] * 16, num_inference_steps=DEFAULT_STEPS, generator=generators(*range(16)), output_type="pt"
+    ).images
+    assert 2 * float(images.std()) == pytest.approx(0.02, rel=0.1)
+
+
+@pytest.mark.parametrize("sampler", SCHEDULERS)
+def test_standardised_pixels_and_patches_are_undone(sampler):
+    """Pixels normal in what the net sees are normal around the mean of their channel in the image, wherever they are."""
+    pipeline = best_pipeline("cosine", sampler, 1.0, clip_sample=False)
+    old = pipeline.unet.config
+    config = {**old, "in_channels": 12, "out_channels": 12, "sample_size": old.sample_size // 2}
+    unet = BestDenoiser(**{k: v for k, v in config.items() if not k.startswith("_")})
+    unet.prepare_for(DDPMScheduler(**SCHEDULES["cosine"]), spread=1.0)
+    format_ = ImageFormat((-0.1, -0.2, -0.3), 0.05, 2)
+    pipeline = ClassConditionalDDPMPipeline(unet, pipeline.scheduler, NAMES, **asdict(format_))
+    pipeline.set_progress_bar_config(disable=True)
+    steps = SCHEDULERS[sampler].steps
+    images = pipeline(["dark"] * 12, 1.0, steps, generators(*range(12)), output_type="pt").images * 2 - 1
+    assert images.shape == (12, 3, 8, 8)
+    for channel, mean in enumerate(format_.image_mean):
+        assert images[:, channel].mean() == pytest.approx(mean - 0.5 * 0.05, abs=0.01)
+        assert images[:, channel].std() == pytest.approx(0.05, rel=0.15)
+    corners = images[:, :, ::2, ::2], images[:, :, 1::2, ::2], images[:, :, ::2, 1::2]
+    assert len({round(float(corner.std()), 2) for corner in corners}) == 1
 
 
 @pytest.mark.parametrize("sampler", [sampler for sampler in SCHEDULERS if sampler not in STOCHASTIC])
@@ -154,7 +199,8 @@ def test_guidance_within_an_interval_skips_the_null_class_elsewhere():
         images = pipeline([0, 1], guidance_scale, 20, generators(0, 1), output_type="pt", **options).images
         return images, list(pipeline.unet.batches)
 
-    alpha = pipeline.scheduler.alphas_cumprod[torch.arange(999, -1, -50)]
+    pipeline.set_timesteps(20, 1.0)
+    alpha = pipeline.scheduler.alphas_cumprod[pipeline.scheduler.timesteps.round().long()]
     noise_level = ((1 - alpha) / alpha).sqrt()
     expected = [4 if 0.3 < sigma <= 3 else 2 for sigma in noise_level.tolist()]
     partly, batches = draw(2.0, guidance_interval=(0.3, 3.0))
