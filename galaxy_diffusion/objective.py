@@ -111,13 +111,16 @@ class Objective:
 
     def losses(self, unet: torch.nn.Module, batch: Batch, device: torch.device) -> torch.Tensor:
         """Weighted squared error of the prediction, averaged over pixels, of each image, shape (B,)."""
-        clean = turn(self.image_format.standardize(to_model_range(batch.images, device)), batch.symmetry.to(device))
-        timesteps, seeds = batch.timesteps.to(device), batch.noise_seeds
+        labels, symmetry, timesteps = (
+            column.to(device, non_blocking=True) for column in (batch.labels, batch.symmetry, batch.timesteps)
+        )
+        clean = turn(self.image_format.standardize(to_model_range(batch.images, device)), symmetry)
+        seeds = batch.noise_seeds
         noise = seen = noise_like(clean, seeds)
         if self.input_perturbation:
             seen = noise + self.input_perturbation * noise_like(clean, [seed ^ DISTURBED for seed in seeds])
         noisy = self.scheduler.add_noise(clean, seen, timesteps)
-        prediction = self.image_format.predict(unet, noisy, timesteps, batch.labels.to(device))
+        prediction = self.image_format.predict(unet, noisy, timesteps, labels)
         errors = (prediction.float() - self.target(clean, noise, timesteps)).square().mean(dim=(1, 2, 3))
         return self.weights(timesteps) * errors if self.min_snr_gamma else errors
 

@@ -114,7 +114,7 @@ def make_nets(settings: SAGANSettings, galaxies: GalaxyArrays) -> tuple[SAGANGen
         If the resolution cannot be halved that often, or attention is wanted on a level that is not there.
     """
     levels = len(settings.block_out_channels)
-    check_divisible(settings.resolution, levels)
+    check_divisible(settings.resolution, 1, levels)
     if wrong := [level for level in settings.attention_levels if not 0 < level < levels]:
         raise UserError(
             f"attention_levels: {wrong[0]} is not between 1 and {levels - 1}, the last of block_out_channels"

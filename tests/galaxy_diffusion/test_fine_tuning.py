@@ -32,17 +32,17 @@ def look(unet, label: int | torch.Tensor) -> torch.Tensor:
 
 def test_known_classes_are_kept_and_new_ones_begin_as_any_galaxy(saved):
     old, folder = saved
-    new = start_from(folder, table_rows(("ring", "bright", "merger"), "class"), 8, DDPMScheduler())
+    new, _ = start_from(folder, table_rows(("ring", "bright", "merger"), "class"), 8, DDPMScheduler())
     for row, was in {0: 2, 1: 1, 2: 2, 3: 2}.items():
         torch.testing.assert_close(look(new, row), look(old, was), rtol=0, atol=0)
-    assert start_from(folder, table_rows(("ring",), "class"), 16, DDPMScheduler()).config.sample_size == 16
+    assert start_from(folder, table_rows(("ring",), "class"), 16, DDPMScheduler())[0].config.sample_size == 16
 
 
 def test_a_net_without_classes_generates_what_it_did(tmp_path):
     config = {**small_unet().config, "num_class_embeds": None}
     old = type(small_unet()).from_config(config)
     ClassConditionalDDPMPipeline(old, DDPMScheduler()).save_pretrained(tmp_path)
-    new = start_from(str(tmp_path), table_rows(("ring",), "class"), 8, DDPMScheduler())
+    new, _ = start_from(str(tmp_path), table_rows(("ring",), "class"), 8, DDPMScheduler())
     with torch.no_grad():
         expected = old(torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1)), 7, return_dict=False)[0]
     torch.testing.assert_close(look(new, 0), expected, rtol=0, atol=0)

@@ -147,7 +147,7 @@ def test_the_default_keeps_faint_noise_on_the_linear_schedule_too():
 
 @pytest.mark.parametrize("sampler", SCHEDULERS)
 def test_standardised_pixels_and_patches_are_undone(sampler):
-    """Pixels normal in what the net sees are normal around the mean of their channel in the image, wherever they are."""
+    """Pixels that are normal in what the net sees are normal around their channel's mean in the image, everywhere."""
     pipeline = best_pipeline("cosine", sampler, 1.0, clip_sample=False)
     old = pipeline.unet.config
     config = {**old, "in_channels": 12, "out_channels": 12, "sample_size": old.sample_size // 2}
@@ -162,8 +162,8 @@ def test_standardised_pixels_and_patches_are_undone(sampler):
     for channel, mean in enumerate(format_.image_mean):
         assert images[:, channel].mean() == pytest.approx(mean - 0.5 * 0.05, abs=0.01)
         assert images[:, channel].std() == pytest.approx(0.05, rel=0.15)
-    corners = images[:, :, ::2, ::2], images[:, :, 1::2, ::2], images[:, :, ::2, 1::2]
-    assert len({round(float(corner.std()), 2) for corner in corners}) == 1
+    for corner in images[:, :, ::2, ::2], images[:, :, 1::2, ::2], images[:, :, ::2, 1::2]:
+        assert corner.std() == pytest.approx(float(images.std()), rel=0.1)
 
 
 @pytest.mark.parametrize("sampler", [sampler for sampler in SCHEDULERS if sampler not in STOCHASTIC])
