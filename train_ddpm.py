@@ -74,8 +74,9 @@ class Config:
         Dropout in the residual blocks.
     prediction_type : Literal["epsilon", "sample", "v_prediction"]
         What the UNet predicts: the noise (the paper), the image, or the velocity of Salimans & Ho 2022.
-    beta_schedule : Literal["linear", "squaredcos_cap_v2"]
-        Noise schedule: linear (Ho et al. 2020) or cosine (Nichol & Dhariwal 2021).
+    beta_schedule : Literal["linear", "squaredcos_cap_v2", "geometric"]
+        Noise schedule: linear (Ho et al. 2020), cosine (Nichol & Dhariwal 2021), or noise levels spread evenly in their
+        logarithm, so that both shapes and sky are learned.
     zero_terminal_snr : bool
         Rescale the schedule so that it ends in pure noise (Lin et al. 2024).
     noise_shift : float
@@ -149,7 +150,7 @@ class Config:
     norm_num_groups: int = 8
     dropout: float = 0.0
     prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
-    beta_schedule: Literal["linear", "squaredcos_cap_v2"] = "linear"
+    beta_schedule: Literal["linear", "squaredcos_cap_v2", "geometric"] = "linear"
     zero_terminal_snr: bool = False
     noise_shift: float = 1.0
     num_train_timesteps: int = 1000

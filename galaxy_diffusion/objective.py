@@ -10,14 +10,14 @@ from gz2_dataset import UserError
 
 from .batches import Batch, BatchSource, noise_like, to_model_range, turn
 from .pipeline import ImageFormat
-from .schedulers import bounded_betas
+from .schedulers import bounded_betas, geometric_betas
 
 DISTURBED = 2**31
 """The bit by which the seed of a perturbation differs from that of the noise; a CPU's generator takes 32 bits of it."""
 
 
 def make_noise_scheduler(
-    schedule: Literal["linear", "squaredcos_cap_v2"],
+    schedule: Literal["linear", "squaredcos_cap_v2", "geometric"],
     num_train_timesteps: int,
     prediction_type: Literal["epsilon", "sample", "v_prediction"],
     zero_terminal_snr: bool = False,
@@ -28,8 +28,8 @@ def make_noise_scheduler(
 
     Parameters
     ----------
-    schedule : {"linear", "squaredcos_cap_v2"}
-        Linear betas (Ho et al. 2020) or the cosine schedule (Nichol & Dhariwal 2021).
+    schedule : {"linear", "squaredcos_cap_v2", "geometric"}
+        Linear betas (Ho et al. 2020), the cosine schedule (Nichol & Dhariwal 2021), or `geometric_betas`.
     num_train_timesteps : int
         T.
     prediction_type : {"epsilon", "sample", "v_prediction"}
@@ -56,6 +56,10 @@ def make_noise_scheduler(
     options = {"prediction_type": prediction_type, "rescale_betas_zero_snr": zero_terminal_snr}
     if not clip_sample:
         options["clip_sample"] = False
+    if schedule == "geometric":
+        return DDPMScheduler(
+            num_train_timesteps, trained_betas=geometric_betas(num_train_timesteps, noise_shift), **options
+        )
     if noise_shift != 1.0:
         plain = DDPMScheduler(num_train_timesteps, beta_schedule=schedule)
         options["trained_betas"] = bounded_betas(plain, noise_shift)
