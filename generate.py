@@ -107,7 +107,9 @@ def main(config: Config) -> None:
         refuse_diffusion_options(config)
         call, sampler = (), {"scheduler": "sagan", "steps": 1, "guidance_scale": 1.0}
     else:
-        steps = config.num_inference_steps or SCHEDULERS[config.scheduler].steps
+        steps = config.num_inference_steps
+        if steps is None:
+            steps = SCHEDULERS[config.scheduler].steps
         check_sampler(pipeline, steps, config.strength, config.guidance_interval)
         call = (config.guidance_scale, steps)
         sampler = {

@@ -28,7 +28,16 @@ from gz2_dataset.command_line import provenance, run
 from gz2_dataset.streaming import load_stream
 
 # What may differ between two calls of the same run, beside what may in any training.
-FREE = frozenset({"gradient_accumulation_steps", "gradient_checkpointing", "compile", "validation_images", "dry_run"})
+FREE = frozenset(
+    {
+        "cooldown_images",
+        "gradient_accumulation_steps",
+        "gradient_checkpointing",
+        "compile",
+        "validation_images",
+        "dry_run",
+    }
+)
 
 
 @dataclass
@@ -257,6 +266,8 @@ def main(config: Config) -> None:
             group["lr"] = learning_rate
         training.interval.add(backward(accelerator, unet, objective, batch, micro_batch))
         gradient_norm = accelerator.clip_grad_norm_(trained, config.max_grad_norm)
+        if accelerator.mixed_precision != "fp16":  # its gradient scaler leaves out such steps by itself
+            optimizer.optimizer.found_inf = (~gradient_norm.isfinite()).float()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         ema.step(unet.parameters())

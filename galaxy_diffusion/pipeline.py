@@ -41,6 +41,9 @@ class ImageFormat:
     image_std: float = 1.0
     patch_size: int = 1
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image_mean", tuple(self.image_mean))  # JSON knows lists alone
+
     def standardize(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, 3, R, R) in [-1, 1] as those that noise is added to."""
         return (images - self._mean(images)) / self.image_std
@@ -84,12 +87,12 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
         unet: UNet2DModel,
         scheduler: SchedulerMixin,
         id2label: dict | None = None,
-        image_mean: tuple[float, ...] = (0.0, 0.0, 0.0),
+        image_mean: tuple = (0.0, 0.0, 0.0),
         image_std: float = 1.0,
         patch_size: int = 1,
     ):
         super().__init__()
-        self.image_format = ImageFormat(tuple(image_mean), image_std, patch_size)
+        self.image_format = ImageFormat(image_mean, image_std, patch_size)
         self.register_modules(unet=unet, scheduler=scheduler)
         self.register_to_config(id2label=id2label, **asdict(self.image_format))
         self.image_processor = VaeImageProcessor(vae_scale_factor=1)

@@ -115,6 +115,39 @@ def test_a_stream_trains_as_well_and_goes_on_exactly(trained, toy_data, tmp_path
         train_ddpm.main(tiny(toy_data, tmp_path / "balanced", streaming=True, class_balance=0.5))
 
 
+def test_the_learning_rate_rises_is_held_and_falls(tmp_path):
+    config = tiny(tmp_path, tmp_path, total_images=1000, warmup_images=100, cooldown_images=200, batch_size=10)
+    rates = [train_ddpm.learning_rate_after(seen, config) / config.learning_rate for seen in range(10, 1001, 10)]
+    assert rates[:10] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    assert set(rates[9:81]) == {1.0}
+    assert rates[81:] == pytest.approx([1 - 0.05 * i for i in range(1, 20)])
+    held = replace(config, warmup_images=0, cooldown_images=0)
+    assert {train_ddpm.learning_rate_after(seen, held) for seen in (10, 1000)} == {config.learning_rate}
+
+
+def test_a_step_whose_gradient_is_no_number_is_left_out(toy_data, tmp_path, monkeypatch):
+    real_backward, calls = train_ddpm.backward, []
+
+    def overflowing(accelerator, unet, *args):
+        loss = real_backward(accelerator, unet, *args)
+        calls.append(1)
+        if len(calls) == 3:
+            next(unet.parameters()).grad[:] = float("inf")
+        return loss
+
+    monkeypatch.setattr(train_ddpm, "backward", overflowing)
+    train_ddpm.main(tiny(toy_data, tmp_path))
+    assert all(weight.isfinite().all() for weight in weights(tmp_path).values())
+
+
+def test_unscaled_pixels_without_patches_train_as_well(toy_data, tmp_path):
+    """The paper's preset."""
+    train_ddpm.main(tiny(toy_data, tmp_path, patch_size=1, standardize=False, prediction_type="epsilon"))
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    assert (index["patch_size"], index["image_std"], index["image_mean"]) == (1, 1.0, [0.0, 0.0, 0.0])
+    assert losses(tmp_path)[-1] < losses(tmp_path)[0]
+
+
 def test_another_seed_is_another_run(trained, toy_data, tmp_path):
     train_ddpm.main(tiny(toy_data, tmp_path, seed=1, total_images=16, sample_images=0))
     assert losses(tmp_path)[0] != losses(trained)[0]
@@ -296,7 +329,8 @@ def test_other_data_is_refused(trained, toy_source, tmp_path):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"resolution": 31}, "cannot be halved"),
+        ({"resolution": 31}, "does not divide into patches of 2"),
+        ({"resolution": 34}, "17 patches a side cannot be halved"),
         ({"attention_head_dim": 24}, "attention_head_dim 24 does not divide"),
         ({"norm_num_groups": 3}, "norm_num_groups 3 does not divide"),
         ({"lora_rank": 2}, "give it with --init_from"),

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 
 from galaxy_diffusion.batches import Batches, ahead, noise_like, to_model_range, turn
 from galaxy_diffusion.image_store import ImageStore
@@ -169,9 +170,29 @@ def test_noise_depends_on_its_own_seed_alone():
     images = torch.zeros(3, 3, 8, 8)
     together = noise_like(images, [5, 6, 7])
     torch.testing.assert_close(together[1:2], noise_like(images[:1], [6]), rtol=0, atol=0)
-    many = noise_like(torch.zeros(200, 3, 16, 16), list(range(200)))
-    assert many.mean().abs() < 0.01
-    assert many.std() == pytest.approx(1, abs=0.01)
+
+
+def test_noise_is_normal_and_independent_between_places_and_seeds():
+    noise = noise_like(torch.zeros(256, 3, 16, 16), list(range(256))).flatten(1)
+    assert kstest(noise.flatten(), "norm").pvalue > 0.01
+    square = (noise**2 - 1) / np.sqrt(2)
+    for values in (noise, square):
+        half = values.shape[1] // 2
+        pairs = [
+            (values[:, 1:], values[:, :-1]),
+            (values[1:], values[:-1]),
+            (values[:, :half], values[:, half:]),  # the two of a Box-Muller pair
+            (values[::2], values[1::2]),
+        ]
+        for first, second in pairs:
+            assert abs(float((first * second).mean())) < 4 / np.sqrt(first.numel())
+
+
+def test_noise_of_an_odd_number_of_values_and_of_large_seeds():
+    noise = noise_like(torch.zeros(2, 3), [2**62 - 1, 2**31 ^ (2**62 - 1)])
+    assert noise.shape == (2, 3)
+    assert noise.isfinite().all()
+    assert not torch.equal(noise[0], noise[1])
 
 
 def test_model_range_is_minus_one_to_one():

@@ -2,14 +2,16 @@
 
 import builtins
 import copy
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, UNet2DModel
 
 from galaxy_diffusion.fine_tuning import add_lora, merge_lora, start_from
-from galaxy_diffusion.pipeline import ClassConditionalDDPMPipeline
+from galaxy_diffusion.objective import make_noise_scheduler
+from galaxy_diffusion.pipeline import ClassConditionalDDPMPipeline, ImageFormat
 from galaxy_diffusion.unet import NUM_VOTES, class_rows_from_votes, learn_votes, table_rows
 from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
 
@@ -36,6 +38,28 @@ def test_known_classes_are_kept_and_new_ones_begin_as_any_galaxy(saved):
     for row, was in {0: 2, 1: 1, 2: 2, 3: 2}.items():
         torch.testing.assert_close(look(new, row), look(old, was), rtol=0, atol=0)
     assert start_from(folder, table_rows(("ring",), "class"), 16, DDPMScheduler())[0].config.sample_size == 16
+
+
+def test_the_new_net_sees_images_as_the_old_one_did(tmp_path):
+    """Patches and standardised pixels come from the model, the resolution from the training."""
+    config = {k: v for k, v in small_unet().config.items() if not k.startswith("_")}
+    old = UNet2DModel(**{**config, "in_channels": 12, "out_channels": 12, "sample_size": 4})
+    seen = ImageFormat((-0.8, -0.7, -0.6), 0.25, 2)
+    scheduler = make_noise_scheduler("geometric", 1000, "v_prediction", clip_sample=False)
+    ClassConditionalDDPMPipeline(old, scheduler, NAMES, **asdict(seen)).save_pretrained(tmp_path)
+    new, image_format = start_from(str(tmp_path), table_rows(("bright",), "class"), 16, scheduler)
+    assert image_format == seen
+    assert new.config.sample_size == 8
+    noisy, label = torch.randn(1, 3, 8, 8), torch.tensor([1])
+    torch.testing.assert_close(
+        image_format.predict(new, noisy, 7, torch.tensor([0])), seen.predict(old, noisy, 7, label), rtol=0, atol=0
+    )
+    for resolution, complaint in ((9, "does not divide into patches of 2"), (2, "cannot be halved")):
+        with pytest.raises(UserError, match=complaint):
+            start_from(str(tmp_path), table_rows(("bright",), "class"), resolution, scheduler)
+    shifted = make_noise_scheduler("geometric", 1000, "v_prediction", noise_shift=2.0, clip_sample=False)
+    with pytest.raises(UserError, match="noise_shift"):
+        start_from(str(tmp_path), table_rows(("bright",), "class"), 16, shifted)
 
 
 def test_a_net_without_classes_generates_what_it_did(tmp_path):

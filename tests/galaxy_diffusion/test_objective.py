@@ -1,12 +1,16 @@
 """Targets, weights and schedules, against their formulas."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 
 from galaxy_diffusion.batches import Batch, noise_like, to_model_range
-from galaxy_diffusion.objective import Objective, make_noise_scheduler
+from galaxy_diffusion.objective import Objective, make_noise_scheduler, standardized
+from galaxy_diffusion.pipeline import ImageFormat
 from gz2_dataset import UserError
 
 CPU = torch.device("cpu")
@@ -86,6 +90,65 @@ def test_zero_terminal_snr_leaves_nothing_of_the_image(schedule):
     assert plain.alphas_cumprod[-1] > 0
     assert scheduler.alphas_cumprod[0] == pytest.approx(float(plain.alphas_cumprod[0]), rel=1e-4)
     assert (scheduler.alphas_cumprod.diff() < 0).all()
+
+
+def test_a_shift_multiplies_every_noise_level():
+    """Of the schedule that ends at sigma 80, as sampling does."""
+    plain, shifted = (
+        make_noise_scheduler("squaredcos_cap_v2", 1000, "v_prediction", noise_shift=s) for s in (1.0, 3.5)
+    )
+    sigma, shifted_sigma = ((1 / s.alphas_cumprod - 1).sqrt() for s in (plain, shifted))
+    torch.testing.assert_close(shifted_sigma[10:900], 3.5 * sigma[10:900], rtol=5e-3, atol=0)
+    assert float(shifted_sigma[-1]) == pytest.approx(3.5 * 80, rel=1e-3)
+
+
+def test_the_geometric_schedule_gives_every_decade_of_noise_the_same_share():
+    scheduler = make_noise_scheduler("geometric", 1000, "v_prediction")
+    log_sigma = (1 / scheduler.alphas_cumprod.double() - 1).sqrt().log()
+    assert log_sigma[[0, -1]].exp().tolist() == pytest.approx([0.006, 80], rel=2e-3)
+    torch.testing.assert_close(log_sigma.diff()[20:], log_sigma.diff()[20:].mean().expand(979), rtol=0.05, atol=0)
+
+
+def test_pixels_are_standardised_by_the_images_of_the_training():
+    class Source:
+        batch_size = 8
+
+        def at(self, images_seen: int) -> Batch:
+            rng = np.random.default_rng(images_seen)
+            pixels = rng.normal([20, 30, 40], 12, (8, 16, 16, 3)).round().clip(0, 255).astype(np.uint8)
+            return replace(some_batch(8), images=torch.from_numpy(pixels))
+
+    image_format = standardized(Source(), patch_size=2, num_images=64)
+    assert image_format.patch_size == 2
+    assert image_format.image_mean == pytest.approx([20 / 127.5 - 1, 30 / 127.5 - 1, 40 / 127.5 - 1], abs=2e-3)
+    assert image_format.image_std == pytest.approx(12 / 127.5, rel=0.02)
+    images = to_model_range(Source().at(0).images, CPU)
+    pixels = image_format.standardize(images)
+    assert pixels.std() == pytest.approx(1, abs=0.05)
+    torch.testing.assert_close(image_format.restore(pixels), images)
+
+
+def test_a_net_on_patches_sees_each_pixel_once():
+    """A net that gives back what it gets predicts the noisy image itself, whatever the patches."""
+    images, seen = torch.randn(2, 3, 8, 8), []
+
+    def net(patches, timesteps, labels, return_dict):
+        seen.append(patches)
+        return (patches,)
+
+    for patch_size in (1, 2, 4):
+        prediction = ImageFormat(patch_size=patch_size).predict(net, images, torch.zeros(2), torch.zeros(2))
+        torch.testing.assert_close(prediction, images, rtol=0, atol=0)
+        assert seen[-1].shape == (2, 3 * patch_size**2, 8 // patch_size, 8 // patch_size)
+    torch.testing.assert_close(seen[-1].mean(dim=1)[0, 0, 0], images[0, :, :4, :4].mean())
+
+
+@pytest.mark.parametrize("prediction_type", TYPES)
+def test_a_net_that_knows_the_standardised_image_has_no_loss(prediction_type):
+    scheduler, image_format = make_noise_scheduler("geometric", 1000, prediction_type), ImageFormat((-0.8,) * 3, 0.24)
+    batch = some_batch()
+    net = Knowing(image_format.standardize(to_model_range(batch.images, CPU)), scheduler)
+    assert Objective(scheduler, image_format=image_format).losses(net, batch, CPU).max() < 1e-4
 
 
 def test_what_cannot_be_learned_is_refused():
