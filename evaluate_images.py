@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galaxy_diffusion import fidelity, fidelity_figures, morphology_figures
-from galaxy_diffusion.copies import Copies, find_copies
-from galaxy_diffusion.estimates import rate_beside_floor
-from galaxy_diffusion.features import features, load_net
-from galaxy_diffusion.fidelity_section import fidelity_section
-from galaxy_diffusion.filter import Verdicts, within_class
-from galaxy_diffusion.floors import MIN_IMAGES, compare
-from galaxy_diffusion.generated import write_verdicts
-from galaxy_diffusion.label_agreement import Classifier, axis_ratio_agrees, load_independent
-from galaxy_diffusion.morphology import INSTALL, is_available, morphology
-from galaxy_diffusion.morphology_comparison import compare_morphology, failures, morphology_table
-from galaxy_diffusion.real_and_generated import RealAndGenerated, load_real_and_generated
-from galaxy_diffusion.run_state import write_json
-from galaxy_diffusion.saliency import mean_saliency, saliency_figure
-from galaxy_diffusion.shortcut import pixel_features, probe, spectrum_features
-from galaxy_diffusion.spectrum import power_spectra
-from galaxy_diffusion.study import title
+from galaxy_diffusion.evaluation import distances, figures, morphology_figures
+from galaxy_diffusion.evaluation.copies import Copies, find_copies
+from galaxy_diffusion.evaluation.features import features, load_net
+from galaxy_diffusion.evaluation.floors import MIN_IMAGES, compare
+from galaxy_diffusion.evaluation.jackknife import rate_beside_floor
+from galaxy_diffusion.evaluation.keep import Verdicts, within_class
+from galaxy_diffusion.evaluation.label_agreement import Classifier, axis_ratio_agrees, load_independent
+from galaxy_diffusion.evaluation.morphology import INSTALL, is_available, morphology
+from galaxy_diffusion.evaluation.morphology_distances import compare_morphology, failures, morphology_table
+from galaxy_diffusion.evaluation.pair import RealAndGenerated, load_real_and_generated
+from galaxy_diffusion.evaluation.probe import pixel_features, probe, spectrum_features
+from galaxy_diffusion.evaluation.saliency import mean_saliency, saliency_figure
+from galaxy_diffusion.evaluation.section import fidelity_section
+from galaxy_diffusion.evaluation.spectrum import power_spectra
+from galaxy_diffusion.shared.image_folder import write_verdicts
+from galaxy_diffusion.shared.run_folder import write_json
+from galaxy_diffusion.study.folder import title
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
@@ -141,12 +141,12 @@ def main(config: Config) -> None:
         print(f"no morphology, axis ratios and verdicts; for these: {INSTALL}")
     if classifier:
         ask_classifier(found, classifier)
-    for name, figures in found.results.items():
+    for name, metrics in found.results.items():
         for key, (of_real, of_generated) in found.shares.items():
-            figures[key] = rate_beside_floor(of_generated[pair.rows(name)], of_real[pair.unseen_rows(name)])
+            metrics[key] = rate_beside_floor(of_generated[pair.rows(name)], of_real[pair.unseen_rows(name)])
     if config.probe:
         look_for_shortcuts(found, config)
-    found.pictures["fidelity"] = fidelity_figures.beside_floor(found.results)
+    found.pictures["fidelity"] = figures.beside_floor(found.results)
 
     record = {"copies": {"threshold": copies.threshold, "expected_false_positives": copies.false_positives}}
     if measured:
@@ -161,28 +161,28 @@ def compare_features(found: Findings, net: str, batch_size: int) -> None:
     """Distances between real and generated images in the features of a net."""
     vectors = found.of_both(lambda galaxies: features(galaxies.images, net, batch_size))
     net_name = load_net(net).name
-    estimates = partial(fidelity.estimates, net=net_name, seed=found.seed)
-    values = partial(fidelity.values, net=net_name)
+    estimates = partial(distances.estimates, net=net_name, seed=found.seed)
+    values = partial(distances.values, net=net_name)
     for name, chosen in found.sets.items():
-        figures = compare(estimates, values, *vectors, chosen, f"{net_name}, {name}", found.seed)
-        if not figures:
-            print(f"{name}: fewer than {MIN_IMAGES} images a side, so no figures of {net_name}")
-        if found.results[name].keys() & figures.keys():
-            raise UserError(f"nets: two of them are a {net_name}, so their figures would share a name; give one")
-        found.results[name] |= figures
+        metrics = compare(estimates, values, *vectors, chosen, f"{net_name}, {name}", found.seed)
+        if not metrics:
+            print(f"{name}: fewer than {MIN_IMAGES} images a side, so no metrics of {net_name}")
+        if found.results[name].keys() & metrics.keys():
+            raise UserError(f"nets: two of them are a {net_name}, so their metrics would share a name; give one")
+        found.results[name] |= metrics
 
 
 def look_for_copies(found: Findings) -> Copies:
     """Nearest training galaxies, the rate of copies, and pictures of both kinds of image."""
     copies = find_copies(found.pair)
     found.pictures |= {
-        "samples": fidelity_figures.samples(found.pair, SHOWN // 2),
-        "copies": fidelity_figures.relative_distances(copies),
-        **{f"nearest_{k}": fidelity_figures.nearest_pairs(*p, k) for k, p in copies.closest(SHOWN).items()},
+        "samples": figures.samples(found.pair, SHOWN // 2),
+        "copies": figures.relative_distances(copies),
+        **{f"nearest_{k}": figures.nearest_pairs(*p, k) for k, p in copies.closest(SHOWN).items()},
     }
     found.tables["copies"] = copies.table()
-    for name, figures in found.results.items():
-        figures |= copies.rates(found.pair.rows(name))
+    for name, metrics in found.results.items():
+        metrics |= copies.rates(found.pair.rows(name))
     return copies
 
 
@@ -237,7 +237,7 @@ def look_for_shortcuts(found: Findings, config: Config) -> None:
             for name in pair.class_names:
                 rows = found.sets[name][0]
                 found.results[name] |= probe(known, described, rows, space + suffix, found.seed)
-    found.pictures["probe"] = fidelity_figures.beside_floor(found.results, probes=True)
+    found.pictures["probe"] = figures.beside_floor(found.results, probes=True)
 
 
 def judge(found: Findings) -> Verdicts:

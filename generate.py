@@ -11,15 +11,21 @@ from accelerate import PartialState
 from accelerate.utils import parse_choice_from_env
 from tqdm.auto import tqdm
 
-from galaxy_diffusion.cores import use_all_cores
-from galaxy_diffusion.generated import file_of, parse_counts, save_image, write_metadata
-from galaxy_diffusion.generation import check_sampler, file_of_model, generate_batch, load_pipeline, weights_hash
-from galaxy_diffusion.journeys import generate_trajectory, interpolate
-from galaxy_diffusion.pictures import contact_sheet, save_animation, save_picture, tile
-from galaxy_diffusion.run_state import same_run, write_json
-from galaxy_diffusion.sagan_pipeline import ConditionalSAGANPipeline
-from galaxy_diffusion.schedulers import DEFAULT, SCHEDULERS, STOCHASTIC
-from galaxy_diffusion.variations import load_originals
+from galaxy_diffusion.sampling.contact_sheets import contact_sheet, save_animation, save_picture, tile
+from galaxy_diffusion.sampling.journeys import generate_trajectory, interpolate
+from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline
+from galaxy_diffusion.sampling.schedulers import DEFAULT, SCHEDULERS, STOCHASTIC
+from galaxy_diffusion.sampling.seeded_images import (
+    check_sampler,
+    file_of_model,
+    generate_batch,
+    load_pipeline,
+    weights_hash,
+)
+from galaxy_diffusion.sampling.variations import load_originals
+from galaxy_diffusion.shared.image_folder import file_of, parse_counts, save_image, write_metadata
+from galaxy_diffusion.shared.machine import use_all_cores
+from galaxy_diffusion.shared.run_folder import same_run, write_json
 from gz2_dataset import UserError
 from gz2_dataset.aside import written_aside
 from gz2_dataset.command_line import provenance, run

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxy_diffusion import arm_figures, arm_tables, figures, tables
-from galaxy_diffusion.arms import BASELINE, QUESTION
-from galaxy_diffusion.calibration import calibration
-from galaxy_diffusion.comparison import compare
-from galaxy_diffusion.fidelity_section import fidelity_section
-from galaxy_diffusion.report_page import Page, markdown, render
-from galaxy_diffusion.study import first_by_seed, read_study
-from galaxy_diffusion.verdict import Verdict, judge
+from galaxy_diffusion.evaluation.section import fidelity_section
+from galaxy_diffusion.shared import drawing, tables
+from galaxy_diffusion.study import arm_figures, arm_tables
+from galaxy_diffusion.study.arms import BASELINE, QUESTION
+from galaxy_diffusion.study.calibration import calibration
+from galaxy_diffusion.study.comparison import compare
+from galaxy_diffusion.study.folder import first_by_seed, read_study
+from galaxy_diffusion.study.page import Page, markdown, render
+from galaxy_diffusion.study.verdict import Verdict, judge
 from gz2_dataset import UserError, load_arrays
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import run
@@ -130,7 +131,7 @@ def showcase(page: Page, name: str, maker: str) -> None:
     chosen = [np.flatnonzero(galaxies.labels == c)[:GALAXIES_PER_ROW] for c in range(len(galaxies.class_names))]
     count = min(map(len, chosen))
     real = np.stack([galaxies.images[rows[:count]] for rows in chosen])
-    page.images[name] = figures.real_beside_generated(real, generated, study.class_names)
+    page.images[name] = drawing.real_beside_generated(real, generated, study.class_names)
     page.resolutions[name] = resolution
 
 
@@ -142,17 +143,17 @@ def denoising(path: Path, class_names: tuple[str, ...]) -> bytes:
         raise UserError(f"{path}: damaged ({error}); remove it and generate the showcase again") from None
     if len(frames) != len(class_names):
         raise UserError(f"{path}: {len(frames)} classes instead of {len(class_names)}; generate the showcase again")
-    return figures.denoising(frames, timesteps, class_names)
+    return drawing.denoising(frames, timesteps, class_names)
 
 
 def training(page: Page) -> None:
     """What the generators' trainings left behind: the diffusion model's loss, and sample sheets."""
     logged = [(row["images_seen"], row["loss"]) for row in page.study.training if "loss" in row]
     if logged:
-        page.images["training"] = figures.training_loss(*np.array(logged).T)
+        page.images["training"] = drawing.training_loss(*np.array(logged).T)
     for name, maker in (("samples", "ddpm"), ("sagan_samples", "sagan")):
         if sheets := sorted((page.study.folder / maker / "samples").glob("[0-9]*.png")):
-            page.images[name] = figures.sample_history(sheets)
+            page.images[name] = drawing.sample_history(sheets)
 
 
 if __name__ == "__main__":

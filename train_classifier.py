@@ -14,9 +14,8 @@ from scipy.special import softmax
 from timm.optim import param_groups_weight_decay
 from transformers import PrinterCallback, TrainingArguments, set_seed
 
-from galaxy_diffusion.classification_metric import GalaxyClassification
-from galaxy_diffusion.classifier_card import classifier_card
-from galaxy_diffusion.classifier_data import (
+from galaxy_diffusion.classifiers.card import classifier_card
+from galaxy_diffusion.classifiers.data import (
     GalaxyBatches,
     TrainingBatches,
     check_classes,
@@ -24,20 +23,21 @@ from galaxy_diffusion.classifier_data import (
     collate,
     count_classes,
 )
-from galaxy_diffusion.classifier_loss import ClassificationLoss, inverse_frequency
-from galaxy_diffusion.classifier_model import make_model
-from galaxy_diffusion.classifier_streaming import StreamedTrainingBatches
-from galaxy_diffusion.classifier_training import (
+from galaxy_diffusion.classifiers.loss import ClassificationLoss, inverse_frequency
+from galaxy_diffusion.classifiers.metric import GalaxyClassification
+from galaxy_diffusion.classifiers.model import make_model
+from galaxy_diffusion.classifiers.remedies import balanced_rows, select_generated, smote
+from galaxy_diffusion.classifiers.stream_data import StreamedTrainingBatches
+from galaxy_diffusion.classifiers.trainer import (
     ClassifierTrainer,
     EarlyStopping,
     Progress,
     newest_checkpoint,
     save_predictions,
 )
-from galaxy_diffusion.cores import use_all_cores
-from galaxy_diffusion.generated import load_generated, parse_counts
-from galaxy_diffusion.remedies import balanced_rows, select_generated, smote
-from galaxy_diffusion.run_state import same_run, write_json
+from galaxy_diffusion.shared.image_folder import load_generated, parse_counts
+from galaxy_diffusion.shared.machine import use_all_cores
+from galaxy_diffusion.shared.run_folder import same_run, write_json
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run

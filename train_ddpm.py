@@ -10,19 +10,19 @@ import torch
 import yaml
 from diffusers.training_utils import EMAModel
 
-from galaxy_diffusion.batches import Batches
-from galaxy_diffusion.cost import cost_of, describe, measure_throughput
-from galaxy_diffusion.fine_tuning import add_lora, start_from
-from galaxy_diffusion.generation import file_of_model
-from galaxy_diffusion.micro_batch import backward, find_micro_batch
-from galaxy_diffusion.model_card import model_card
-from galaxy_diffusion.model_folder import SEEN, make_pipeline
-from galaxy_diffusion.monitoring import ValidationLoss, averaged, save_grid
-from galaxy_diffusion.objective import Objective, make_noise_scheduler, standardized
-from galaxy_diffusion.pipeline import ImageFormat
-from galaxy_diffusion.streaming import StreamedBatches
-from galaxy_diffusion.training_run import TrainingRun, start_accelerator
-from galaxy_diffusion.unet import learn_votes, make_unet, table_rows
+from galaxy_diffusion.generators.batches import Batches
+from galaxy_diffusion.generators.cost import cost_of, describe, measure_throughput
+from galaxy_diffusion.generators.fine_tuning import add_lora, start_from
+from galaxy_diffusion.generators.micro_batch import backward, find_micro_batch
+from galaxy_diffusion.generators.model_card import model_card
+from galaxy_diffusion.generators.model_folder import SEEN, make_pipeline
+from galaxy_diffusion.generators.monitoring import ValidationLoss, averaged, save_grid
+from galaxy_diffusion.generators.objective import Objective, make_noise_scheduler, standardized
+from galaxy_diffusion.generators.stream_batches import StreamedBatches
+from galaxy_diffusion.generators.training_run import TrainingRun, start_accelerator
+from galaxy_diffusion.generators.unet import learn_votes, make_unet, table_rows
+from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
+from galaxy_diffusion.sampling.seeded_images import file_of_model
 from gz2_dataset import load_arrays
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.streaming import load_stream

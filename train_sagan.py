@@ -9,15 +9,15 @@ from typing import Literal
 import torch
 from diffusers.training_utils import EMAModel
 
-from galaxy_diffusion.batches import Batches
-from galaxy_diffusion.generation import generate_batch
-from galaxy_diffusion.model_card import model_card
-from galaxy_diffusion.monitoring import averaged, save_grid
-from galaxy_diffusion.sagan_augmentation import check_kinds
-from galaxy_diffusion.sagan_collapse import Diversity, collapsed
-from galaxy_diffusion.sagan_nets import finished_pipeline, make_nets
-from galaxy_diffusion.sagan_objective import AdversarialObjective
-from galaxy_diffusion.training_run import TrainingRun, start_accelerator
+from galaxy_diffusion.generators.batches import Batches
+from galaxy_diffusion.generators.model_card import model_card
+from galaxy_diffusion.generators.monitoring import averaged, save_grid
+from galaxy_diffusion.generators.sagan_augmentation import check_kinds
+from galaxy_diffusion.generators.sagan_collapse import Diversity, collapsed
+from galaxy_diffusion.generators.sagan_nets import finished_pipeline, make_nets
+from galaxy_diffusion.generators.sagan_objective import AdversarialObjective
+from galaxy_diffusion.generators.training_run import TrainingRun, start_accelerator
+from galaxy_diffusion.sampling.seeded_images import generate_batch
 from gz2_dataset import load_arrays
 from gz2_dataset.command_line import run
 

@@ -26,11 +26,11 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import train_classifier  # noqa: E402
-from galaxy_diffusion.classifier_data import TrainingBatches  # noqa: E402
-from galaxy_diffusion.classifier_model import make_model  # noqa: E402
-from galaxy_diffusion.classifier_training import Progress  # noqa: E402
-from galaxy_diffusion.cores import use_all_cores  # noqa: E402
-from galaxy_diffusion.run_state import write_json  # noqa: E402
+from galaxy_diffusion.classifiers.data import TrainingBatches  # noqa: E402
+from galaxy_diffusion.classifiers.model import make_model  # noqa: E402
+from galaxy_diffusion.classifiers.trainer import Progress  # noqa: E402
+from galaxy_diffusion.shared.machine import use_all_cores  # noqa: E402
+from galaxy_diffusion.shared.run_folder import write_json  # noqa: E402
 from gz2_dataset import GalaxyArrays, UserError, load_arrays  # noqa: E402
 from gz2_dataset.command_line import provenance, run  # noqa: E402
 

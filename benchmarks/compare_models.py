@@ -19,13 +19,13 @@ from accelerate import PartialState
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.drawn_images import drawn_images
-from galaxy_diffusion.cores import use_all_cores
-from galaxy_diffusion.estimates import jackknife, t_interval
-from galaxy_diffusion.features import inception_features
-from galaxy_diffusion.fidelity import kernel_discrepancy
-from galaxy_diffusion.generation import load_pipeline
-from galaxy_diffusion.pictures import save_picture, tile
-from galaxy_diffusion.run_state import write_json
+from galaxy_diffusion.evaluation.distances import kernel_discrepancy
+from galaxy_diffusion.evaluation.features import inception_features
+from galaxy_diffusion.evaluation.jackknife import jackknife, t_interval
+from galaxy_diffusion.sampling.contact_sheets import save_picture, tile
+from galaxy_diffusion.sampling.seeded_images import load_pipeline
+from galaxy_diffusion.shared.machine import use_all_cores
+from galaxy_diffusion.shared.run_folder import write_json
 from gz2_dataset import load_arrays
 from gz2_dataset.card import markdown_table
 from gz2_dataset.command_line import provenance, run

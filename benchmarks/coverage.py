@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import norm
 from tqdm.auto import tqdm
 
-from galaxy_diffusion.statistics import bootstrap
+from galaxy_diffusion.study.bootstrap import bootstrap
 from gz2_dataset.aside import write_whole
 from gz2_dataset.card import markdown_table
 from gz2_dataset.command_line import run

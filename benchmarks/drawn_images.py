@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from galaxy_diffusion.generation import generate_batch
-from galaxy_diffusion.pipeline import ClassConditionalDDPMPipeline
+from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
+from galaxy_diffusion.sampling.seeded_images import generate_batch
 from gz2_dataset.arrays import jpeg_round_trip
 from gz2_dataset.aside import written_aside
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from galaxy_diffusion.features import extract, load_net
-from galaxy_diffusion.fidelity import estimates, values
-from galaxy_diffusion.floors import Sets, compare
-from galaxy_diffusion.nearest_images import nearest, thumbnails
+from galaxy_diffusion.evaluation.distances import estimates, values
+from galaxy_diffusion.evaluation.features import extract, load_net
+from galaxy_diffusion.evaluation.floors import Sets, compare
+from galaxy_diffusion.evaluation.nearest import nearest, thumbnails
 from gz2_dataset.command_line import run
 
 

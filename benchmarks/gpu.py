@@ -70,8 +70,8 @@ def train(config: Config, name: str, end: float, barrier: Barrier) -> None:
     import torch
 
     import train_ddpm
-    from galaxy_diffusion.pipeline import ClassConditionalDDPMPipeline
-    from galaxy_diffusion.run_state import write_json
+    from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
+    from galaxy_diffusion.shared.run_folder import write_json
 
     said = yaml.safe_load(Path(f"configs/{name}.yaml").read_text())
     preset = train_ddpm.Config(data=config.data, output_dir=config.output_dir / "runs" / name, **said)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import train_ddpm  # noqa: E402
-from galaxy_diffusion.run_state import write_json  # noqa: E402
+from galaxy_diffusion.shared.run_folder import write_json  # noqa: E402
 from gz2_dataset import UserError  # noqa: E402
 from gz2_dataset.command_line import provenance, run  # noqa: E402
 

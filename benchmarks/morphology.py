@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from galaxy_diffusion.morphology import measure_all
+from galaxy_diffusion.evaluation.morphology import measure_all
 from gz2_dataset.arrays import prepare_image
 from gz2_dataset.command_line import run
 from gz2_dataset.images import decode
-from gz2_dataset.mock_camera import photograph
-from gz2_dataset.mock_population import draw_galaxy
+from gz2_dataset.mock.camera import photograph
+from gz2_dataset.mock.population import draw_galaxy
 
 DRAWN = 100
 """Different mock galaxies; more would only take longer to draw."""

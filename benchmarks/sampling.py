@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from galaxy_diffusion.generation import generate_batch, load_pipeline, seeded
-from galaxy_diffusion.run_state import write_json
-from galaxy_diffusion.schedulers import DEFAULT, DEFAULT_STEPS
+from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS
+from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline, seeded
+from galaxy_diffusion.shared.run_folder import write_json
 from gz2_dataset.command_line import provenance, run
 
 

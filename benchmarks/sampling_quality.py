@@ -23,12 +23,12 @@ from tqdm.auto import tqdm
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.drawn_images import drawn_images
-from galaxy_diffusion.estimates import Estimate
-from galaxy_diffusion.features import inception_features
-from galaxy_diffusion.fidelity import kid
-from galaxy_diffusion.generation import check_sampler, load_pipeline, weights_hash
-from galaxy_diffusion.run_state import same_run, write_json
-from galaxy_diffusion.schedulers import SCHEDULERS
+from galaxy_diffusion.evaluation.distances import kid
+from galaxy_diffusion.evaluation.features import inception_features
+from galaxy_diffusion.evaluation.jackknife import Estimate
+from galaxy_diffusion.sampling.schedulers import SCHEDULERS
+from galaxy_diffusion.sampling.seeded_images import check_sampler, load_pipeline, weights_hash
+from galaxy_diffusion.shared.run_folder import same_run, write_json
 from gz2_dataset import load_arrays
 from gz2_dataset.command_line import provenance, run
 

@@ -34,10 +34,10 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import train_ddpm  # noqa: E402
-from galaxy_diffusion.cores import use_all_cores  # noqa: E402
-from galaxy_diffusion.cost import cost_of  # noqa: E402
-from galaxy_diffusion.run_state import write_json  # noqa: E402
-from galaxy_diffusion.unet import make_unet  # noqa: E402
+from galaxy_diffusion.generators.cost import cost_of  # noqa: E402
+from galaxy_diffusion.generators.unet import make_unet  # noqa: E402
+from galaxy_diffusion.shared.machine import use_all_cores  # noqa: E402
+from galaxy_diffusion.shared.run_folder import write_json  # noqa: E402
 from gz2_dataset import UserError, load_arrays  # noqa: E402
 from gz2_dataset.command_line import provenance, run  # noqa: E402
 

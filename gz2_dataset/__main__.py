@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from . import audit as auditing
+from gz2_dataset.audit import audit as auditing
+from gz2_dataset.mock.survey import write_mock_survey
+from gz2_dataset.sources.sources import KAGGLE_COMPETITION, download_from_kaggle
+
 from . import hub, writing
 from .arrays import load_arrays
 from .command_line import UserError, run_functions
-from .mock_galaxies import write_mock_survey
-from .sources import KAGGLE_COMPETITION, download_from_kaggle
 
 
 def mock(*, output: Path, num_images: int = 2000, seed: int = 0) -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from gz2_dataset.sources.sources import Source
+
 from .aside import written_aside
 from .images import problem_of
 from .near_duplicates import SIDE, signature
 from .parallel import in_threads
-from .sources import Source
 
 IMAGES_A_PART = 4096
 BLANK = np.zeros((SIDE, SIDE), np.int8)

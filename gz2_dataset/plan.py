@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from gz2_dataset.sources.sources import Source, read_source
+
 from .command_line import UserError
 from .inspection import inspect
 from .parallel import in_threads
 from .repeats import repeats_across, same_bytes, same_sky
 from .rules import CLASS_NAMES, RULES, read_rules
-from .sources import Source, read_source
 from .splits import SPLITS, read_splits, split_galaxies
 
 SHARD_BYTES = 64 * 2**20

@@ -14,8 +14,8 @@ from transformers import Trainer
 
 import report
 import train_classifier
-from galaxy_diffusion.classifier_data import TrainingBatches
-from galaxy_diffusion.remedies import balanced_rows
+from galaxy_diffusion.classifiers.data import TrainingBatches
+from galaxy_diffusion.classifiers.remedies import balanced_rows
 from gz2_dataset import CLASS_NAMES, UserError, load_arrays
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.command_line import run

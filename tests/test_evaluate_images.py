@@ -13,11 +13,11 @@ from PIL import Image
 
 import evaluate_images
 from evaluate_images import Config
-from galaxy_diffusion.features import FeatureNet
-from galaxy_diffusion.fidelity_section import fidelity_section
-from galaxy_diffusion.generated import read_metadata
-from galaxy_diffusion.luminance import luminance
-from galaxy_diffusion.morphology import FLAGS, MEASURES
+from galaxy_diffusion.evaluation.features import FeatureNet
+from galaxy_diffusion.evaluation.luminance import luminance
+from galaxy_diffusion.evaluation.morphology import FLAGS, MEASURES
+from galaxy_diffusion.evaluation.section import fidelity_section
+from galaxy_diffusion.shared.image_folder import read_metadata
 from gz2_dataset import UserError, build, load_arrays
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.command_line import run
@@ -70,7 +70,7 @@ def small_net():
     model = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten())
     net = FeatureNet("inception", model, 32, [0.0], [255.0], "small net")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("galaxy_diffusion.features.load_net", lambda _: net)
+        patch.setattr("galaxy_diffusion.evaluation.features.load_net", lambda _: net)
         patch.setattr(evaluate_images, "load_net", lambda _: net)
         yield
 
@@ -90,7 +90,7 @@ def quick_morphology():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate_images, "morphology", moments)
         patch.setattr(evaluate_images, "is_available", lambda: True)
-        patch.setattr("galaxy_diffusion.floors.SPLITS", 8)  # most of the time goes into floors
+        patch.setattr("galaxy_diffusion.evaluation.floors.SPLITS", 8)  # most of the time goes into floors
         yield
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import generate
-from galaxy_diffusion.generated import load_generated
+from galaxy_diffusion.shared.image_folder import load_generated
 from gz2_dataset import CLASS_NAMES, UserError, load_arrays
 
 from .conftest import launch_two_processes

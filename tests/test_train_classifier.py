@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import Trainer, pipeline
 
-from galaxy_diffusion.classification_metric import GalaxyClassification
-from galaxy_diffusion.classifier_data import GalaxyBatches, TrainingBatches
-from galaxy_diffusion.classifier_model import make_model
-from galaxy_diffusion.classifier_streaming import StreamedTrainingBatches
+from galaxy_diffusion.classifiers.data import GalaxyBatches, TrainingBatches
+from galaxy_diffusion.classifiers.metric import GalaxyClassification
+from galaxy_diffusion.classifiers.model import make_model
+from galaxy_diffusion.classifiers.stream_data import StreamedTrainingBatches
 from gz2_dataset import GalaxyArrays, UserError, build, load_arrays
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.command_line import run

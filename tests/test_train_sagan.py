@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 
 import generate
 import train_sagan
-from galaxy_diffusion.generation import generate_batch, load_pipeline
-from galaxy_diffusion.sagan_nets import make_nets
-from galaxy_diffusion.sagan_objective import AdversarialObjective
+from galaxy_diffusion.generators.sagan_nets import make_nets
+from galaxy_diffusion.generators.sagan_objective import AdversarialObjective
+from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline
 from gz2_dataset import CLASS_NAMES, GalaxyArrays, UserError, load_arrays
 from gz2_dataset.command_line import run
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from galaxy_diffusion.arms import planned_runs
+from galaxy_diffusion.study.arms import planned_runs
 
 from .conftest import ROOT
 

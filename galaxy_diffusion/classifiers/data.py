@@ -1,0 +1,212 @@
+"""Labelled galaxies as whole normalised batches, and the proof that the test galaxies are new to everybody."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from galaxy_diffusion.classifiers.augmentation import geometric, photometric, random_erasing, uniform_draws
+from galaxy_diffusion.classifiers.mixing import cutmix, mixup, sample_pairing
+from galaxy_diffusion.generators.batches import turn
+from gz2_dataset import GalaxyArrays, UserError
+
+
+class GalaxyBatches(Dataset):
+    """Galaxies of one or more arrays; a `DataLoader` gets a batch at a time, not an image at a time.
+
+    Parameters
+    ----------
+    parts : sequence of GalaxyArrays
+        Images of the same size, indexed one part after the other; they may be memory-mapped.
+    mean, std : sequence of float
+        Of each channel, in [0, 1], as the backbone wants its input normalised.
+
+    Examples
+    --------
+    >>> loader = DataLoader(GalaxyBatches([galaxies], mean, std), batch_size=64, collate_fn=collate)  # doctest: +SKIP
+    """
+
+    def __init__(self, parts: Sequence[GalaxyArrays], mean: Sequence[float], std: Sequence[float]):
+        self.parts = parts
+        self.labels = np.concatenate([part.labels for part in parts])
+        self.starts = np.cumsum([0, *map(len, parts)])
+        self.mean, self.std = (255 * torch.tensor(value).view(3, 1, 1) for value in (mean, std))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        indices = np.asarray(indices)
+        return self.normalised(self.images(indices), self.labels[indices])
+
+    def images(self, indices: np.ndarray) -> torch.Tensor:
+        """uint8 images, shape (B, 3, H, W), channels last in memory."""
+        images = np.empty((len(indices), *self.parts[0].images.shape[1:]), np.uint8)
+        for part, start in zip(self.parts, self.starts, strict=False):
+            here = (start <= indices) & (indices < start + len(part))
+            images[here] = part.images[indices[here] - start]
+        return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+    def normalised(self, images: torch.Tensor, labels: np.ndarray | torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the model takes: float32 ``pixel_values`` of shape (B, 3, H, W), and ``labels``.
+
+        Labels are int64, shape (B,), or, where images were mixed, float32 targets, shape (B, classes).
+        """
+        pixel_values = images.float().sub_(self.mean).div_(self.std)
+        return {"pixel_values": pixel_values, "labels": torch.as_tensor(labels)}
+
+
+class TrainingBatches(GalaxyBatches):
+    """A whole training in the order in which it sees the galaxies: item i is the i-th image seen.
+
+    Every epoch visits each galaxy once, in an order and under one of the eight flips and quarter turns that follow from
+    the seed and the epoch alone, and so do augmentation and mixing. So an interrupted training goes on exactly, and
+    neither workers nor processes matter.
+
+    Parameters
+    ----------
+    parts, mean, std
+        As for `GalaxyBatches`.
+    images_to_see : int
+        Length of the training.
+    seed : int
+    rows : ndarray of int, optional
+        What an epoch visits, if not every image once; see `remedies.balanced_rows`.
+    augmentations : sequence of {"geometric", "photometric", "random_erasing"}
+        Done in this order, after the flips and turns.
+    mixing : {"none", "mixup", "cutmix", "sample_pairing"}
+        How an image is mixed with the one that a second order of the galaxies has at its place.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[GalaxyArrays],
+        mean: Sequence[float],
+        std: Sequence[float],
+        images_to_see: int,
+        seed: int,
+        rows: np.ndarray | None = None,
+        augmentations: Sequence[str] = (),
+        mixing: str = "none",
+    ):
+        super().__init__(parts, mean, std)
+        self.images_to_see, self.seed = images_to_see, seed
+        self.rows = np.arange(len(self.labels)) if rows is None else rows
+        self.augmentations, self.mixing = augmentations, mixing
+        self.epoch = lru_cache(maxsize=4)(self.epoch)
+
+    def __len__(self) -> int:
+        return self.images_to_see
+
+    def __getitems__(self, positions: Sequence[int]) -> dict[str, torch.Tensor]:
+        positions = np.asarray(positions)
+        images, labels = self.augmented(positions)
+        if self.mixing == "none":
+            return self.normalised(images, labels)
+        others, other_labels = self.augmented(positions, order=1)
+        if self.mixing == "sample_pairing":
+            progress = torch.from_numpy(positions / self.images_to_see)
+            return self.normalised(sample_pairing(images.float(), others.float(), progress), labels)
+        num_classes = len(self.parts[0].class_names)
+        targets, other_targets = (
+            F.one_hot(torch.from_numpy(those), num_classes).float() for those in (labels, other_labels)
+        )
+        draws = uniform_draws(self.seed, "mixing", positions)
+        mix = {"mixup": mixup, "cutmix": cutmix}[self.mixing]
+        return self.normalised(*mix(images.float(), others.float(), targets, other_targets, draws))
+
+    def augmented(self, positions: np.ndarray, order: int = 0) -> tuple[torch.Tensor, np.ndarray]:
+        """Images as ``augmentations`` leave them, shape (B, 3, H, W), and their labels, in one of two orders."""
+        indices, symmetry = self.drawn(positions, order)
+        images = turn(self.images(indices), torch.from_numpy(symmetry))
+        return self.augment(images, positions), self.labels[indices]
+
+    def augment(self, images: torch.Tensor, positions: np.ndarray) -> torch.Tensor:
+        """Each image under the draws of its position."""
+        images = images.float() if self.augmentations else images
+        for name in self.augmentations:
+            draws = uniform_draws(self.seed, name, positions)
+            if name == "random_erasing":
+                images = random_erasing(images, draws, fill=self.mean)
+            else:
+                images = {"geometric": geometric, "photometric": photometric}[name](images, draws)
+        return images
+
+    def drawn(self, positions: np.ndarray, order: int = 0) -> np.ndarray:
+        """Index and symmetry of the image at each position of one of two orders, shape (2, B)."""
+        epochs, within = np.divmod(positions, len(self.rows))
+        drawn = np.empty((2, len(within)), np.int64)
+        for epoch in np.unique(epochs):
+            drawn[:, epochs == epoch] = self.epoch(int(epoch), order)[within[epochs == epoch]].T
+        return drawn
+
+    def epoch(self, number: int, order: int = 0) -> np.ndarray:
+        """Index and symmetry (0 to 7) of each image of an epoch, shape (N, 2)."""
+        rng = np.random.default_rng([self.seed, number, order])
+        return np.stack([rng.permutation(self.rows), rng.integers(8, size=len(self.rows))], axis=1)
+
+
+def collate(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """`GalaxyBatches` hands over whole batches already."""
+    return batch
+
+
+def count_classes(galaxies: GalaxyArrays) -> np.ndarray:
+    """Images of each class, shape (classes,)."""
+    return np.bincount(galaxies.labels, minlength=len(galaxies.class_names))
+
+
+def check_classes(data: str, train: Sequence[GalaxyArrays], held_out: dict[str, GalaxyArrays]) -> None:
+    """Refuse data with galaxies without a class, without test galaxies, or with a test class that cannot be learned.
+
+    Raises
+    ------
+    UserError
+    """
+    for split, galaxies in {"train": train[0], **held_out}.items():
+        if (galaxies.labels < 0).any():
+            image_id = galaxies.image_ids[int(np.argmin(galaxies.labels))]
+            raise UserError(f"{data}: galaxy {image_id} of {split} has no class; move such to a split named unlabelled")
+    if not len(held_out["test"]):
+        raise UserError(f"{data}: the test split is empty; build it with python -m gz2_dataset build")
+    missing = (count_classes(held_out["test"]) > 0) & (sum(map(count_classes, train)) == 0)
+    if missing.any():
+        name = train[0].class_names[int(np.argmax(missing))]
+        raise UserError(f"{data}: class {name} is in test but has no training images; add some and build again")
+
+
+def check_generator_saw_none(folder: str, held_out: dict[str, GalaxyArrays]) -> None:
+    """Refuse generated images whose generator learned from a galaxy of ``held_out``.
+
+    Parameters
+    ----------
+    folder : str
+        Generated-images folder; its ``seen_images.csv`` (columns image_id and sha256) lists what the generator saw.
+    held_out : dict of GalaxyArrays
+        The splits that nobody may have seen.
+
+    Raises
+    ------
+    UserError
+        If the list is missing or, by image_id or by bytes, shares a galaxy with ``held_out``.
+    """
+    path = Path(folder) / "seen_images.csv"
+    try:
+        seen = pd.read_csv(path, dtype=str, usecols=["image_id", "sha256"])
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: does not tell which images the generator saw ({error}); make the images with generate.py"
+        ) from None
+    ids, digests = set(seen["image_id"]), set(seen["sha256"])
+    for split, galaxies in held_out.items():
+        pairs = zip(galaxies.image_ids, galaxies.digests, strict=True)
+        if shared := next((name for name, digest in pairs if name in ids or digest in digests), None):
+            raise UserError(
+                f"{path}: the generator saw {shared} of the {split} split, so results would be worthless; "
+                "train the generator on the train split of the same data"
+            )

@@ -1,0 +1,140 @@
+"""What is added to a classifier's training images, or how often they are drawn, to help the rare classes."""
+
+import hashlib
+
+import numpy as np
+
+from galaxy_diffusion.shared.image_folder import read_metadata
+from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.arrays import fingerprint_of, jpeg_round_trip
+
+NEIGHBOURS = 5
+"""Between which and an image SMOTE interpolates, as in its paper; fewer where a class has no more."""
+
+
+def select_generated(
+    folder: str, generated: GalaxyArrays, real_counts: np.ndarray, ratio: float | None, filtered: bool
+) -> GalaxyArrays:
+    """The generated images that an arm trains on.
+
+    Parameters
+    ----------
+    folder : str
+        Where they lie, with ``metadata.jsonl``.
+    generated : GalaxyArrays
+        All of them, in the order of ``metadata.jsonl``.
+    real_counts : ndarray of int, shape (classes,)
+        Real training images of each class.
+    ratio : float or None
+        At most so many times the real images of each class, the smallest seeds first; None for all.
+    filtered : bool
+        Only those with the verdict ``"kept": true``.
+
+    Raises
+    ------
+    UserError
+        If images have no verdict, or none is left.
+    """
+    rows = read_metadata(folder)
+    chosen = np.arange(len(rows))
+    if filtered:
+        if unjudged := next((row["file_name"] for row in rows if "kept" not in row), None):
+            raise UserError(f"{folder}/metadata.jsonl: {unjudged} has no filter verdict; run evaluate_images.py on it")
+        chosen = np.flatnonzero([row["kept"] for row in rows])
+    if ratio is not None:
+        by_seed = chosen[np.argsort([rows[i]["seed"] for i in chosen], kind="stable")]
+        wanted = (ratio * real_counts).astype(int)
+        of_class = [by_seed[generated.labels[by_seed] == label][:count] for label, count in enumerate(wanted)]
+        chosen = np.sort(np.concatenate(of_class))
+    if not len(chosen):
+        raise UserError(f"{folder}: no image is left to train on; generate more, or give a larger --augment_ratio")
+    return subset(generated, chosen)
+
+
+def subset(galaxies: GalaxyArrays, rows: np.ndarray) -> GalaxyArrays:
+    """Some of the galaxies, with the fingerprint of these."""
+    labels = galaxies.labels[rows]
+    ids, digests = ([column[row] for row in rows] for column in (galaxies.image_ids, galaxies.digests))
+    stamp = fingerprint_of(galaxies.class_names, ids, labels, digests)
+    return GalaxyArrays(galaxies.images[rows], labels, ids, digests, galaxies.class_names, stamp)
+
+
+def balanced_rows(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Indices in which every class that occurs has exactly the same share: oversampling.
+
+    A class has as many places as the largest one has images. Its images take them in turns, so that the number of times
+    that two of them occur differs by one at most; the seed says which of them occur once more.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (N,)
+    seed : int
+
+    Returns
+    -------
+    ndarray of int, shape (classes x images of the largest,)
+
+    Examples
+    --------
+    >>> balanced_rows(np.array([0, 0, 0, 1]), seed=0).tolist()
+    [2, 0, 1, 3, 3, 3]
+    """
+    rng = np.random.default_rng(seed)
+    members = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    return np.concatenate([np.resize(rows, max(map(len, members))) for rows in members])
+
+
+def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays:
+    """Images between an image and one of its nearest neighbours in its class [1]_, pixel by pixel.
+
+    They pass through the same JPEG as real and generated images.
+
+    Parameters
+    ----------
+    real : GalaxyArrays
+    counts : dict
+        Images to make of each class named.
+    seed : int
+
+    Returns
+    -------
+    GalaxyArrays
+
+    Raises
+    ------
+    UserError
+        If imbalanced-learn is not installed, a count is 0, or a class has not two images.
+
+    References
+    ----------
+    .. [1] Chawla, N. V. et al. 2002, J. Artif. Intell. Res., 16, 321
+    """
+    try:
+        from imblearn.over_sampling import SMOTE
+    except ImportError:
+        raise UserError('smote needs imbalanced-learn; run: pip install "galaxy-diffusion[remedies]"') from None
+    images, labels = [], []
+    for name, count in counts.items():
+        label = real.class_names.index(name)
+        members = real.images[real.labels == label]
+        if not count:
+            raise UserError(f"smote {name}=0: nothing to make; leave the class out")
+        if len(members) < 2:
+            raise UserError(f"smote {name}={count}: the class has {len(members)} training images, and two are needed")
+        pixels = members.reshape(len(members), -1).astype(np.float32)
+        # Neighbours are looked for in the class alone; the sampler refuses to begin without a second one.
+        of_two = np.arange(len(members) + 1) < len(members)
+        sampler = SMOTE(
+            sampling_strategy={True: len(members) + count},
+            k_neighbors=min(NEIGHBOURS, len(members) - 1),
+            random_state=seed,
+        )
+        made, _ = sampler.fit_resample(np.vstack([pixels, pixels[:1]]), of_two)
+        made = made[len(of_two) :].round().astype(np.uint8).reshape(count, *members.shape[1:])
+        images += [jpeg_round_trip(image) for image in made]
+        labels += [label] * count
+    digests = [hashlib.sha256(image).hexdigest() for image in images]
+    ids = [f"smote-{i}" for i in range(len(images))]
+    labels = np.array(labels, np.int64)
+    stamp = fingerprint_of(real.class_names, ids, labels, digests)
+    return GalaxyArrays(np.stack(images), labels, ids, digests, real.class_names, stamp)

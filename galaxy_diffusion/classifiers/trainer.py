@@ -1,0 +1,107 @@
+"""What surrounds a classifier's training by `Trainer`: progress, early stopping, its checkpoints, its predictions."""
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
+
+from galaxy_diffusion.shared.run_folder import MetricsLog
+from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.aside import written_aside
+
+
+class ClassifierTrainer(Trainer):
+    """`Trainer`, but for a walk over all modules at every step, by which it counts operations that nobody reads."""
+
+    def floating_point_ops(self, inputs: dict) -> int:
+        return 0
+
+
+class Progress(TrainerCallback):
+    """A progress bar in images and, on the main process, a metrics.jsonl; stops a training whose loss is no number.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    batch_size : int
+        Images a step over all processes.
+
+    Attributes
+    ----------
+    seconds : float
+        That the training took, interruptions not counted; known when it has ended.
+    """
+
+    def __init__(self, folder: Path, batch_size: int):
+        self.folder, self.batch_size, self.bar = folder, batch_size, None
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        seen = state.global_step * self.batch_size
+        self.log = MetricsLog(self.folder / "metrics.jsonl", seen) if state.is_world_process_zero else None
+        self.started = time.monotonic() - (self.log.last.get("seconds", 0.0) if self.log else 0.0)
+        self.bar = tqdm(
+            total=state.max_steps * self.batch_size,
+            initial=seen,
+            desc="train",
+            unit="image",
+            disable=not state.is_world_process_zero,
+        )
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        self.bar.update(self.batch_size)
+
+    def on_log(self, args, state, control, logs: dict[str, float], **kwargs) -> None:
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise UserError(f"{self.folder}: the loss is not a number at step {state.global_step}; lower learning_rate")
+        if self.log and "train_runtime" not in logs:
+            self.bar.set_postfix({key: f"{logs[key]:.3f}" for key in ("loss", "eval_f1") if key in logs})
+            unwanted = ("epoch", "_runtime", "_per_second", "_time")
+            record = {key: value for key, value in logs.items() if not key.endswith(unwanted)}
+            seconds = time.monotonic() - self.started
+            self.log.write(images_seen=state.global_step * self.batch_size, **record, seconds=seconds)
+
+    def on_train_end(self, args, state, control, **kwargs) -> None:
+        self.seconds = time.monotonic() - self.started
+
+    def close(self) -> None:
+        """Release the terminal line."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+class EarlyStopping(EarlyStoppingCallback):
+    """Transformers' own, which also stops at once when a run is resumed that had stopped already."""
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        super().on_train_begin(args, state, control, **kwargs)
+        control.should_training_stop = self.early_stopping_patience_counter >= self.early_stopping_patience
+
+
+def newest_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that is whole: `Trainer` writes trainer_state.json last."""
+    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
+
+
+def save_predictions(path: Path, test: GalaxyArrays, probabilities: np.ndarray) -> None:
+    """Write the table from which all statistics are computed.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with image_id, label, prediction and a column ``p_CLASS`` a class.
+    test : GalaxyArrays
+    probabilities : ndarray, shape (N, classes)
+    """
+    names = np.array(test.class_names)
+    table = pd.DataFrame(
+        {"image_id": test.image_ids, "label": names[test.labels], "prediction": names[probabilities.argmax(axis=1)]}
+    )
+    table[[f"p_{name}" for name in names]] = probabilities
+    with written_aside(path) as aside:
+        table.to_csv(aside, index=False)

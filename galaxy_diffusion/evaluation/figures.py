@@ -1,0 +1,123 @@
+"""Pictures of a fidelity evaluation: figures beside their floor, and the nearest training images."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from galaxy_diffusion.evaluation.copies import Copies
+from galaxy_diffusion.evaluation.pair import RealAndGenerated
+from galaxy_diffusion.shared.drawing import SKY, chart, galaxy_figure, plain, real_beside_generated
+from galaxy_diffusion.shared.tables import Cell, Table
+from galaxy_diffusion.study.folder import title
+
+METRIC_TITLES = {
+    "fid": "FID",
+    "kid": "KID",
+    "copy_rate": "Copies",
+    "duplicate_rate": "Duplicates",
+    "gini": "Gini",
+    "m20": "M20",
+}
+SEPARATE = ("wasserstein_", "ks_", "probe_")
+"""Metrics that have pictures or tables of their own."""
+GENERATED, REAL = "#2457c5", "#b9c3d6"
+
+
+def metric_title(metric: str) -> str:
+    """A metric as figures and tables name it."""
+    name, _, net = metric.partition("_")
+    if name == "frechet":
+        return f"Fréchet distance ({net})"
+    if metric.startswith("probe_auc_"):
+        return f"Probe AUC ({metric.removeprefix('probe_auc_').replace('_before_jpeg', ' before JPEG')})"
+    return METRIC_TITLES.get(metric, metric.replace("_", " ").capitalize())
+
+
+def distinct(results: dict[str, dict]) -> dict[str, dict]:
+    """Results by class, without those of all classes where these are those of the only class."""
+    return results if len(results) != 2 else {name: found for name, found in results.items() if name != "all"}
+
+
+def beside_floor(results: dict[str, dict[str, dict]], probes: bool = False) -> bytes:
+    """A panel a metric, a line a class: the generated images with their interval, the floor as a grey bar.
+
+    Parameters
+    ----------
+    results : dict
+        As fidelity.json holds them.
+    probes : bool
+        Draw the probes, and nothing else, instead of all metrics that have no table of their own.
+    """
+    wanted = {
+        metric: None
+        for figures in results.values()
+        for metric, figure in figures.items()
+        if figure.get("floor_low") is not None
+        and (metric.startswith("probe_") if probes else not metric.startswith(SEPARATE))
+    }
+    metrics = list(wanted)
+    results = {name: figures for name, figures in distinct(results).items() if wanted.keys() & figures.keys()}
+    rows = max(1, -(-len(metrics) // 3))
+    figure = Figure(figsize=(11.6, 0.9 + (0.75 + 0.34 * len(results)) * rows), layout="constrained")
+    panels = figure.subplots(rows, 3, squeeze=False).ravel()
+    for axes, metric in zip(panels, metrics, strict=False):
+        for y, figures in enumerate(results.values()):
+            if (f := figures.get(metric)) is None:
+                continue
+            axes.plot([f["floor_low"], f["floor_high"]], [y, y], color=REAL, linewidth=9, solid_capstyle="butt")
+            axes.plot([f["low"], f["high"]], [y, y], color=GENERATED, linewidth=2)
+            axes.plot(f["value"], y, "o", color=GENERATED, markersize=6)
+        axes.set_title(metric_title(metric), fontsize=10)
+        axes.set_yticks(range(len(results)), [title(name) for name in results])
+        axes.set_ylim(len(results) - 0.5, -0.5)
+        axes.grid(axis="x", color="#dfe3ec", linewidth=0.8)
+        axes.locator_params(axis="x", nbins=5)
+        plain(axes)
+    for axes in panels[len(metrics) :]:
+        axes.axis("off")
+    figure.suptitle("Generated images (blue, 95 % interval) and real ones in their place (grey)", fontsize=10)
+    return chart(figure)
+
+
+def samples(pair: RealAndGenerated, columns: int) -> bytes:
+    """The first generated images of each class by seed beside real ones that the generator has not seen."""
+    sets = {name: chosen[0] for name, chosen in pair.sets(seed=0).items() if name != "all"}
+    columns = min(columns, *(min(len(s.reference), len(s.generated)) for s in sets.values()))
+    real = np.stack([pair.real.images[s.reference[:columns]] for s in sets.values()])
+    generated = np.stack([pair.generated.images[np.sort(s.generated)[:columns]] for s in sets.values()])
+    return real_beside_generated(real, generated, tuple(sets))
+
+
+def nearest_pairs(images: np.ndarray, neighbours: np.ndarray, relative: np.ndarray, kind: str) -> bytes:
+    """Images, ``generated`` or of the ``test`` split, above the nearest galaxies seen; see `Copies.closest`."""
+    heads = [f"{value:.2f}" for value in relative]
+    return galaxy_figure([np.stack([images, neighbours])], [kind.capitalize(), "Nearest seen"], [heads], 84, 6)
+
+
+def relative_distances(copies: Copies) -> bytes:
+    """Histograms of the relative distances to the nearest galaxy seen, and the threshold of a copy."""
+    figure = Figure(figsize=(7.6, 3), layout="constrained")
+    axes = figure.subplots()
+    groups = (("unseen real", copies.test.relative, REAL), ("generated", copies.generated.relative, GENERATED))
+    bins = np.linspace(0, max(1.0, *(values.max() for _, values, _ in groups)), 61)
+    for name, values, colour in groups:
+        share = np.full(len(values), 1 / len(values))
+        axes.hist(values, bins, weights=share, color=colour, alpha=0.7, label=f"{name} ({len(values):,})")
+    axes.axvline(copies.threshold, color=SKY, linewidth=1, linestyle="--", label="copies lie left")
+    axes.set_xlabel("Distance to the nearest galaxy seen / mean distance to the next 50")
+    axes.set_ylabel("Share of images")
+    axes.legend(frameon=False, fontsize=9)
+    plain(axes)
+    return chart(figure)
+
+
+def summary(results: dict[str, dict[str, dict]]) -> Table:
+    """All figures, a row a class and metric."""
+    rows = []
+    for name, figures in distinct(results).items():
+        for metric, f in figures.items():
+            interval = f"[{f['low']:.3g}, {f['high']:.3g}]"
+            sizes = [Cell(f"{f[key]:,}") for key in ("n_real", "n_generated")]
+            cells = [Cell(f"{f['value']:.3g}", interval), Cell("–" if f["floor"] is None else f"{f['floor']:.3g}")]
+            rows.append([Cell(title(name)), Cell(metric_title(metric)), *cells, *sizes])
+    columns = ("Class", "Metric", "Generated", "Floor", "Real images", "Generated images")
+    return Table("Fidelity of the generated images", (), columns, rows)

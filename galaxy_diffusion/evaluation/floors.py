@@ -1,0 +1,134 @@
+"""Which real images generated ones are compared with, and the floor: what other real images get at the same sizes.
+
+Generated images of a class are compared with the galaxies that the generator never saw: against training galaxies, a
+generator that repeats them would look perfect. Training galaxies serve for the floor instead. They are what an ideal
+generator would draw, so the figure that they get against the unseen ones, as many of them as of the generated ones, is
+the best that any generator can expect with so few images. Where a class has too few unseen galaxies, the two change
+places.
+
+So that sizes match, no more generated images of a class are compared than there are real ones for the floor. Over all
+classes, each class has as many images in each of the three sets: otherwise the figure would measure the mix of classes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from galaxy_diffusion.evaluation.jackknife import Estimate
+
+MIN_UNSEEN = 20
+"""Fewer unseen galaxies of a class than this, and it is compared with its training galaxies."""
+MIN_IMAGES = 10
+"""A figure from fewer images a side says nothing and is left out."""
+SPLITS = 20
+"""Random splits of the real images for the floor."""
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Images of one class: rows of the real and of the generated images' features.
+
+    Attributes
+    ----------
+    reference : ndarray of int
+        Real images that are compared with.
+    others : ndarray of int
+        Real images for the floor, none of them in ``reference``.
+    generated : ndarray of int
+    """
+
+    reference: np.ndarray
+    others: np.ndarray
+    generated: np.ndarray
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Real and generated images in a comparison."""
+        return len(self.reference), min(len(self.others), len(self.generated))
+
+    def cut(self, n: int) -> "Sets":
+        """``n`` images of each."""
+        return Sets(self.reference[:n], self.others[:n], self.generated[:n])
+
+
+def choose_sets(unseen: np.ndarray, trained: np.ndarray, generated: np.ndarray, seed: int = 0) -> Sets:
+    """The sets of a class, in random order, from the rows of its unseen, training and generated images."""
+    rng = np.random.default_rng(seed)
+    unseen, trained, generated = (rng.permutation(rows) for rows in (unseen, trained, generated))
+    return Sets(unseen, trained, generated) if len(unseen) >= MIN_UNSEEN else Sets(trained, unseen, generated)
+
+
+def of_all_classes(classes: Sequence[Sets]) -> list[Sets]:
+    """As many images of each class in each set; a single class stays as it is."""
+    if len(classes) == 1:
+        return list(classes)
+    return [sets.cut(min(len(sets.reference), *sets.sizes)) for sets in classes]
+
+
+def compare(
+    estimate: Callable[[np.ndarray, np.ndarray], dict[str, Estimate]],
+    figures: Callable[[np.ndarray, np.ndarray], dict[str, float]],
+    real: np.ndarray,
+    generated: np.ndarray,
+    classes: Sequence[Sets],
+    description: str = "compare",
+    seed: int = 0,
+) -> dict[str, dict[str, float | int]]:
+    """Figures of generated images beside the floor, as fidelity.json holds them.
+
+    Parameters
+    ----------
+    estimate : callable
+        Takes rows of real and of generated images, gives figures with intervals.
+    figures : callable
+        The same figures without intervals.
+    real, generated : ndarray, shape (N, ...) and (M, ...)
+        What ``estimate`` takes of each image.
+    classes : sequence of Sets
+        Sets of one class, or of `of_all_classes`.
+    description : str
+        Stands at the progress bar.
+    seed : int
+        Of the random splits.
+
+    Returns
+    -------
+    dict
+        Of each figure ``value``, ``low``, ``high``, ``n_real``, ``n_generated``, ``floor`` (the mean over `SPLITS`
+        random splits of the real images into sets of these sizes), ``floor_low`` and ``floor_high`` (the lowest and the
+        highest of the splits). Empty where there are fewer than `MIN_IMAGES` images a side.
+    """
+    n_real, n_generated = np.sum([sets.sizes for sets in classes], axis=0).tolist()
+    if min(n_real, n_generated) < MIN_IMAGES:
+        return {}
+    reference = np.concatenate([sets.reference for sets in classes])
+    compared = np.concatenate([sets.generated[: sets.sizes[1]] for sets in classes])
+    estimates = estimate(real[reference], generated[compared])
+
+    rng = np.random.default_rng(seed)
+    floors = []
+    for _ in tqdm(range(SPLITS), desc=description, unit="split"):
+        halves = [split(sets, rng) for sets in classes]
+        floors.append(figures(*(real[np.concatenate(half)] for half in zip(*halves, strict=True))))
+    return {
+        name: {
+            "value": found.value,
+            "low": found.low,
+            "high": found.high,
+            "n_real": n_real,
+            "n_generated": n_generated,
+            "floor": float(np.mean([floor[name] for floor in floors])),
+            "floor_low": float(min(floor[name] for floor in floors)),
+            "floor_high": float(max(floor[name] for floor in floors)),
+        }
+        for name, found in estimates.items()
+    }
+
+
+def split(sets: Sets, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Real images of a class, dealt anew into two sets of the sizes of the comparison."""
+    n_real, n_generated = sets.sizes
+    mixed = rng.permutation(np.concatenate([sets.reference, sets.others]))
+    return mixed[:n_real], mixed[n_real : n_real + n_generated]

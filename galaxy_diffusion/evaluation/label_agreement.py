@@ -1,0 +1,111 @@
+"""Is a generated galaxy of the class that it was made for? An independent classifier and its axis ratio say.
+
+The classifier was trained on real galaxies only. A net trained where cigars are one in a hundred hardly ever says
+cigar, whatever it sees; so its verdict is the class that is the most likely where all are equally common: the logits
+less the logarithm of each class's share of the training set [1]_. The axis ratio agrees where it lies in the central
+95 % of the training galaxies of the class. What both say of real galaxies that neither generator nor classifier has
+learned from is the floor: of a generator that were perfect they would say the same.
+
+References
+----------
+.. [1] Menon, A. K. et al. 2021, ICLR (logit adjustment)
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from galaxy_diffusion.evaluation.features import FeatureNet, configured_net, extract, read_classifier
+from galaxy_diffusion.evaluation.pair import RealAndGenerated
+from galaxy_diffusion.shared.image_cache import cached
+from gz2_dataset import UserError
+
+CENTRAL = [0.025, 0.975]
+"""Quantiles of the training galaxies between which an axis ratio agrees."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier of train_classifier.py that has learned from real galaxies only.
+
+    Attributes
+    ----------
+    net : FeatureNet
+        Gives logits (B, classes).
+    log_shares : ndarray, shape (classes,)
+        Logarithm of each class's share of what it was trained on.
+    """
+
+    net: FeatureNet
+    log_shares: np.ndarray
+
+    def predict(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+        """The most likely class of each image where all classes are equally common, int (N,)."""
+        recipe = f"{self.net.fingerprint} logits"
+        logits = cached(images, "galaxy_features", recipe, lambda: extract(images, self.net, batch_size))
+        return (logits - self.log_shares).argmax(axis=1)
+
+
+def load_independent(folder: Path, pair: RealAndGenerated) -> Classifier:
+    """Load a classifier that may judge generated images.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of train_classifier.py.
+    pair : RealAndGenerated
+        What it is to judge.
+
+    Raises
+    ------
+    UserError
+        If it was trained with generated images, on other classes, or on data with another test split, so that it may
+        have learned from the real galaxies that are the floor.
+    """
+    folder = Path(folder)
+    model = read_classifier(folder)
+    try:
+        record = json.loads((folder / "metrics.json").read_text())
+    except OSError:
+        raise UserError(f"{folder}: no metrics.json; train it to the end with train_classifier.py") from None
+    if record["config"]["augment_with"]:
+        raise UserError(f"{folder}: was trained with generated images and cannot judge them; give one trained without")
+    if tuple(model.config.id2label[i] for i in range(model.config.num_labels)) != pair.test.class_names:
+        raise UserError(
+            f"{folder}: knows other classes than {', '.join(pair.test.class_names)}; train one on this data"
+        )
+    if record["data_fingerprint"]["test"] != pair.test.fingerprint:
+        raise UserError(f"{folder}: was trained on data with another test split; train one on the generator's data")
+    counts = np.array([sum(record["n_train"][name].values()) for name in pair.test.class_names], float)
+    config = record["config"]
+    if config.get("oversampling") or config.get("class_weights"):
+        counts[:] = 1
+    name = f"{model.config.architecture}_galaxies"
+    net = configured_net(name, model.timm_model.eval(), model.config.pretrained_cfg)
+    return Classifier(net, np.log(counts.clip(1) / counts.sum()))
+
+
+def axis_ratio_agrees(
+    train: pd.DataFrame, train_labels: np.ndarray, new: pd.DataFrame, labels: np.ndarray
+) -> np.ndarray:
+    """Whether galaxies are as elongated as the central 95 % of the training galaxies of their class.
+
+    Parameters
+    ----------
+    train, new : DataFrame
+        Of `morphology.morphology`.
+    train_labels, labels : ndarray of int, shapes (N,) and (M,)
+
+    Returns
+    -------
+    ndarray of bool, shape (M,)
+        False where the ellipticity could not be measured, of the galaxy or of its whole class.
+    """
+    agrees = np.zeros(len(new), bool)
+    for label in np.unique(labels):
+        low, high = train["ellipticity"][train_labels == label].quantile(CENTRAL)
+        agrees |= (labels == label) & new["ellipticity"].between(low, high).to_numpy()
+    return agrees

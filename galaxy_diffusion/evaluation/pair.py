@@ -1,0 +1,130 @@
+"""Generated images beside the real ones of their generator: who has seen what, and what is compared with what."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from galaxy_diffusion.classifiers.data import check_generator_saw_none
+from galaxy_diffusion.evaluation.floors import Sets, choose_sets, of_all_classes
+from galaxy_diffusion.shared.image_folder import load_generated, read_metadata
+from gz2_dataset import GalaxyArrays, UserError, load_arrays
+
+
+@dataclass(frozen=True)
+class RealAndGenerated:
+    """Images of one size, as a rule all passed through the same JPEG.
+
+    Attributes
+    ----------
+    generated : GalaxyArrays
+        Their image_ids are file names.
+    validation, test : GalaxyArrays
+        Galaxies that the generator has not seen.
+    seen : list of (GalaxyArrays, ndarray)
+        Galaxies that it has seen, those without a class (-1) included: arrays and rows of each.
+    """
+
+    generated: GalaxyArrays
+    validation: GalaxyArrays
+    test: GalaxyArrays
+    seen: list[tuple[GalaxyArrays, np.ndarray]]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Classes that have been generated."""
+        return [self.generated.class_names[label] for label in np.unique(self.generated.labels)]
+
+    @cached_property
+    def real(self) -> GalaxyArrays:
+        """All real galaxies of the classes generated: first those of validation and test, then the seen ones."""
+        wanted = np.unique(self.generated.labels)
+        parts = [(part, np.arange(len(part))) for part in (self.validation, self.test)] + self.seen
+        return joined([(part, rows[np.isin(part.labels[rows], wanted)]) for part, rows in parts])
+
+    @cached_property
+    def unseen(self) -> np.ndarray:
+        """Which rows of ``real`` the generator has not seen, bool (N,)."""
+        held_out = {*self.validation.image_ids, *self.test.image_ids}
+        return np.array([image_id in held_out for image_id in self.real.image_ids])
+
+    def sets(self, seed: int) -> dict[str, list[Sets]]:
+        """What is compared with what, for ``all`` and each class: rows of ``real`` and ``generated``."""
+        by_class = {}
+        for name in self.class_names:
+            of_class = self.real.labels == self.real.class_names.index(name)
+            rows = np.flatnonzero(of_class & self.unseen), np.flatnonzero(of_class & ~self.unseen), self.rows(name)
+            by_class[name] = [choose_sets(*rows, seed)]
+        return {"all": of_all_classes([sets for (sets,) in by_class.values()]), **by_class}
+
+    def unseen_rows(self, name: str) -> np.ndarray:
+        """Rows of ``real`` that the generator has not seen, of a class or of ``all``."""
+        names = np.array(self.real.class_names)[self.real.labels]
+        return np.flatnonzero(((names == name) | (name == "all")) & self.unseen)
+
+    def rows(self, name: str) -> np.ndarray:
+        """Rows of the generated images of a class, or of ``all``."""
+        names = np.array(self.generated.class_names)[self.generated.labels]
+        return np.flatnonzero((names == name) | (name == "all"))
+
+
+def load_real_and_generated(real: str, generated: str, center_crop: int, jpeg: bool = True) -> RealAndGenerated:
+    """Load generated images and the data of their generator.
+
+    Parameters
+    ----------
+    real : str
+        As in `gz2_dataset.load`.
+    generated : str
+        Output folder of generate.py. Its ``seen_images.csv`` says which galaxies the generator has seen.
+    center_crop : int
+        As in `gz2_dataset.load_arrays`.
+    jpeg : bool
+        Pass real images through the JPEG of the generated ones.
+
+    Raises
+    ------
+    UserError
+        If the generator has seen a galaxy of the validation or test split, or none of the data's galaxies, if one of
+        these splits is empty, or there are no generated images.
+    """
+    if not (rows := read_metadata(generated)):
+        raise UserError(f"{generated}: no images; make some with generate.py")
+    with Image.open(Path(generated) / rows[0]["file_name"]) as image:
+        resolution = image.width
+    train, unlabelled, validation, test = (
+        load_arrays(real, split, resolution, center_crop, jpeg)
+        for split in ("train", "unlabelled", "validation", "test")
+    )
+    for name, galaxies in {"validation": validation, "test": test}.items():
+        if not len(galaxies):
+            raise UserError(f"{real}: the {name} split is empty, so nothing is new to the generator; build it again")
+    check_generator_saw_none(generated, {"validation": validation, "test": test})
+    table = pd.read_csv(Path(generated) / "seen_images.csv", dtype=str)
+    ids, digests = set(table["image_id"]), set(table["sha256"])
+    seen = [(part, rows) for part in (train, unlabelled) if len(rows := seen_rows(part, ids, digests))]
+    if not seen:
+        raise UserError(
+            f"{real}: the generator of {generated} has seen none of its galaxies; give the generator's data"
+        )
+    return RealAndGenerated(load_generated(generated, train.class_names, resolution), validation, test, seen)
+
+
+def seen_rows(galaxies: GalaxyArrays, ids: set[str], digests: set[str]) -> np.ndarray:
+    pairs = zip(galaxies.image_ids, galaxies.digests, strict=True)
+    return np.flatnonzero([image_id in ids or digest in digests for image_id, digest in pairs])
+
+
+def joined(parts: list[tuple[GalaxyArrays, np.ndarray]]) -> GalaxyArrays:
+    """Some rows of several arrays as one, in memory."""
+    return GalaxyArrays(
+        np.concatenate([part.images[rows] for part, rows in parts]),
+        np.concatenate([part.labels[rows] for part, rows in parts]),
+        [part.image_ids[row] for part, rows in parts for row in rows],
+        [part.digests[row] for part, rows in parts for row in rows],
+        parts[0][0].class_names,
+        fingerprint="".join(part.fingerprint for part, _ in parts),
+    )

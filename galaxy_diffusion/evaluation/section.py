@@ -1,0 +1,100 @@
+"""What a report shows of a fidelity evaluation: its tables and pictures, as evaluate_images.py left them."""
+
+import json
+from pathlib import Path
+
+from galaxy_diffusion.evaluation.figures import distinct, metric_title, summary
+from galaxy_diffusion.shared.tables import Cell, Table
+from galaxy_diffusion.study.folder import title
+from gz2_dataset import UserError
+
+PICTURES = (
+    "fidelity",
+    "samples",
+    "copies",
+    "nearest_generated",
+    "nearest_test",
+    "morphology_*",
+    "power_spectra",
+    "probe",
+    "saliency",
+)
+"""Names of the pictures, in the order of the report."""
+SHAPES = ("wasserstein_", "ks_")
+
+
+def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
+    """Tables and pictures of an evaluation.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of evaluate_images.py.
+
+    Returns
+    -------
+    tables : dict of Table
+        ``metrics``, and where they have been measured ``morphology`` and ``filter``.
+    pictures : dict of bytes
+        PNG files by name.
+
+    Raises
+    ------
+    UserError
+        If the folder holds no finished evaluation.
+
+    Examples
+    --------
+    >>> tables, pictures = fidelity_section(Path("runs/gz2_real/fidelity/generated"))  # doctest: +SKIP
+    >>> print(tables["metrics"].markdown)  # doctest: +SKIP
+    """
+    try:
+        results = json.loads((folder / "fidelity.json").read_text())
+        run = json.loads((folder / "run.json").read_text())
+    except OSError as error:
+        raise UserError(f"{folder}: no finished evaluation ({error}); run evaluate_images.py again") from None
+    parts = {
+        kind: {c: {m: f for m, f in figures.items() if m.startswith(SHAPES) == shape} for c, figures in results.items()}
+        for kind, shape in (("metrics", False), ("morphology", True))
+    }
+    tables = {"metrics": summary(parts["metrics"])}
+    if any(parts["morphology"].values()):
+        tables["morphology"] = morphology_table(parts["morphology"])
+    if counts := run.get("filter"):
+        tables["filter"] = filter_table(counts)
+    paths = [path for name in PICTURES for path in sorted(folder.glob(f"{name}.png"))]
+    return tables, {path.stem: path.read_bytes() for path in paths}
+
+
+def morphology_table(results: dict[str, dict[str, dict]]) -> Table:
+    """Wasserstein and Kolmogorov-Smirnov distances of each measure, a row a class and measure."""
+    rows = []
+    for name, figures in distinct(results).items():
+        for metric in (metric for metric in figures if metric.startswith(SHAPES[0])):
+            measure = metric.removeprefix(SHAPES[0])
+            cells = []
+            for kind in SHAPES:
+                f = figures[f"{kind}{measure}"]
+                cells.append(Cell(f"{f['value']:.2f}", f"[{f['low']:.2f}, {f['high']:.2f}]"))
+                cells.append(Cell(f"{f['floor']:.2f}", f"[{f['floor_low']:.2f}, {f['floor_high']:.2f}]"))
+            sizes = (f"{f[f'n_{side}']:,} ({f[f'failed_{side}']:,})" for side in ("real", "generated"))
+            rows.append([Cell(title(name)), Cell(metric_title(measure)), *cells, *map(Cell, sizes)])
+    notes = [
+        "Wasserstein distances are in units of the spread of the real galaxies, half their 16 to 84 percentile range.",
+        "Floor: mean, lowest and highest of real galaxies dealt into two sets of the same sizes.",
+        "The images are stretched to 8 bits: the measures compare real with generated galaxies and are no photometry.",
+        "In brackets behind a number of images: those on which the measurement failed; they do not take part.",
+    ]
+    groups = (("", 2), ("Wasserstein", 2), ("Kolmogorov–Smirnov", 2), ("Images (failed)", 2))
+    columns = ("Class", "Measure", "Generated", "Floor", "Generated", "Floor", "Real", "Generated")
+    return Table("Morphology of the generated galaxies", groups, columns, rows, notes)
+
+
+def filter_table(counts: dict[str, dict[str, int]]) -> Table:
+    """How many generated images of each class pass each test of `filter`."""
+    tests = list(next(iter(counts.values())))
+    rows = [
+        [Cell(title(name)), *(Cell(f"{passed[test]:,}") for test in tests)] for name, passed in distinct(counts).items()
+    ]
+    columns = ("Class", *(test.replace("_", " ").capitalize() for test in tests))
+    return Table("Generated images that pass the filter", (), columns, rows)

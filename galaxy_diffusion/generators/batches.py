@@ -1,0 +1,226 @@
+"""Which galaxies a training step sees, how they are turned, and their noise: functions of (seed, images seen) alone.
+
+An interrupted run therefore goes on exactly, and any number of processes sees the same global batches.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+
+from galaxy_diffusion.generators.image_store import ImageStore
+from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
+
+GOLDEN_GAMMA = 0x9E3779B97F4A7C15 - 2**64
+"""The odd integer nearest to 2^64 over the golden ratio, as one with a sign."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One process's share of a global batch.
+
+    Attributes
+    ----------
+    images : Tensor of uint8, shape (B, H, W, 3)
+    labels : Tensor of int64, shape (B,), or of float32, shape (B, 38)
+        Class, or the null class; or the 37 vote fractions and the weight of the null class.
+    symmetry : Tensor of int64, shape (B,)
+        Which of the eight flips and quarter turns, 0 to 7.
+    timesteps : Tensor of int64, shape (B,)
+    noise_seeds : list of int
+        Seed of each image's noise.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    symmetry: torch.Tensor
+    timesteps: torch.Tensor
+    noise_seeds: list[int]
+
+    def parts(self, size: int) -> list["Batch"]:
+        """The batch in pieces of at most ``size`` images."""
+        rows = [slice(start, start + size) for start in range(0, len(self.images), size)]
+        columns = (self.images, self.labels, self.symmetry, self.timesteps, self.noise_seeds)
+        return [Batch(*(column[piece] for column in columns)) for piece in rows]
+
+
+class BatchSource(Protocol):
+    """Where batches come from: drawn from arrays, or read from a stream."""
+
+    batch_size: int
+
+    def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
+        """The batch after ``images_seen`` images: the rows that fall to one of the processes."""
+
+
+class Batches:
+    """Draws global batches from the labelled and unlabelled galaxies.
+
+    Parameters
+    ----------
+    labelled : GalaxyArrays
+    unlabelled : GalaxyArrays or None
+        An unlabelled galaxy trains the null class, or its votes where there are any and they are what is learned.
+    batch_size : int
+        Images a step over all processes.
+    seed : int
+    num_timesteps : int
+        Timesteps are drawn from 0 to num_timesteps - 1.
+    null_share : float
+        Share of the labelled images whose class or votes are hidden, for guidance.
+    unlabelled_share : float
+        Expected share of unlabelled images in a batch.
+    class_balance : float
+        0 draws labelled galaxies as they come, each once an epoch; 1 draws every class equally often; a value between
+        draws that share of the images class by class.
+    conditioning : {"class", "votes"}
+        What a batch's labels are.
+    device : torch.device
+        Where the images are kept if they fit; see `ImageStore`.
+
+    Raises
+    ------
+    UserError
+        If votes are to be learned and the data has none.
+    """
+
+    def __init__(
+        self,
+        labelled: GalaxyArrays,
+        unlabelled: GalaxyArrays | None,
+        batch_size: int,
+        seed: int,
+        num_timesteps: int,
+        null_share: float,
+        unlabelled_share: float,
+        class_balance: float,
+        conditioning: Literal["class", "votes"] = "class",
+        device: torch.device | str = "cpu",
+    ):
+        self.batch_size, self.seed, self.num_timesteps = batch_size, seed, num_timesteps
+        self.null_share, self.class_balance = null_share, class_balance
+        splits = [labelled, unlabelled] if unlabelled else [labelled]
+        self.num_labelled, self.num_unlabelled = len(labelled), sum(map(len, splits[1:]))
+        self.unlabelled_share = unlabelled_share if self.num_unlabelled else 0.0
+        self.num_classes = len(labelled.class_names)
+        self.members = [np.flatnonzero(labelled.labels == label) for label in range(self.num_classes)]
+        self.images = ImageStore([split.images for split in splits], torch.device(device))
+        self.labels, self.null_label = (class_labels if conditioning == "class" else vote_labels)(*splits)
+        self._permutation = lru_cache(maxsize=2)(self._permutation)
+
+    def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
+        """The batch after ``images_seen`` images: the rows that fall to one of the processes."""
+        rng = np.random.default_rng([self.seed, images_seen])
+        size = self.batch_size
+        unlabelled = rng.random(size) < self.unlabelled_share
+        hidden = rng.random(size) < self.null_share
+        balanced = rng.random(size) < self.class_balance
+        by_class = rng.integers(self.num_classes, size=size)
+        position, timesteps = rng.random(size), rng.integers(self.num_timesteps, size=size)
+        symmetry, noise_seeds = rng.integers(8, size=size), rng.integers(2**62, size=size)
+        index = self._shuffled(images_seen + np.arange(size))
+        for i in np.flatnonzero(balanced):
+            members = self.members[by_class[i]]
+            index[i] = members[int(position[i] * len(members))]
+        index[unlabelled] = self.num_labelled + (position[unlabelled] * self.num_unlabelled).astype(int)
+        mine = np.arange(process_index, size, num_processes)
+        labels = self.labels[index[mine]]
+        labels[hidden[mine]] = self.null_label
+        return Batch(
+            self.images.take(index[mine]),
+            torch.from_numpy(labels),
+            torch.from_numpy(symmetry[mine]),
+            torch.from_numpy(timesteps[mine]),
+            noise_seeds[mine].tolist(),
+        )
+
+    def _shuffled(self, positions: np.ndarray) -> np.ndarray:
+        epochs, within = np.divmod(positions, self.num_labelled)
+        return np.array(
+            [self._permutation(epoch)[i] for epoch, i in zip(epochs.tolist(), within.tolist(), strict=True)]
+        )
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, epoch, 1]).permutation(self.num_labelled)
+
+
+def class_labels(*splits: GalaxyArrays) -> tuple[np.ndarray, int]:
+    """Class of every galaxy, shape (N,), and the null class, which those without a class have."""
+    null_label = len(splits[0].class_names)
+    labels = np.concatenate([split.labels for split in splits])
+    return np.where(labels < 0, null_label, labels), null_label
+
+
+def vote_labels(*splits: GalaxyArrays) -> tuple[np.ndarray, np.ndarray]:
+    """Vote fractions and null weight of every galaxy, shape (N, 38), and the row of those without votes."""
+    null_label = np.zeros(len(VOTE_COLUMNS) + 1, np.float32)
+    null_label[-1] = 1
+    labels = np.tile(null_label, (sum(map(len, splits)), 1))
+    start = 0
+    for split in splits:
+        if split.votes is None:
+            raise UserError("the data has no vote fractions; train with --conditioning class")
+        known = np.isfinite(split.votes).all(axis=1)
+        labels[start : start + len(split)][known] = np.pad(split.votes[known], ((0, 0), (0, 1)))
+        start += len(split)
+    return labels, null_label
+
+
+def ahead(source: BatchSource, images_seen: int, end: int, process_index: int, num_processes: int) -> Iterator[Batch]:
+    """The batches from ``images_seen`` to ``end``, each made while the net works on the one before."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(source.at, images_seen, process_index, num_processes)
+        while images_seen < end:
+            batch, images_seen = coming.result(), images_seen + source.batch_size
+            if images_seen < end:
+                coming = pool.submit(source.at, images_seen, process_index, num_processes)
+            yield batch
+
+
+def turn(images: torch.Tensor, symmetry: torch.Tensor) -> torch.Tensor:
+    """Flip and turn each image: galaxies have no up.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, C, H, H)
+    symmetry : Tensor of int64, shape (B,)
+        Bit 0 mirrors left and right, bit 1 up and down, bit 2 transposes: the eight symmetries of the square.
+    """
+    bit = [((symmetry >> k) & 1).bool().view(-1, 1, 1, 1) for k in range(3)]
+    images = torch.where(bit[0], images.flip(3), images)
+    images = torch.where(bit[1], images.flip(2), images)
+    return torch.where(bit[2], images.transpose(2, 3), images)
+
+
+def noise_like(images: torch.Tensor, seeds: list[int]) -> torch.Tensor:
+    """Standard normal noise in float32, each image's from its own seed, drawn on the images' device.
+
+    A value is a function of seed and position alone: a hash of both (SplitMix64; Steele, Lea & Flood 2014,
+    doi:10.1145/2660193.2660195) made normal in pairs (Box & Muller 1958). So a batch takes a few calls of a GPU, where
+    a generator for each image takes as many as there are images, and all devices draw the same noise.
+    """
+    size = images[0].numel()
+    place = torch.arange(1, (size + 1) // 2 + 1, device=images.device)
+    seed = torch.tensor(seeds, device=images.device).view(-1, 1)
+    bits = seed + place * GOLDEN_GAMMA  # integers of 64 bits wrap around
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+        bits = (bits ^ shifted_right(bits, shift)) * factor
+    bits = bits ^ shifted_right(bits, 31)
+    radius = ((shifted_right(bits, 40) + 1).float() * 2**-24).log_().mul_(-2).sqrt_()
+    angle = (shifted_right(bits, 16) & 0xFFFFFF).float() * (2 * torch.pi * 2**-24)
+    pairs = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)
+    return pairs[:, :size].reshape(images.shape)
+
+
+def shifted_right(bits: torch.Tensor, shift: int) -> torch.Tensor:
+    """A shift that brings in zeros, not the sign."""
+    return (bits >> shift) & ((1 << (64 - shift)) - 1)
+
+
+def to_model_range(images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """uint8 images (B, H, W, 3) as float32 (B, 3, H, W) in [-1, 1] on ``device``."""
+    return images.to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -1,0 +1,141 @@
+"""What a diffusion model is trained on: noise schedules, prediction types and the weight of each noise level."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from diffusers import DDPMScheduler
+
+from galaxy_diffusion.generators.batches import Batch, BatchSource, noise_like, to_model_range, turn
+from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
+from galaxy_diffusion.sampling.schedulers import bounded_betas, geometric_betas
+from gz2_dataset import UserError
+
+DISTURBED = 2**31
+"""The bit by which the seed of a perturbation differs from that of the noise; a CPU's generator takes 32 bits of it."""
+
+
+def make_noise_scheduler(
+    schedule: Literal["linear", "squaredcos_cap_v2", "geometric"],
+    num_train_timesteps: int,
+    prediction_type: Literal["epsilon", "sample", "v_prediction"],
+    zero_terminal_snr: bool = False,
+    noise_shift: float = 1.0,
+    clip_sample: bool = True,
+) -> DDPMScheduler:
+    """The noise schedule of a training, as a diffusers scheduler.
+
+    Parameters
+    ----------
+    schedule : {"linear", "squaredcos_cap_v2", "geometric"}
+        Linear betas (Ho et al. 2020), the cosine schedule (Nichol & Dhariwal 2021), or `geometric_betas`.
+    num_train_timesteps : int
+        T.
+    prediction_type : {"epsilon", "sample", "v_prediction"}
+    zero_terminal_snr : bool
+        Rescale the betas so that nothing of the image is left at T (Lin et al. 2024, arXiv:2305.08891); the linear
+        schedule leaves 0.6 % of its amplitude, and with it the mean brightness.
+    noise_shift : float
+        Multiplies every noise level sigma = sqrt(1 / alpha_bar - 1), as a larger image of the same galaxy wants more
+        noise to be hidden (Hoogeboom et al. 2023, arXiv:2301.11093): the resolution over 64 px, say. The levels then
+        end at ``noise_shift * LARGEST_SIGMA``.
+    clip_sample : bool
+        Whether ddpm and ddim keep the image within [-1, 1] on its way, which standardised images are not.
+
+    Raises
+    ------
+    UserError
+        If the noise is to be predicted from noise alone.
+    """
+    if zero_terminal_snr and prediction_type == "epsilon":
+        raise UserError(
+            "zero_terminal_snr: noise alone says nothing about the image when epsilon is predicted; "
+            "use --prediction_type v_prediction or sample"
+        )
+    options = {"prediction_type": prediction_type, "rescale_betas_zero_snr": zero_terminal_snr}
+    if not clip_sample:
+        options["clip_sample"] = False
+    if schedule == "geometric":
+        return DDPMScheduler(
+            num_train_timesteps, trained_betas=geometric_betas(num_train_timesteps, noise_shift), **options
+        )
+    if noise_shift != 1.0:
+        plain = DDPMScheduler(num_train_timesteps, beta_schedule=schedule)
+        options["trained_betas"] = bounded_betas(plain, noise_shift)
+    return DDPMScheduler(num_train_timesteps, beta_schedule=schedule, **options)
+
+
+def standardized(batches: BatchSource, patch_size: int, num_images: int = 2048) -> ImageFormat:
+    """The format in which the images of a training have mean 0 in each channel and standard deviation 1.
+
+    Parameters
+    ----------
+    batches : BatchSource
+        The mean and deviation are those of its first images, the same in every process and every call of a run.
+    patch_size : int
+    num_images : int
+    """
+    starts = range(0, num_images, batches.batch_size)
+    images = torch.cat([to_model_range(batches.at(start).images, torch.device("cpu")) for start in starts])
+    mean = images.mean(dim=(0, 2, 3))
+    std = (images - mean.view(-1, 1, 1)).square().mean().sqrt()
+    return ImageFormat(tuple(round(value, 4) for value in mean.tolist()), round(float(std), 4), patch_size)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The training loss, image by image.
+
+    Attributes
+    ----------
+    scheduler : DDPMScheduler
+        Noise schedule and prediction type.
+    min_snr_gamma : float
+        Limit of the signal-to-noise ratio by which the loss of the image itself would be weighted (Hang et al. 2023,
+        arXiv:2303.09556); 0 leaves the loss of the prediction unweighted.
+    input_perturbation : float
+        Standard deviation, in units of the noise, of further noise that the net sees but is not asked for (Ning et al.
+        2023, arXiv:2301.11706; they take 0.1).
+    image_format : ImageFormat
+        How the net sees images.
+    """
+
+    scheduler: DDPMScheduler
+    min_snr_gamma: float = 0.0
+    input_perturbation: float = 0.0
+    image_format: ImageFormat = field(default_factory=ImageFormat)
+
+    def __post_init__(self) -> None:
+        if self.min_snr_gamma and self.scheduler.config.rescale_betas_zero_snr:
+            raise UserError(
+                "min_snr_gamma gives the last timestep of zero_terminal_snr, from which sampling starts, no weight; "
+                "leave one of them out"
+            )
+
+    def losses(self, unet: torch.nn.Module, batch: Batch, device: torch.device) -> torch.Tensor:
+        """Weighted squared error of the prediction, averaged over pixels, of each image, shape (B,)."""
+        labels, symmetry, timesteps = (
+            column.to(device, non_blocking=True) for column in (batch.labels, batch.symmetry, batch.timesteps)
+        )
+        clean = turn(self.image_format.standardize(to_model_range(batch.images, device)), symmetry)
+        seeds = batch.noise_seeds
+        noise = seen = noise_like(clean, seeds)
+        if self.input_perturbation:
+            seen = noise + self.input_perturbation * noise_like(clean, [seed ^ DISTURBED for seed in seeds])
+        noisy = self.scheduler.add_noise(clean, seen, timesteps)
+        prediction = self.image_format.predict(unet, noisy, timesteps, labels)
+        errors = (prediction.float() - self.target(clean, noise, timesteps)).square().mean(dim=(1, 2, 3))
+        return self.weights(timesteps) * errors if self.min_snr_gamma else errors
+
+    def target(self, clean: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """What the net shall say: the noise (eq. 19), the image, or the velocity of Salimans & Ho 2022."""
+        if self.scheduler.config.prediction_type == "v_prediction":
+            return self.scheduler.get_velocity(clean, noise, timesteps)
+        return noise if self.scheduler.config.prediction_type == "epsilon" else clean
+
+    def weights(self, timesteps: torch.Tensor) -> torch.Tensor:
+        """Weight of each timestep's loss: min(SNR, gamma), in units of what the prediction type weights by itself."""
+        alphas = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
+        snr = alphas / (1 - alphas)
+        own = {"epsilon": snr, "sample": torch.ones_like(snr), "v_prediction": snr + 1}
+        return snr.clamp(max=self.min_snr_gamma) / own[self.scheduler.config.prediction_type]

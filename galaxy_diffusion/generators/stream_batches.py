@@ -1,0 +1,133 @@
+"""Batches for training from a stream: read and prepared ahead, as functions of (seed, images seen)."""
+
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+import torch
+
+from galaxy_diffusion.generators.batches import Batch
+from gz2_dataset import UserError
+from gz2_dataset.galaxy_stream import LANES, Galaxy, GalaxyStream
+
+IMAGES_AHEAD = 256
+
+
+def interleaved(position: int, share: float | Fraction) -> tuple[bool, int]:
+    """Which of two streams a position of their mixture is taken from, and its position there.
+
+    ``share`` of the runs of `LANES` images are the second stream's. Both streams are read from end to end. A process
+    that takes every second, fourth or eighth position of the mixture does so in both of them.
+
+    Examples
+    --------
+    >>> [interleaved(position, 0.5) for position in (7, 8, 15, 16)]
+    [(False, 7), (True, 0), (True, 7), (False, 8)]
+    """
+    run, place = divmod(position, LANES)
+    before = int(share * run)
+    second = int(share * (run + 1)) > before
+    return second, (before if second else run - before) * LANES + place
+
+
+class ReadAhead:
+    """Has the next batches under way while the net works on one.
+
+    Parameters
+    ----------
+    submit : callable
+        Begins to read the batch of a key: returns its galaxies' futures.
+    """
+
+    def __init__(self, submit: Callable[[Hashable], list[Future[Galaxy]]]):
+        self.submit, self.under_way = submit, {}
+
+    def take(self, keys: Sequence[Hashable]) -> list[Galaxy]:
+        """The galaxies of the first key's batch; those of the other keys are begun, all others forgotten."""
+        self.under_way = {key: self.under_way.get(key) or self.submit(key) for key in keys}
+        return [future.result() for future in self.under_way[keys[0]]]
+
+
+class StreamedBatches:
+    """Draws global batches from streams of labelled and unlabelled galaxies; takes the place of `batches.Batches`.
+
+    Labelled and unlabelled galaxies are `interleaved`; each stream is read from end to end, every galaxy once an epoch.
+    The batches do not depend on the number of processes. A process reads only its own part of the data where there are
+    2, 4 or 8 of them, and otherwise all of it.
+
+    Parameters
+    ----------
+    labelled, unlabelled : GalaxyStream
+    batch_size, seed, num_timesteps, null_share, unlabelled_share
+        As for `Batches`.
+    class_balance : float
+        Must be 0: a stream gives the galaxies as they come.
+    conditioning : {"class", "votes"}
+        What a batch's labels are.
+    device : torch.device
+        Where a batch's images are put.
+
+    Raises
+    ------
+    UserError
+        If the galaxies are to be drawn class by class, or votes are to be learned and the data has none.
+    """
+
+    def __init__(
+        self,
+        labelled: GalaxyStream,
+        unlabelled: GalaxyStream,
+        batch_size: int,
+        seed: int,
+        num_timesteps: int,
+        null_share: float,
+        unlabelled_share: float,
+        class_balance: float,
+        conditioning: Literal["class", "votes"] = "class",
+        device: torch.device | str = "cpu",
+    ):
+        if class_balance:
+            raise UserError("a stream cannot be drawn class by class; give --class_balance 0 or --streaming false")
+        if conditioning == "votes" and not labelled.has_votes:
+            raise UserError("the data has no vote fractions; train with --conditioning class")
+        self.labelled, self.unlabelled = labelled, unlabelled
+        self.batch_size, self.seed, self.num_timesteps = batch_size, seed, num_timesteps
+        self.null_share, self.conditioning, self.device = null_share, conditioning, device
+        self.unlabelled_share = unlabelled_share if len(unlabelled) else 0.0
+        self.null_class = len(labelled.class_names)
+        self.device, self.ahead = torch.device(device), ReadAhead(self._submit)
+
+    def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
+        """The batch after ``images_seen`` images: the rows that fall to one of the processes."""
+        rng = np.random.default_rng([self.seed, images_seen])
+        size = self.batch_size
+        hidden, timesteps = rng.random(size) < self.null_share, rng.integers(self.num_timesteps, size=size)
+        symmetry, noise_seeds = rng.integers(8, size=size), rng.integers(2**62, size=size)
+        mine = np.arange(process_index, size, num_processes)
+        ahead = range(images_seen, images_seen + size + IMAGES_AHEAD, size)
+        galaxies = self.ahead.take([(start, process_index, num_processes) for start in ahead])
+        return Batch(
+            torch.from_numpy(np.stack([galaxy.image for galaxy in galaxies])).to(self.device),
+            torch.from_numpy(self._labels(galaxies, hidden[mine])),
+            torch.from_numpy(symmetry[mine]),
+            torch.from_numpy(timesteps[mine]),
+            noise_seeds[mine].tolist(),
+        )
+
+    def _labels(self, galaxies: list[Galaxy], hidden: np.ndarray) -> np.ndarray:
+        if self.conditioning == "class":
+            labels = np.array([galaxy.label for galaxy in galaxies])
+            return np.where(hidden | (labels < 0), self.null_class, labels)
+        votes = np.stack([galaxy.votes for galaxy in galaxies])
+        is_null = hidden | ~np.isfinite(votes).all(axis=1)
+        return np.column_stack([np.where(is_null[:, None], 0, votes), is_null]).astype(np.float32)
+
+    def _submit(self, key: tuple[int, int, int]) -> list[Future[Galaxy]]:
+        images_seen, process_index, num_processes = key
+        futures = []
+        for position in range(images_seen + process_index, images_seen + self.batch_size, num_processes):
+            is_unlabelled, place = interleaved(position, self.unlabelled_share)
+            futures.append((self.unlabelled if is_unlabelled else self.labelled).submit(place, self.seed))
+        return futures

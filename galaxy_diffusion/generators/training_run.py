@@ -1,0 +1,199 @@
+"""What every generator's training does besides learning: begins or goes on, counts, logs, keeps and saves."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from diffusers import DiffusionPipeline
+from tqdm.auto import tqdm
+
+from galaxy_diffusion.generators.batches import Batch, BatchSource, ahead
+from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline, save_seen_images
+from galaxy_diffusion.generators.monitoring import Interval, due
+from galaxy_diffusion.shared.machine import use_all_cores
+from galaxy_diffusion.shared.run_folder import MetricsLog, load_newest, same_run, save_checkpoint, write_json
+from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.aside import write_whole
+from gz2_dataset.command_line import provenance
+
+FREE = {
+    *("data", "output_dir", "total_images", "log_images", "sample_images", "checkpoint_images", "log_with"),
+    "push_to_hub",
+}
+"""Settings that may differ between two calls of the same run, whatever is trained."""
+
+
+class RunSettings(Protocol):
+    """The settings of a training that are the same for every net, as the scripts document them."""
+
+    output_dir: Path
+    total_images: int
+    batch_size: int
+    mixed_precision: str | None
+    seed: int
+    log_images: int
+    sample_images: int
+    checkpoint_images: int
+    log_with: str | None
+    push_to_hub: str | None
+
+
+def start_accelerator(config: RunSettings) -> Accelerator:
+    """The processes of a training, with all cores and a seed.
+
+    Raises
+    ------
+    UserError
+        If the batch does not divide by the processes, or a tracker is not installed.
+    """
+    use_all_cores()
+    accelerator = Accelerator(
+        mixed_precision=config.mixed_precision, log_with=config.log_with, project_dir=config.output_dir
+    )
+    if config.batch_size % accelerator.num_processes:
+        raise UserError(f"batch_size {config.batch_size} does not divide by {accelerator.num_processes} processes")
+    if config.log_with and not accelerator.log_with:
+        raise UserError(f"log_with {config.log_with}: is not installed; pip install {config.log_with}")
+    set_seed(config.seed)
+    torch.backends.cudnn.benchmark = True
+    return accelerator
+
+
+class TrainingRun:
+    """One run of a training in its folder, gone on with where it has begun.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        Everything that a checkpoint holds is prepared by it or registered with it.
+    config : RunSettings
+        A dataclass.
+    name : str
+        Of the project in a tracker.
+    fingerprints : dict of str to str
+        Of the galaxies that are learned from.
+    free : frozenset of str
+        Further settings that may differ between two calls.
+
+    Attributes
+    ----------
+    images_seen : int
+    record : dict
+        The last line of metrics.jsonl.
+    interval : Interval
+
+    Raises
+    ------
+    UserError
+        If the folder holds a run with other settings.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        config: RunSettings,
+        name: str,
+        fingerprints: dict[str, str],
+        free: frozenset[str] = frozenset(),
+    ):
+        self.accelerator, self.config, self.name, self.fingerprints = accelerator, config, name, fingerprints
+        self.folder, self.is_main = config.output_dir, accelerator.is_main_process
+        self.settings = provenance(config)["config"]
+        if self.is_main:
+            same, defaults = (
+                {k: v for k, v in values.items() if k not in FREE | free}
+                for values in (self.settings, asdict(type(config)("", Path())))
+            )
+            same_run(self.folder / "settings.json", {**same, "data_fingerprint": fingerprints}, defaults)
+        self.images_seen = load_newest(accelerator, self.folder / "checkpoints")
+        self.log = MetricsLog(self.folder / "metrics.jsonl", self.images_seen) if self.is_main else None
+        self.record = {"images_seen": self.images_seen, "seconds": 0.0, **(self.log.last if self.log else {})}
+        self.interval = Interval(accelerator, self.images_seen, self.record["seconds"])
+
+    def batches(self, source: BatchSource) -> Iterator[Batch]:
+        """This process's share of the batches that are left; `count` each before the next is taken."""
+        accelerator, end = self.accelerator, self.config.total_images
+        if self.config.log_with:
+            accelerator.init_trackers(self.name, {k: str(v) for k, v in self.settings.items()})
+        self.bar = tqdm(total=end, initial=self.images_seen, desc="train", unit="image", disable=not self.is_main)
+        self.interval.begin()
+        yield from ahead(source, self.images_seen, end, accelerator.process_index, accelerator.num_processes)
+        self.bar.close()
+
+    def count(self, *events: str) -> set[str]:
+        """Count a batch as seen; returns which of the events are due, EVENT_images apart."""
+        before, self.images_seen = self.images_seen, self.images_seen + self.config.batch_size
+        self.bar.update(self.config.batch_size)
+        span = (before, self.images_seen, self.config.total_images)
+        return {event for event in events if due(getattr(self.config, f"{event}_images"), *span)}
+
+    def write(self, record: dict[str, float]) -> None:
+        """Log a record everywhere."""
+        self.record = record
+        self.bar.set_postfix(loss=f"{record['loss']:.4f}")
+        self.accelerator.log(record, step=self.images_seen)
+        if self.log:
+            self.log.write(**record)
+
+    def save_checkpoint(self) -> None:
+        """Write a checkpoint; all processes call this."""
+        save_checkpoint(self.accelerator, self.folder / "checkpoints", self.images_seen)
+
+    @property
+    def new_grid(self) -> Path:
+        """Where the sample grid of now belongs."""
+        return self.folder / "samples" / f"{self.images_seen:012d}.png"
+
+    @property
+    def is_to_be_saved(self) -> bool:
+        """Whether this process has a model to save that is not there yet."""
+        return self.is_main and not is_finished(self.folder, self.images_seen)
+
+    @property
+    def model_name(self) -> str:
+        """Folder or Hub id of the model."""
+        return self.config.push_to_hub or str(self.folder)
+
+    @property
+    def last_grid(self) -> str | None:
+        """Path of the newest sample grid in the model's folder, if there is one."""
+        grids = sorted(f"samples/{file.name}" for file in (self.folder / "samples").glob("*.png"))
+        return grids[-1] if grids else None
+
+    def save(
+        self,
+        pipeline: DiffusionPipeline,
+        card: str,
+        *splits: GalaxyArrays,
+        parent: Path | None = None,
+        **results: object,
+    ) -> None:
+        """Save the finished model, its card, its record and what it has seen.
+
+        Parameters
+        ----------
+        pipeline : DiffusionPipeline
+        card : str
+        *splits, parent
+            As for `model_folder.save_seen_images`.
+        **results
+            More for run.json.
+        """
+        begin_saving(self.folder)
+        save_seen_images(self.folder, *splits, parent=parent)
+        write_whole(self.folder / "README.md", card)
+        known = {"seconds": self.record["seconds"], "images_seen": self.images_seen, **results}
+        record = {**provenance(self.config), "data_fingerprint": self.fingerprints, **known}
+        write_json(self.folder / "run.json", record)
+        save_pipeline(pipeline, self.folder)
+
+    def end(self) -> None:
+        """Upload the model where that is wanted, and say where it is."""
+        if self.is_main and self.config.push_to_hub:
+            self.accelerator.print(f"uploaded: {push(self.folder, self.config.push_to_hub)}")
+        self.accelerator.print(f"model: {self.folder}")
+        self.accelerator.end_training()

@@ -1,0 +1,144 @@
+"""Images from seeds: each depends on its seed, class, model and sampler alone, however they are batched."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
+from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline
+from galaxy_diffusion.sampling.schedulers import make_scheduler
+from gz2_dataset import UserError
+
+GeneratorPipeline = ClassConditionalDDPMPipeline | ConditionalSAGANPipeline
+
+
+def generate_batch(
+    pipeline: GeneratorPipeline,
+    labels: list[int],
+    seeds: list[int],
+    guidance_scale: float | None = None,
+    num_inference_steps: int | None = None,
+    **options: object,
+) -> np.ndarray:
+    """Generate one image a seed.
+
+    Parameters
+    ----------
+    pipeline : ClassConditionalDDPMPipeline or ConditionalSAGANPipeline
+    labels, seeds : list of int, length B
+    guidance_scale, num_inference_steps : float and int, optional
+        Of a diffusion model.
+    **options
+        More arguments of the pipeline, such as ``guidance_interval`` or ``image``.
+
+    Returns
+    -------
+    ndarray of uint8, shape (B, H, W, 3)
+    """
+    sampling = {"guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps}
+    options |= {name: value for name, value in sampling.items() if value is not None}
+    generators = [seeded(seed) for seed in seeds]
+    return to_uint8(pipeline(labels, generator=generators, output_type="np", **options).images)
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Images in [0, 1] as grey levels."""
+    return (images * 255).round().astype(np.uint8)
+
+
+def load_pipeline(
+    model: str, scheduler: str, device: torch.device, mixed_precision: str = "no", compiled: bool = False
+) -> GeneratorPipeline:
+    """A saved pipeline with the named sampler, ready to generate on ``device``; no code of its folder is run.
+
+    Parameters
+    ----------
+    model : str
+        Pipeline folder or Hub id.
+    scheduler : str
+        A key of `schedulers.SCHEDULERS`; a SAGAN has none.
+    device : torch.device
+    mixed_precision : {"no", "bf16", "fp16"}
+        Precision inside the net; weights, noise and the scheduler's arithmetic stay in float32.
+    compiled : bool
+        Compile the net when it is first called.
+
+    Raises
+    ------
+    UserError
+        If ``model`` is no pipeline folder or Hub id that can be reached.
+    """
+    folder = Path(model)
+    if folder.is_dir() and not (folder / "model_index.json").exists():
+        raise UserError(
+            f"{model}: has no model_index.json; train it to the end with its training script and --output_dir {model}"
+        )
+    if not folder.is_dir() and (model.count("/") != 1 or model.startswith((".", "/"))):
+        raise UserError(f"{model}: no such model folder; give the output_dir of train_ddpm.py or a Hub id")
+    try:
+        kind = DiffusionPipeline.load_config(model)["_class_name"]
+        pipeline_class = (
+            ConditionalSAGANPipeline if kind == ConditionalSAGANPipeline.__name__ else ClassConditionalDDPMPipeline
+        )
+        pipeline = pipeline_class.from_pretrained(model, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{model}: cannot be loaded as a pipeline ({str(error).splitlines()[0]})") from None
+    if isinstance(pipeline, ClassConditionalDDPMPipeline):
+        pipeline.scheduler = make_scheduler(scheduler, pipeline.scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    net = net_of(pipeline).eval().to(memory_format=torch.channels_last)
+    if mixed_precision != "no":
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[mixed_precision]
+        net.forward = torch.autocast(device.type, dtype)(net.forward)
+    if compiled:
+        net.compile()
+    return pipeline.to(device)
+
+
+def check_sampler(
+    pipeline: ClassConditionalDDPMPipeline,
+    num_inference_steps: int,
+    strength: float,
+    guidance_interval: tuple[float, float] | None,
+) -> None:
+    """Raise a `UserError` where the pipeline cannot sample so, before hours of it and before anything is written."""
+    try:
+        pipeline.set_timesteps(num_inference_steps, strength)
+    except ValueError as error:
+        raise UserError(f"{type(pipeline.scheduler).__name__}: {error}") from None
+    if guidance_interval is not None and not 0 <= guidance_interval[0] < guidance_interval[1]:
+        raise UserError(f"guidance_interval {list(guidance_interval)}: is not from a lower to a higher noise level")
+
+
+def net_of(pipeline: GeneratorPipeline) -> torch.nn.Module:
+    """The net of a pipeline."""
+    return pipeline.generator_net if isinstance(pipeline, ConditionalSAGANPipeline) else pipeline.unet
+
+
+def weights_hash(pipeline: GeneratorPipeline) -> str:
+    """The first 16 digits of the SHA-256 of the net's weights: which checkpoint an image came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net_of(pipeline).state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A generator on the CPU, so that every device starts from the same noise."""
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+def file_of_model(model: str, name: str) -> Path | None:
+    """A file beside a saved pipeline, local or on the Hub; None where there is none."""
+    if Path(model).is_dir():
+        return Path(model) / name if (Path(model) / name).exists() else None
+    try:
+        return Path(hf_hub_download(model, name))
+    except (EntryNotFoundError, LocalEntryNotFoundError):
+        return None

@@ -1,0 +1,81 @@
+"""The real galaxies that variations start from: those that the generator has learned from, and no others."""
+
+import csv
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from galaxy_diffusion.sampling.seeded_images import file_of_model
+from gz2_dataset import GalaxyArrays, UserError, load_arrays
+from gz2_dataset.splits import hash_of
+
+
+@dataclass(frozen=True)
+class Originals:
+    """Galaxies to vary.
+
+    Attributes
+    ----------
+    galaxies : GalaxyArrays
+    order : dict of str to ndarray of int64
+        Indices of each class's galaxies by the hash of image_id.
+    """
+
+    galaxies: GalaxyArrays
+    order: dict[str, np.ndarray]
+
+    def index(self, class_name: str, seed: int) -> int:
+        """Which galaxy the image of a seed starts from: one after the other, then from the first again."""
+        return int(self.order[class_name][seed % len(self.order[class_name])])
+
+    def image_id(self, class_name: str, seed: int) -> str:
+        """The image_id of that galaxy."""
+        return self.galaxies.image_ids[self.index(class_name, seed)]
+
+    def images(self, batch: list[tuple[str, int]]) -> np.ndarray:
+        """Those of pairs of class and seed as the pipeline takes them: float32 (B, H, W, 3) in [0, 1]."""
+        return self.galaxies.images[[self.index(*pair) for pair in batch]].astype(np.float32) / 255
+
+
+def load_originals(data: str, model: str, class_names: list[str], resolution: int) -> Originals:
+    """The train galaxies of a dataset, refused where the model has not learned from each of them.
+
+    A galaxy that the model has not seen may be one that it, or a classifier, will be judged by; its variations would
+    carry it into the training set.
+
+    Parameters
+    ----------
+    data : str
+        As in `gz2_dataset.load`.
+    model : str
+        Folder of train_ddpm.py or Hub id, with seen_images.csv and run.json.
+    class_names : list of str
+        The classes to vary.
+    resolution : int
+        Side of the model's images in pixels.
+
+    Raises
+    ------
+    UserError
+        If the model does not say what it has seen, has not seen a galaxy, or a class has none.
+    """
+    seen_file, run_file = file_of_model(model, "seen_images.csv"), file_of_model(model, "run.json")
+    if seen_file is None or run_file is None:
+        raise UserError(f"{model}: has no seen_images.csv and run.json, so it is unknown which galaxies it may vary")
+    center_crop = json.loads(run_file.read_text())["config"]["center_crop"]
+    galaxies = load_arrays(data, "train", resolution, center_crop)
+    with seen_file.open(newline="") as file:
+        seen = {row["sha256"] for row in csv.DictReader(file)}
+    for image_id, digest in zip(galaxies.image_ids, galaxies.digests, strict=True):
+        if digest not in seen:
+            raise UserError(
+                f"{data}: galaxy {image_id} is none that {model} has learned from, so it may be one to judge by; "
+                "give the data of the training"
+            )
+    by_hash = np.argsort([hash_of(image_id) for image_id in galaxies.image_ids])
+    order = {name: by_hash[galaxies.labels[by_hash] == i] for i, name in enumerate(galaxies.class_names)}
+    for name in class_names:
+        if not len(order.get(name, ())):
+            raise UserError(f"{data}: has no train galaxy of class {name!r}; take it out of --num_images")
+    return Originals(galaxies, order)

@@ -1,0 +1,138 @@
+"""Pictures of galaxies and of trainings, each as the bytes of a small PNG file."""
+
+from io import BytesIO
+from pathlib import Path
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from PIL import Image
+
+from galaxy_diffusion.study.folder import title
+
+GAP, DPI = 4, 100
+"""Space between two galaxies in pixels, and pixels an inch."""
+SKY, PALE = "#05070d", "#e6e9f2"
+
+
+def chart(figure: Figure) -> bytes:
+    """A drawing as a PNG file with a palette."""
+    return encode(render(figure).quantize(64))
+
+
+def photograph(figure: Figure, bits: int) -> bytes:
+    """A figure of galaxies as a PNG file with ``bits`` a colour channel: the lowest ones hold mostly noise."""
+    # A palette would turn blue galaxies grey, as most of its colours go to the dark sky.
+    step = 2 ** (8 - bits)
+    return encode(Image.fromarray(np.asarray(render(figure)) // step * step + step // 2))
+
+
+def render(figure: Figure) -> Image.Image:
+    buffer = BytesIO()
+    figure.savefig(buffer, dpi=DPI, format="png")
+    return Image.open(buffer).convert("RGB")
+
+
+def encode(image: Image.Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def mosaic(images: np.ndarray, cell: int) -> np.ndarray:
+    """Galaxies, (rows, columns, H, W, 3), beside each other in squares of ``cell`` pixels (Lanczos)."""
+    rows, columns = images.shape[:2]
+    step = cell + GAP
+    canvas = np.full((rows * step - GAP, columns * step - GAP, 3), to_rgb(SKY))
+    for r, c in np.ndindex(rows, columns):
+        galaxy = Image.fromarray(images[r, c]).resize((cell, cell), Image.Resampling.LANCZOS)
+        canvas[r * step : r * step + cell, c * step : c * step + cell] = np.asarray(galaxy) / 255
+    return canvas
+
+
+def galaxy_figure(
+    blocks: list[np.ndarray], row_names: list[str], heads: list[list[str]], cell: int, bits: int
+) -> bytes:
+    """Blocks of galaxies side by side, a row a class, with a name left of each row and a head above each column.
+
+    Parameters
+    ----------
+    blocks : list of ndarray of uint8, shape (rows, columns, H, W, 3)
+    row_names : list of str
+    heads : list of list of str
+        For each block, one head a column, or a single one for the whole block.
+    cell : int
+        Side of a galaxy in pixels.
+    bits : int
+        A colour channel of the file.
+    """
+    mosaics = [mosaic(block, cell) for block in blocks]
+    left, top, margin, between = 116, 30, 10, 24
+    height = mosaics[0].shape[0] + top + margin
+    width = left + sum(m.shape[1] for m in mosaics) + between * (len(mosaics) - 1) + margin
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=SKY)
+    for i, name in enumerate(row_names):
+        y = height - top - i * (cell + GAP) - cell / 2
+        figure.text((left - 12) / width, y / height, fill(name, 12), color=PALE, fontsize=9, ha="right", va="center")
+    x = left
+    for pixels, names in zip(mosaics, heads, strict=True):
+        figure.figimage(pixels, x, margin, origin="upper")
+        for j, head in enumerate(names):
+            centre = x + (j + 0.5) * pixels.shape[1] / len(names)
+            figure.text(centre / width, 1 - top / 2 / height, head, color=PALE, fontsize=9, ha="center", va="center")
+        x += pixels.shape[1] + between
+    return photograph(figure, bits)
+
+
+def real_beside_generated(real: np.ndarray, generated: np.ndarray, class_names: tuple[str, ...]) -> bytes:
+    """Fig. 3: real galaxies left, generated ones right, a row a class; both (classes, images, H, W, 3)."""
+    return galaxy_figure([real, generated], [*map(title, class_names)], [["Real"], ["Generated"]], 96, 6)
+
+
+def denoising(frames: np.ndarray, timesteps: np.ndarray, class_names: tuple[str, ...]) -> bytes:
+    """Fig. 4: from noise to galaxy, a row a class; frames (classes, steps, H, W, 3)."""
+    return galaxy_figure([frames], [*map(title, class_names)], [[f"t = {t}" for t in timesteps]], 72, 5)
+
+
+def training_loss(images_seen: np.ndarray, loss: np.ndarray) -> bytes:
+    """The generator's loss and its running mean against images seen."""
+    figure = Figure(figsize=(11.6, 2.8), layout="constrained")
+    axes = figure.subplots()
+    smooth = pd.Series(loss).rolling(max(1, len(loss) // 30), min_periods=1).mean()
+    axes.plot(images_seen, loss, color="#b9c3d6", linewidth=0.8, label="as logged")
+    axes.plot(images_seen, smooth, color="#2457c5", linewidth=1.8, label="running mean")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlabel("Training images seen")
+    axes.set_ylabel("Loss")
+    axes.legend(frameon=False, fontsize=9)
+    plain(axes)
+    return chart(figure)
+
+
+def plain(axes: Axes) -> None:
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=9)
+
+
+def sample_history(files: list[Path], at_most: int = 4) -> bytes:
+    """Some of the sample sheets that training left, evenly chosen from first to last, under the images seen by then."""
+    chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, at_most).round().astype(int))]
+    sheets = [Image.open(file).convert("RGB") for file in chosen]
+    width, title_height = 310, 24
+    height = width * sheets[0].height / sheets[0].width
+    size = len(chosen) * width / DPI, (height + title_height) / DPI
+    figure = Figure(figsize=size, facecolor=SKY)
+    for axes, file, sheet in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, sheets, strict=True):
+        axes.imshow(sheet, interpolation="lanczos")
+        axes.set_title(f"{int(file.stem):,} images", color=PALE, fontsize=9)
+        axes.axis("off")
+    figure.subplots_adjust(0.005, 0.005, 0.995, height / (height + title_height), wspace=0.02)
+    return photograph(figure, bits=5)

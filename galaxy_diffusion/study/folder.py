@@ -1,0 +1,193 @@
+"""A study folder as `workflow/Snakefile` writes it: what is there, read once; what is not there yet stays empty."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from galaxy_diffusion.study.arms import Run, planned_runs
+from galaxy_diffusion.study.runs import Runs, pool, read_runs
+from gz2_dataset import UserError
+
+PARTS = ("study.yaml", "data", "ddpm", "generated", "showcase", "classifiers")
+GENERATED = "generated"
+"""Folder of the images that the study's question is about."""
+TITLES = {"cigar_shaped_smooth": "Cigar-shaped smooth", "in_between_smooth": "In-between smooth", "edge_on": "Edge-on"}
+
+
+def title(class_name: str) -> str:
+    """A class name as the paper's tables print it."""
+    return TITLES.get(class_name, class_name.replace("_", " ").capitalize())
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a report is made of.
+
+    Attributes
+    ----------
+    folders : tuple of Path
+        One, or those of the folds of a cross-validation; pictures, counts and training are of the first.
+    preset : dict
+        ``study.yaml``.
+    build : dict
+        ``data/build.json``: source, classes, counts, notes.
+    generated : dict
+        Images by class name, of each folder of generated images that the preset names.
+    runs : Runs or None
+        Predictions of all classifiers, those of all folds as one.
+    provenance : dict
+        What each run recorded (config, versions, seconds, ...) by its folder: within the study, or with the study's
+        folder before it where there are several.
+    training : list of dict
+        Lines of ``ddpm/metrics.jsonl``.
+    """
+
+    folders: tuple[Path, ...]
+    preset: dict[str, Any]
+    build: dict[str, Any]
+    generated: dict[str, dict[str, int]]
+    runs: Runs | None
+    provenance: dict[str, dict[str, Any]]
+    training: list[dict[str, Any]]
+
+    @property
+    def folder(self) -> Path:
+        return self.folders[0]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes in the order of the data, or of the predictions where there is no data folder."""
+        return tuple(self.build.get("classes") or (self.runs.class_names if self.runs else ()))
+
+    @property
+    def rare_class(self) -> str | None:
+        """The class with most generated images, else the smallest of the training set, else of the test set."""
+        if counts := self.generated.get(GENERATED):
+            return max(counts, key=counts.get)
+        if train := self.build.get("counts", {}).get("train"):
+            return min(train, key=train.get)
+        return self.runs.class_names[int(self.runs.galaxies_per_class.argmin())] if self.runs else None
+
+    @property
+    def mix(self) -> np.ndarray | None:
+        """Galaxies of each class in all splits together, shape (classes,): how frequent they are in nature."""
+        counts = self.build.get("counts")
+        if not counts:
+            return None
+        return np.array([sum(split.get(name, 0) for split in counts.values()) for name in self.class_names], float)
+
+    @property
+    def missing(self) -> list[Run]:
+        """Runs that the preset plans and that are not there."""
+        return [run for run in planned_runs(self.preset) if not self.runs or run not in self.runs.predictions]
+
+    def record(self, run: Run) -> dict[str, Any]:
+        """What the training of a run recorded, in the first fold where there are several."""
+        place = Path("classifiers") / run.path
+        return self.provenance.get(str(self.folder / place if len(self.folders) > 1 else place), {})
+
+    def ratio(self, run: Run) -> float | None:
+        """Generated images of the rare class for each real one that a run was trained with; None where not recorded."""
+        counts = self.record(run).get("n_train", {}).get(self.rare_class)
+        return counts["generated"] / counts["real"] if counts and counts["real"] else None
+
+    @property
+    def steps(self) -> dict[str, set[int]]:
+        """Optimiser steps that the runs of each backbone recorded."""
+        taken: dict[str, set[int]] = {}
+        for run in self.runs.predictions if self.runs else ():
+            if (steps := self.record(run).get("steps")) is not None:
+                taken.setdefault(run.backbone, set()).add(steps)
+        return taken
+
+
+def read_study(folders: Sequence[Path]) -> Study:
+    """Read what a study folder holds, or several: the folds of a cross-validation, whose test galaxies are pooled.
+
+    Raises
+    ------
+    UserError
+        Where a folder is no study, one of its files is damaged, or the folds do not fit together.
+
+    Examples
+    --------
+    >>> read_study([Path("runs/study")]).rare_class  # doctest: +SKIP
+    'cigar_shaped_smooth'
+    """
+    studies = [read_folder(folder) for folder in folders]
+    first = studies[0]
+    if len(studies) == 1:
+        return first
+    provenance = {str(s.folder / name): record for s in studies for name, record in s.provenance.items()}
+    runs = pool(folders, [study.runs for study in studies])
+    return Study(tuple(folders), first.preset, first.build, first.generated, runs, provenance, first.training)
+
+
+def read_folder(folder: Path) -> Study:
+    if not any((folder / part).exists() for part in PARTS):
+        raise UserError(f"{folder}: no study (none of {', '.join(PARTS)} in it); make one with make study CONFIG=...")
+    file = folder / "study.yaml"
+    preset = (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
+    sets = {
+        name: read_lines(folder / name / "metadata.jsonl") for name in {GENERATED: {}} | preset.get("generated", {})
+    }
+    makers = [*(folder / part / "run.json" for part in ("ddpm", "sagan", *sets, "showcase", "sagan_showcase"))]
+    records = [*makers, *sorted(folder.glob("classifiers/*/*/seed*/metrics.json"))]
+    return Study(
+        (folder,),
+        preset,
+        read_json(folder / "data" / "build.json"),
+        {name: counts for name, rows in sets.items() if (counts := dict(Counter(row["label"] for row in rows)))},
+        read_runs(folder / "classifiers", planned_runs(preset)),
+        {str(p.parent.relative_to(folder)): record for p in records if (record := read_json(p))},
+        list(read_lines(folder / "ddpm" / "metrics.jsonl")),
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file; empty where there is none."""
+    return next(read_lines(path, whole=True), {})
+
+
+def read_lines(path: Path, whole: bool = False) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON-lines file (``whole``: its only object); none where there is no file."""
+    try:
+        text = path.read_text() if path.exists() else ""
+        for line in [text] if whole and text else text.splitlines():
+            yield json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); remove it and run the step that writes it again") from None
+
+
+def first_by_seed(folder: Path, class_names: tuple[str, ...], per_class: int) -> np.ndarray | None:
+    """The generated images of each class with the smallest seeds.
+
+    Parameters
+    ----------
+    folder : Path
+        Generated-images folder with ``metadata.jsonl``.
+    class_names : tuple of str
+    per_class : int
+        Images wanted; fewer where a class has fewer.
+
+    Returns
+    -------
+    ndarray of uint8, shape (classes, images, H, W, 3), or None
+        None where a class has no image.
+    """
+    rows = sorted(read_lines(folder / "metadata.jsonl"), key=lambda row: row["seed"])
+    files = [[folder / row["file_name"] for row in rows if row["label"] == name] for name in class_names]
+    count = min(per_class, *map(len, files)) if files else 0
+    if count == 0:
+        return None
+    try:
+        return np.stack([[np.asarray(Image.open(file).convert("RGB")) for file in row[:count]] for row in files])
+    except OSError as error:
+        raise UserError(f"{folder}: an image cannot be read ({error}); generate it again") from None

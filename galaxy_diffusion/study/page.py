@@ -1,0 +1,148 @@
+"""The report as one self-contained HTML page, and as Markdown."""
+
+import base64
+from dataclasses import dataclass, field
+from importlib.resources import files
+
+import jinja2
+import yaml
+
+from galaxy_diffusion.shared.tables import Table, duration, run_records
+from galaxy_diffusion.study.arm_tables import paper_tables
+from galaxy_diffusion.study.bootstrap import REPLICATES
+from galaxy_diffusion.study.comparison import Comparison
+from galaxy_diffusion.study.folder import GENERATED, Study, title
+from galaxy_diffusion.study.verdict import Verdict
+
+
+@dataclass
+class Page:
+    """What the report shows, gathered part by part; a part that is not there is named with the command that makes it.
+
+    Attributes
+    ----------
+    study : Study
+    verdict : Verdict
+    comparison : Comparison or None
+    tables : dict
+        `Table` by name, table1 to table6.
+    images : dict
+        PNG files by name.
+    fidelity : dict
+        Tables and PNG files of `evaluate_images.py` by the folder of images.
+    resolutions : dict
+        Side in pixels of the galaxies in figure3 and figure5.
+    """
+
+    study: Study
+    verdict: Verdict
+    comparison: Comparison | None = None
+    tables: dict[str, Table] = field(default_factory=dict)
+    images: dict[str, bytes] = field(default_factory=dict)
+    fidelity: dict[str, tuple[dict[str, Table], dict[str, bytes]]] = field(default_factory=dict)
+    resolutions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def all_images(self) -> dict[str, bytes]:
+        """Those of the fidelity sections too, under the name of their folder."""
+        sections = {
+            f"fidelity_{folder}_{name}": png
+            for folder, (_, pngs) in self.fidelity.items()
+            for name, png in pngs.items()
+        }
+        return self.images | sections
+
+    @property
+    def collapse(self) -> str:
+        """What SAGAN's training found about collapse; empty where none was trained."""
+        record = self.study.provenance.get("sagan", {})
+        if "collapsed" not in record:
+            return ""
+        return f"{'; '.join(record['collapsed']) or 'none'} (lowest diversity of a class {record['diversity']:.2f})"
+
+    @property
+    def caveats(self) -> list[str]:
+        """Those of the verdict, and which planned runs are not there yet."""
+        missing = [run.path for run in self.study.missing]
+        shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+        lines = [f"{len(missing)} runs of the preset are missing: {shown}. make study trains them."] if missing else []
+        if len(self.study.folders) > 1:
+            lines.append(
+                f"The test galaxies of {len(self.study.folders)} folds are pooled, each judged by nets of its own fold."
+            )
+        return self.verdict.caveats + lines
+
+
+def markdown(page: Page) -> str:
+    """The verdict and all tables."""
+    findings = "".join(f"- {line}\n" for line in [*page.verdict.sentences, *page.caveats])
+    every = [*page.tables.values(), *(table for shown, _ in page.fidelity.values() for table in shown.values())]
+    return "\n".join([f"**{page.verdict.headline}**\n\n{findings}", *(table.markdown for table in every)])
+
+
+def tiles(study: Study) -> list[tuple[str, str]]:
+    """The sizes that a reader wants first."""
+    rare, train = study.rare_class, study.build.get("counts", {}).get("train", {})
+    shown = []
+    if rare in train:
+        shown.append((f"{train[rare]:,}", f"real {title(rare).lower()} galaxies for training"))
+    if counts := study.generated.get(GENERATED):
+        shown.append((f"{sum(counts.values()):,}", "generated galaxies added"))
+    if runs := study.runs:
+        of_rare = dict(zip(runs.class_names, runs.galaxies_per_class, strict=True)).get(rare, 0)
+        shown.append((f"{len(runs.labels):,}", f"test galaxies, {of_rare} of the rare class"))
+        sizes = [
+            (len(runs.backbones), "backbone"),
+            (len(runs.arms), "arm"),
+            (len({r.seed for r in runs.predictions}), "seed"),
+        ]
+        text = ", ".join(f"{count} {name}{'s' * (count > 1)}" for count, name in sizes)
+        shown.append((f"{len(runs.predictions) * len(study.folders):,}", f"classifiers trained: {text}"))
+    return shown
+
+
+def facts(page: Page, command: str) -> list[tuple[str, str]]:
+    """Command, hardware, versions and time, from what the runs recorded."""
+    study, records = page.study, page.study.provenance.values()
+    seeds = sorted({run.seed for run in study.runs.predictions}) if study.runs else []
+    versions = sorted({f"{name} {v}" for r in records for name, v in r.get("versions", {}).items()})
+    hardware = sorted({str(r[key]) for r in records for key in ("device", "platform") if key in r})
+    seconds = sum(r.get("seconds", 0) for r in records)
+    comparisons = len(page.comparison.differences) if page.comparison else 0
+    rows = {
+        "Study": "make study CONFIG=FILE with the preset below" if study.preset else "",
+        "Report": command,
+        "Data": study.build.get("source", "").replace("_", " "),
+        "Hardware": ", ".join(hardware),
+        "Versions": ", ".join(versions),
+        "Seeds of the classifiers": ", ".join(map(str, seeds)),
+        "Time of all training runs": duration(seconds) if seconds else "",
+        "Comparisons in all": f"{comparisons:,} differences with intervals" if comparisons else "",
+        "Comparisons of the verdict": str(len(page.verdict.findings) or ""),
+    }
+    return [(name, value) for name, value in rows.items() if value]
+
+
+def render(page: Page, command: str) -> str:
+    """The page, with every image in it; ``command`` is what drew it."""
+    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    study = page.study
+    return environment.from_string(template).render(
+        title=study.preset.get("title", f"Study {study.folder.resolve().name}"),
+        study=str(study.folder),
+        verdict=page.verdict,
+        caveats=page.caveats,
+        tiles=tiles(study),
+        images={name: base64.b64encode(png).decode() for name, png in page.all_images.items()},
+        tables=page.tables,
+        fidelity=page.fidelity,
+        makers={name: study.preset.get("generated", {}).get(name, {}).get("model", "ddpm") for name in page.fidelity},
+        paper_tables=paper_tables(),
+        resolutions=page.resolutions,
+        collapse=page.collapse,
+        facts=facts(page, command),
+        runs=run_records(study.provenance) if study.provenance else None,
+        preset=yaml.safe_dump(study.preset, sort_keys=False) if study.preset else "",
+        replicates=REPLICATES,
+    )

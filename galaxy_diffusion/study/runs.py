@@ -1,0 +1,161 @@
+"""Predictions of a study's classifiers on the same test galaxies, and those of several folds as one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from galaxy_diffusion.study.arms import BASELINE, Run
+from gz2_dataset import UserError
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs on the same N test galaxies, in the order of image_id.
+
+    Attributes
+    ----------
+    class_names : tuple of str
+    labels : ndarray of int, shape (N,)
+        True classes, indices into ``class_names``.
+    predictions : dict
+        Of each `Run`, in the order in which backbones and arms are shown: ndarray of int, shape (N,).
+    probabilities : dict
+        Of each `Run`: ndarray, shape (N, classes).
+    image_ids : tuple of str
+    """
+
+    class_names: tuple[str, ...]
+    labels: np.ndarray
+    predictions: dict[Run, np.ndarray]
+    probabilities: dict[Run, np.ndarray] = field(default_factory=dict)
+    image_ids: tuple[str, ...] = ()
+
+    @property
+    def galaxies_per_class(self) -> np.ndarray:
+        """Test galaxies a true class, shape (classes,)."""
+        return np.bincount(self.labels, minlength=len(self.class_names))
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(run.backbone for run in self.predictions))
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(run.arm for run in self.predictions))
+
+    def seeds(self, backbone: str, *arms: str) -> list[int]:
+        """Seeds that a backbone was trained with in each of the arms."""
+        sets = ({run.seed for run in self.predictions if run[:2] == (backbone, arm)} for arm in arms)
+        return sorted(set.intersection(*sets))
+
+    def of(self, backbone: str, arm: str, seeds: Sequence[int]) -> np.ndarray:
+        """Predictions of these runs, shape (seeds, N)."""
+        return np.stack([self.predictions[Run(backbone, arm, seed)] for seed in seeds])
+
+
+def read_runs(folder: Path, planned: Sequence[Run] = ()) -> Runs | None:
+    """Read ``<folder>/<backbone>/<arm>/seed<k>/predictions.csv`` of a study.
+
+    Parameters
+    ----------
+    folder : Path
+        ``STUDY/classifiers``.
+    planned : sequence of Run
+        Backbones and arms are shown in their order, others after them by name; the original arm comes first.
+
+    Returns
+    -------
+    Runs or None
+        None where nothing has been trained yet.
+
+    Raises
+    ------
+    UserError
+        Where a file cannot be read as predictions, or runs were tested on other galaxies.
+    """
+    orders = [list(dict.fromkeys(run[i] for run in planned)) for i in range(2)]
+    found = {}
+    for path in folder.glob("*/*/seed[0-9]*/predictions.csv"):
+        backbone, arm, seed = path.parts[-4:-1]
+        found[Run(backbone, arm, int(seed.removeprefix("seed")))] = path
+
+    def place(run: Run) -> tuple:
+        ranks = [order.index(name) if name in order else len(order) for order, name in zip(orders, run, strict=False)]
+        return ranks[0], run.backbone, run.arm != BASELINE, ranks[1], run.arm, run.seed
+
+    tables = {run: read_predictions(found[run]) for run in sorted(found, key=place)}
+    if not tables:
+        return None
+    first = next(iter(tables.values()))
+    for table in tables.values():
+        if not first["label"].equals(table["label"]) or list(first.columns) != list(table.columns):
+            raise UserError(
+                f"{table.attrs['file']}: other galaxies or classes than in {first.attrs['file']}; only runs on the "
+                "same test split can be paired, so train all arms on one dataset"
+            )
+    columns = [column for column in first.columns if column.startswith("p_")]
+    names = [column.removeprefix("p_") for column in columns]
+    return Runs(
+        tuple(names),
+        first["label"].map(names.index).to_numpy(),
+        {run: table["prediction"].map(names.index).to_numpy() for run, table in tables.items()},
+        {run: table[columns].to_numpy(float) for run, table in tables.items()},
+        tuple(first.index),
+    )
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """One ``predictions.csv``, indexed by image_id and sorted by it; its path is in ``attrs["file"]``."""
+    try:
+        table = pd.read_csv(path, dtype={"image_id": str, "label": str, "prediction": str}, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); run train_classifier.py again") from None
+    if missing := {"image_id", "label", "prediction"} - set(table.columns):
+        raise UserError(f"{path}: no column {sorted(missing)[0]}; run train_classifier.py again")
+    names = [c.removeprefix("p_") for c in table.columns if c.startswith("p_")]
+    if table.empty or table["image_id"].duplicated().any():
+        raise UserError(f"{path}: no galaxy or one galaxy twice; run train_classifier.py again")
+    if unknown := {*table["label"], *table["prediction"]} - set(names):
+        raise UserError(f"{path}: no probability column of class {sorted(unknown)[0]!r}; run train_classifier.py again")
+    table = table.set_index("image_id").sort_index()
+    table.attrs["file"] = str(path)
+    return table
+
+
+def pool(folders: Sequence[Path], folds: Sequence[Runs | None]) -> Runs | None:
+    """The runs of several folds as those of one study with all their test galaxies.
+
+    A run of the pool is the runs of that backbone, arm and seed in every fold, each on its own galaxies.
+
+    Raises
+    ------
+    UserError
+        Where folds have other classes, share test galaxies, or one lacks a run that another has.
+    """
+    first_folder, first, others = folders[0], folds[0], list(zip(folders[1:], folds[1:], strict=True))
+    for folder, runs in others:
+        if first is None or runs is None:
+            raise UserError(f"{first_folder if first is None else folder}: no classifier yet; train every fold's first")
+        if runs.class_names != first.class_names:
+            raise UserError(f"{folder}: other classes than in {first_folder}; only folds of one dataset can be pooled")
+        for lacking, missing in (
+            (folder, first.predictions.keys() - runs.predictions.keys()),
+            (first_folder, runs.predictions.keys() - first.predictions.keys()),
+        ):
+            if missing:
+                raise UserError(f"{lacking}: no run {min(missing).path}, which another fold has; train it first")
+    if first is None or not others:
+        return first
+    image_ids = tuple(image_id for runs in folds for image_id in runs.image_ids)
+    if len(set(image_ids)) < len(image_ids):
+        raise UserError(f"{', '.join(map(str, folders))}: a test galaxy is in two of them; pool folds of one dataset")
+    return Runs(
+        first.class_names,
+        np.concatenate([runs.labels for runs in folds]),
+        {run: np.concatenate([runs.predictions[run] for runs in folds]) for run in first.predictions},
+        {run: np.concatenate([runs.probabilities[run] for runs in folds]) for run in first.probabilities},
+        image_ids,
+    )

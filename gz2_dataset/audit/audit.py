@@ -1,0 +1,194 @@
+"""Is a dataset fit for use? Counts against the paper, unsound images, duplicates, votes that make no sense."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gz2_dataset.aside import write_whole
+from gz2_dataset.audit.counts import ClassCount, count_classes, count_text
+from gz2_dataset.audit.images import BuiltRows, Duplicates, check_images, examine, find_duplicates
+from gz2_dataset.audit.page import render
+from gz2_dataset.audit.votes import check_votes, vote_histograms
+from gz2_dataset.command_line import UserError
+from gz2_dataset.votes import VOTE_COLUMNS
+from gz2_dataset.writing import BUILD_FILE, count_table
+
+FEW_TEST_GALAXIES = 10
+UNBALANCED = 50
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes
+    ----------
+    folder : str
+        Folder of the dataset.
+    summary : dict
+        What ``build.json`` holds.
+    classes : list of ClassCount
+    galaxies : DataFrame
+        Of `image_audit.examine`: a row a galaxy.
+    duplicates : list of Duplicates
+    histograms : list of dict
+        Of `vote_audit.vote_histograms`.
+    problems : list of str
+        Why the dataset is not fit for use, a line each; empty if it is.
+    warnings : list of str
+        What is worth knowing about it.
+    """
+
+    folder: str
+    summary: dict[str, Any]
+    classes: list[ClassCount]
+    galaxies: pd.DataFrame
+    duplicates: list[Duplicates]
+    histograms: list[dict[str, Any]]
+    problems: list[str]
+    warnings: list[str]
+
+    @property
+    def verdict(self) -> str:
+        """``fit for use``, or ``not fit`` and why."""
+        return f"not fit: {'; '.join(self.problems)}" if self.problems else "fit for use"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The audit as JSON-serialisable values, with every galaxy that is unsound or shown repeatedly."""
+        unsound = self.galaxies[self.galaxies["problem"] != ""]
+        sizes = self.galaxies.groupby(["width", "height"]).size()
+        return {
+            "dataset": self.folder,
+            "verdict": self.verdict,
+            "problems": self.problems,
+            "warnings": self.warnings,
+            "classes": [asdict(row) for row in self.classes],
+            "images": len(self.galaxies),
+            "sizes": {f"{width}x{height}": int(n) for (width, height), n in sizes.items()},
+            "unsound": unsound[["split", "image_id", "problem"]].to_dict("records"),
+            "duplicates": [
+                {
+                    "kind": group.kind,
+                    "across": group.across,
+                    "contradictory": group.contradictory,
+                    "galaxies": self.galaxies.loc[list(group.rows), ["split", "image_id"]].to_dict("records"),
+                }
+                for group in self.duplicates
+            ],
+            "votes": self.histograms,
+            "build": self.summary,
+        }
+
+
+def audit(folder: Path, output: Path | None = None) -> Audit:
+    """Look at every galaxy of a built dataset, and print what was found.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder that `build` wrote.
+    output : Path, optional
+        Folder for ``audit.json`` and ``audit.html``, or the name of one of the two files.
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    UserError
+        If the folder holds no built dataset, or one that is damaged.
+
+    Examples
+    --------
+    >>> audit(Path("data/gz2")).verdict  # doctest: +SKIP
+    'fit for use'
+    """
+    summary = read_summary(folder)
+    rows = BuiltRows(folder)
+    galaxies, signatures = examine(rows)
+    duplicates = find_duplicates(galaxies, signatures)
+    votes = galaxies[[column for column in VOTE_COLUMNS if column in galaxies]].astype(float)
+    labels = np.array([*summary["classes"], ""], dtype=object)[galaxies["label"]]
+    checks = [
+        check_counts(galaxies, labels, summary),
+        check_images(galaxies, duplicates),
+        check_votes(votes, labels, summary),
+    ]
+    found = Audit(
+        folder=str(folder),
+        summary=summary,
+        classes=count_classes(summary),
+        galaxies=galaxies,
+        duplicates=duplicates,
+        histograms=vote_histograms(votes, summary),
+        problems=[line for problems, _ in checks for line in problems],
+        warnings=[line for _, warnings in checks for line in warnings],
+    )
+    print_audit(found)
+    if output:
+        write(found, rows, output)
+    return found
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What ``build.json`` holds."""
+    path = folder / BUILD_FILE
+    if not path.exists():
+        raise UserError(f"{folder}: no dataset of python -m gz2_dataset build; build it first")
+    try:
+        summary = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path}: is no JSON ({error}); build the dataset again") from None
+    if missing := {"source", "rules", "classes", "rows", "found", "counts", "skipped", "moved", "notes"} - set(summary):
+        raise UserError(f"{path}: has no {sorted(missing)[0]!r}; build the dataset again with this version")
+    return summary
+
+
+def check_counts(galaxies: pd.DataFrame, labels: np.ndarray, summary: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Whether the splits hold what ``build.json`` says, and enough of every class.
+
+    Returns
+    -------
+    problems, warnings : list of str
+    """
+    problems, warnings = [], []
+    held = galaxies.assign(galaxy_class=labels).groupby(["split", "galaxy_class"]).size()
+    stated = {(split, name): n for split, classes in summary["counts"].items() for name, n in classes.items() if n}
+    if held.to_dict() != stated:
+        problems.append(f"the files hold other galaxies than {BUILD_FILE} says; build again")
+    if again := int(galaxies["image_id"].duplicated().sum()):
+        problems.append(f"image_ids that stand there more than once: {again:,}")
+    train = {name: int(held.get(("train", name), 0)) for name in summary["classes"]}
+    problems += [f"{name}: no galaxy to train on" for name, n in train.items() if not n]
+    for name in summary["classes"]:
+        if (n := int(held.get(("test", name), 0))) < FEW_TEST_GALAXIES:
+            warnings.append(f"{name}: only {n} test galaxies, too few to judge a classifier by")
+    rare, common = min(train, key=train.get), max(train, key=train.get)
+    if train[common] > UNBALANCED * train[rare] > 0:
+        warnings.append(f"{train[common] / train[rare]:.0f} times as many {common} as {rare} to train on")
+    return problems, warnings
+
+
+def print_audit(found: Audit) -> None:
+    print(count_table(found.summary).to_string())
+    if found.summary["rules"]:
+        print("\ngalaxies that meet the rule: found here / in the public file of 61,578 rows / in the paper")
+        print(count_text(found.classes))
+    for kind, lines in (("note", found.summary["notes"]), ("warning", found.warnings), ("problem", found.problems)):
+        for line in lines:
+            print(f"{kind}: {line}")
+    print(f"verdict: {found.verdict}")
+
+
+def write(found: Audit, rows: BuiltRows, output: Path) -> None:
+    """Write ``audit.json`` and ``audit.html``."""
+    base = output.with_suffix("") if output.suffix in (".html", ".json") else output / "audit"
+    for suffix, text in ((".json", json.dumps(found.to_dict(), indent=2) + "\n"), (".html", render(found, rows))):
+        path = base.with_suffix(suffix)
+        write_whole(path, text)
+        print(f"{suffix[1:]}: {path}")

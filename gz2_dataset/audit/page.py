@@ -1,0 +1,100 @@
+"""An audit as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+from importlib.resources import files
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from gz2_dataset.audit.images import BuiltRows
+from gz2_dataset.images import decode
+from gz2_dataset.splits import SPLITS, hash_of
+
+if TYPE_CHECKING:
+    from gz2_dataset.audit.audit import Audit
+
+GALAXIES_A_CLASS, GROUPS, GALAXIES_A_GROUP = 8, 12, 6
+SIDE = 128
+
+
+def render(found: Audit, rows: BuiltRows) -> str:
+    """The page.
+
+    Parameters
+    ----------
+    found : Audit
+    rows : BuiltRows
+        Where its pictures come from.
+    """
+    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["title"] = title
+    return environment.from_string(template).render(
+        found=found,
+        tiles=tiles(found),
+        splits=[split for split in SPLITS if split in found.summary["counts"]],
+        unclassed=sum(counts.get("", 0) for counts in found.summary["counts"].values()),
+        galleries=galleries(found, rows),
+        groups=[group_view(found, rows, group) for group in found.duplicates[:GROUPS]],
+        histograms=[bars(histogram) for histogram in found.histograms],
+    )
+
+
+def title(class_name: str) -> str:
+    """A class name for readers."""
+    return class_name.replace("_", " ").capitalize()
+
+
+def tiles(found: Audit) -> list[tuple[str, str]]:
+    """The figures that a reader wants first."""
+    unsound = int((found.galaxies["problem"] != "").sum())
+    across = sum(group.across for group in found.duplicates)
+    return [
+        (f"{len(found.galaxies):,}", "images looked at, every one decoded"),
+        (f"{unsound:,}", "that are damaged"),
+        (f"{sum(found.summary['skipped'].values()):,}", "rows and images left out by the build"),
+        (f"{len(found.duplicates):,}", "groups of images that show the same"),
+        (f"{across:,}", "of them across a held-out split and another"),
+    ]
+
+
+def galleries(found: Audit, rows: BuiltRows) -> list[tuple[str, list[str]]]:
+    """Pictures of each class: the sound training galaxies with the smallest SHA-256 of image_id."""
+    sound = found.galaxies[(found.galaxies["problem"] == "") & (found.galaxies["split"] == "train")]
+    shown = []
+    for label, name in enumerate(found.summary["classes"]):
+        order = sound.loc[sound["label"] == label, "image_id"].map(hash_of).sort_values().index
+        shown.append((name, [picture(rows.image(row)) for row in order[:GALAXIES_A_CLASS]]))
+    return shown
+
+
+def group_view(found: Audit, rows: BuiltRows, group: Any) -> dict[str, Any]:
+    """Pictures and names of images that show the same."""
+    galaxies = found.galaxies.loc[list(group.rows[:GALAXIES_A_GROUP])]
+    names = [found.summary["classes"][label] if label >= 0 else "" for label in galaxies["label"]]
+    pictures = [picture(rows.image(row)) for row in galaxies.index]
+    shown = list(zip(pictures, galaxies["image_id"], galaxies["split"], names, strict=True))
+    return {"kind": group.kind, "across": group.across, "galaxies": shown, "more": len(group.rows) - len(shown)}
+
+
+def picture(content: bytes) -> str:
+    """A small JPEG of an image file, as a data URL."""
+    image = Image.fromarray(decode(content))
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def bars(histogram: dict[str, Any]) -> dict[str, Any]:
+    """A histogram with the heights of its bars from 0 to 1.
+
+    Most galaxies have 0 for most answers, so the heights are those of the logarithm of 1 + count.
+    """
+    counts = np.log1p(histogram["counts"])
+    return {**histogram, "heights": (counts / max(counts.max(), 1)).round(3).tolist()}

@@ -1,0 +1,180 @@
+"""The files that a user brings, in folders and in zips, zips within zips included, read without unpacking."""
+
+import gzip
+import hashlib
+import io
+import os
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+
+from gz2_dataset.command_line import UserError
+from gz2_dataset.sources.raw_files import CHUNK, Inflated, Limited, Seekable, Window
+
+MAX_IMAGE_BYTES, MAX_TABLE_BYTES = 2**26, 2**31
+UNWANTED = ("images_test", "all_ones", "all_zeros", "central_pixel")
+"""Beginnings of the Kaggle files that have no labels."""
+
+
+class Files:
+    """All files below a folder or in a zip, by relative name; a zip counts as a folder.
+
+    Parameters
+    ----------
+    root : Path
+        A folder, or a zip file.
+
+    Attributes
+    ----------
+    names : list of str
+        Relative names with forward slashes, sorted.
+    skipped : Counter of str
+        Entries that are left out for their name, by reason.
+
+    Raises
+    ------
+    UserError
+        If there is no such folder, or a zip cannot be read.
+    """
+
+    def __init__(self, root: Path):
+        self.root, self.skipped, self._archives = root, Counter(), []
+        self._entries: dict[str, Path | tuple[zipfile.ZipFile, zipfile.ZipInfo, Seekable]] = {}
+        if root.is_dir():
+            for folder, subfolders, names in os.walk(root, followlinks=True):
+                inside = Path(folder).resolve()
+                subfolders[:] = [n for n in subfolders if wanted(n) and Path(folder, n).resolve() not in inside.parents]
+                for name in filter(wanted, names):
+                    path = Path(folder, name)
+                    self._add(path.relative_to(root).as_posix(), path)
+        elif root.suffix.lower() == ".zip" and root.exists():
+            self._add_zip("", root)
+        else:
+            raise UserError(f"{root}: no such folder or zip; give the folder of the galaxy images with --data_dir")
+        self.names = sorted(self._entries)
+
+    def _add(self, name: str, path: Path) -> None:
+        if path.suffix.lower() == ".zip":
+            self._add_zip(f"{name}/", path)
+        else:
+            self._entries[name] = path
+
+    def _add_zip(self, prefix: str, path: Path) -> None:
+        try:
+            archive = zipfile.ZipFile(path)
+            self._archives.append(archive)  # keeps its file open
+            outer = Window(archive.fp.fileno(), 0, path.stat().st_size)
+            for name, info in self._members(prefix, archive):
+                if name.lower().endswith(".zip"):
+                    raw = inner_file(outer, info)
+                    inner = zipfile.ZipFile(io.BufferedReader(raw, CHUNK))
+                    self._entries |= {n: (inner, i, raw) for n, i in self._members(f"{name}/", inner)}
+                else:
+                    self._entries[name] = (archive, info, outer)
+        except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, struct.error) as error:
+            raise UserError(f"{path}: cannot be read as a zip ({error}); download it again") from None
+
+    def _members(self, prefix: str, archive: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
+        members = []
+        for info in archive.infolist():
+            path = PurePosixPath(info.filename.replace("\\", "/"))
+            if path.is_absolute() or ".." in path.parts or info.filename[1:2] == ":":
+                self.skipped["zip entries with a path that leads outside"] += 1
+            elif not info.is_dir() and all(map(wanted, path.parts)):
+                members.append((f"{prefix}{path}", info))
+        return members
+
+    def find(self, *names: str) -> str | None:
+        """The file with one of these last names that lies nearest to the root; None where there is none."""
+        found = [name for name in self.names if PurePosixPath(name).name in names]
+        return min(found, key=lambda name: (name.count("/"), name), default=None)
+
+    def size(self, name: str) -> int:
+        """Bytes of a file, once unpacked, as far as its zip tells the truth."""
+        entry = self._entries[name]
+        return entry.stat().st_size if isinstance(entry, Path) else entry[1].file_size
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[io.BufferedIOBase]:
+        """A table for sequential reading, unpacked where it is gzipped.
+
+        Raises
+        ------
+        OSError
+            If it is larger than 2 GB, which no table of galaxies is, or turns out to be while it is read.
+        """
+        if self.size(name) > MAX_TABLE_BYTES:
+            raise OSError(f"larger than {MAX_TABLE_BYTES:,} bytes")
+        entry = self._entries[name]
+        with ExitStack() as stack:
+            file = stack.enter_context(entry.open("rb") if isinstance(entry, Path) else entry[0].open(entry[1]))
+            if name.endswith(".gz"):
+                file = stack.enter_context(gzip.open(file))
+            yield stack.enter_context(io.BufferedReader(Limited(file, MAX_TABLE_BYTES), CHUNK))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of an image file.
+
+        Raises
+        ------
+        OSError
+            If it is damaged, encrypted, or larger than 64 MB, which no galaxy cutout is.
+        """
+        entry = self._entries[name]
+        if self.size(name) > MAX_IMAGE_BYTES:
+            raise OSError("larger than 64 MB")
+        if isinstance(entry, Path):
+            return entry.read_bytes()
+        _, info, raw = entry
+        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise OSError("encrypted or packed by a rare method")
+        try:
+            content = raw.pread(info.compress_size, data_offset(raw, info))
+            if info.compress_type == zipfile.ZIP_DEFLATED:
+                content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, info.file_size)
+        except (zlib.error, struct.error) as error:
+            raise OSError(f"damaged in its zip: {error}") from None
+        if len(content) != info.file_size or zlib.crc32(content) != info.CRC:
+            raise OSError("damaged in its zip")
+        return content
+
+    def where(self, name: str) -> str:
+        """How a message names a file."""
+        return f"{self.root}/{name}"
+
+    def stamp(self) -> str:
+        """A hash that changes when a file is added, removed or written."""
+        digest = hashlib.sha256(str(self.root.resolve()).encode())
+        for name in self.names:
+            entry = self._entries[name]
+            if isinstance(entry, Path):
+                status = entry.stat()
+                digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+            else:
+                digest.update(f"{name} {entry[1].file_size} {entry[1].CRC}\n".encode())
+        return digest.hexdigest()
+
+
+def wanted(name: str) -> bool:
+    """Whether a file or folder is the user's: neither hidden, nor a Mac's shadow, nor without labels."""
+    return not name.startswith((".", "__MACOSX", *UNWANTED))
+
+
+def inner_file(outer: Window, info: zipfile.ZipInfo) -> Seekable:
+    """A zip within a zip as a seekable file; where it is compressed, nothing of it is written to disk either."""
+    if info.file_size > 100 * info.compress_size + CHUNK:
+        raise zipfile.BadZipFile(f"{info.filename} inflates more than a hundredfold, as a zip bomb does")
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"{info.filename} is encrypted or packed by a rare method; unpack it once")
+    window = Window(outer.descriptor, outer.start + data_offset(outer, info), info.compress_size)
+    return window if info.compress_type == zipfile.ZIP_STORED else Inflated(window, info.file_size)
+
+
+def data_offset(raw: Seekable, info: zipfile.ZipInfo) -> int:
+    """Where the data of an entry begins, behind its local header."""
+    name_length, extra_length = struct.unpack("<HH", raw.pread(30, info.header_offset)[26:])
+    return info.header_offset + 30 + name_length + extra_length

@@ -1,0 +1,108 @@
+"""A dataset in Parquet, on the Hub or in a folder, as a source: its own names mapped to those of this package."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pandas as pd
+
+from gz2_dataset.command_line import UserError
+from gz2_dataset.votes import VOTE_COLUMNS, VOTES, clean_votes
+
+ID_COLUMNS = ("image_id", "id_str", "GalaxyID", "galaxy_id", "dr7objid", "objid", "id")
+LABEL_COLUMNS = ("label", "galaxy_class", "labels")
+
+
+def read_hub(data: str) -> tuple[pd.DataFrame, tuple[str, ...], Counter, Callable[[str], bytes], str]:
+    """Read all splits of a dataset; new splits are made by hash.
+
+    Votes are Kaggle's columns, or those of the Galaxy Zoo 2 dataset on the Hub, as fractions or as counts.
+
+    Parameters
+    ----------
+    data : str
+        Id of a dataset on the Hub, or a folder of Parquet files.
+
+    Returns
+    -------
+    table : DataFrame
+        image_id, galaxy_class where there are no votes, file, and the vote fractions.
+    vote_columns : tuple of str
+    skipped : Counter of str
+    read : callable
+        Bytes of the image of a ``file``.
+    stamp : str
+        The fingerprint of the dataset.
+
+    Raises
+    ------
+    UserError
+        If it cannot be reached, or has no image, no id, or neither votes nor labels.
+    """
+    try:
+        if Path(data).is_dir():
+            files = sorted(map(str, Path(data).rglob("*.parquet")))
+            opened = datasets.load_dataset("parquet", data_files=files, split="train")
+        else:
+            opened = datasets.concatenate_datasets([*datasets.load_dataset(data).values()])
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise UserError(f"{data}: cannot be loaded as a dataset ({str(error).splitlines()[0]})") from None
+    names = opened.column_names
+    id_column = next((name for name in ID_COLUMNS if name in names), None)
+    if "image" not in names or not id_column:
+        raise UserError(
+            f"{data}: needs a column image and one of {', '.join(ID_COLUMNS)}; it has {', '.join(names[:8])}"
+        )
+    images = opened.select_columns(["image"]).cast_column("image", datasets.Image(decode=False)).with_format("arrow")
+    table = pd.DataFrame({"image_id": map(str, opened[id_column])})
+    table["file"] = table.index.astype(str)
+    if table["image_id"].duplicated().any():
+        twice = table["image_id"][table["image_id"].duplicated()].iloc[0]
+        raise UserError(f"{data}: {id_column} {twice} stands there twice; a galaxy needs an id of its own")
+
+    columns, skipped = opened.remove_columns("image").with_format("pandas"), Counter()
+    votes = vote_fractions(columns[:], names)
+    if not votes.empty:
+        table = pd.concat([table, votes], axis=1)
+        clean = clean_votes(table, tuple(votes))
+        skipped["rows with a vote fraction that is no number from 0 to 1"] += int((~clean).sum())
+        table = table[clean]
+    elif label_column := next((name for name in LABEL_COLUMNS if name in names), None):
+        table["galaxy_class"] = class_names(opened, label_column)
+    else:
+        raise UserError(f"{data}: has neither votes nor one of {', '.join(LABEL_COLUMNS)}")
+
+    def read(row: str) -> bytes:
+        image = images[int(row)]["image"][0].as_py()
+        return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+
+    return table, tuple(votes), skipped, read, opened._fingerprint
+
+
+def vote_fractions(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """The vote fractions that a table has, by their Kaggle names; a question that nobody was asked counts as 0."""
+    if set(VOTE_COLUMNS) <= set(names):
+        return table[list(VOTE_COLUMNS)].astype(float)
+    votes = {}
+    questions = VOTES["column"].str.partition(".")[0]
+    for _, answers in VOTES[VOTES["hub"] != ""].groupby(questions, sort=False):
+        if {f"{name}_fraction" for name in answers["hub"]} <= set(names):
+            fractions = table[[f"{name}_fraction" for name in answers["hub"]]].astype(float).fillna(0).to_numpy()
+        elif set(answers["hub"]) <= set(names):
+            counts = table[list(answers["hub"])].astype(float).fillna(0).to_numpy()
+            fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        else:
+            continue
+        votes |= dict(zip(answers["column"], fractions.T, strict=True))
+    return pd.DataFrame(votes)
+
+
+def class_names(opened: datasets.Dataset, column: str) -> list[str]:
+    """The class of each row by name; an empty string where there is none."""
+    feature = opened.features[column]
+    values = opened[column]
+    if isinstance(feature, datasets.ClassLabel):
+        return ["" if value is None or value < 0 else feature.names[value] for value in values]
+    return ["" if value is None else str(value) for value in values]

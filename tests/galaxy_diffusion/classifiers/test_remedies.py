@@ -1,0 +1,114 @@
+"""Which generated images an arm takes, balanced draws, and SMOTE's interpolations."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from galaxy_diffusion.classifiers.remedies import balanced_rows, select_generated, smote, subset
+from gz2_dataset import GalaxyArrays, UserError
+
+CLASSES = ("round", "cigar", "spiral")
+
+
+def arrays(labels: list[int], size: int = 16) -> GalaxyArrays:
+    """Smooth images of one colour gradient each, so that JPEG changes them by little."""
+    labels, rng = np.array(labels), np.random.default_rng(0)
+    ramp = np.linspace(0, 1, size)[:, None, None] * rng.uniform(50, 250, (len(labels), 1, 1, 3))
+    images = np.broadcast_to(ramp, (len(labels), size, size, 3)).astype(np.uint8)
+    ids = [f"g{i}" for i in range(len(labels))]
+    return GalaxyArrays(images, labels, ids, ids, CLASSES, "all")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Verdicts and seeds of eight generated images, six cigars and two spirals, not in the order of their seeds."""
+    seeds, kept = [4, 0, 2, 5, 1, 3, 1, 0], [1, 0, 1, 1, 1, 0, 1, 1]
+    verdicts = enumerate(zip(seeds, kept, strict=True))
+    rows = [{"file_name": f"{i}.jpg", "seed": seed, "kept": bool(verdict)} for i, (seed, verdict) in verdicts]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+GENERATED = arrays([1, 1, 1, 1, 1, 1, 2, 2])
+REAL_COUNTS = np.array([30, 3, 8])
+
+
+def chosen(folder, ratio=None, filtered=False) -> list[str]:
+    return select_generated(str(folder), GENERATED, REAL_COUNTS, ratio, filtered).image_ids
+
+
+def test_a_ratio_takes_the_smallest_seeds_of_each_class(folder):
+    assert chosen(folder) == GENERATED.image_ids
+    assert chosen(folder, ratio=1) == ["g1", "g2", "g4", "g6", "g7"]  # seeds 0, 2, 1 of the cigars, both spirals
+    assert chosen(folder, ratio=0.5) == ["g1", "g6", "g7"]  # 1.5 cigars are one
+    assert chosen(folder, ratio=10) == GENERATED.image_ids
+
+
+def test_what_the_filter_did_not_keep_is_out_before_the_ratio_counts(folder):
+    assert chosen(folder, filtered=True) == ["g0", "g2", "g3", "g4", "g6", "g7"]
+    assert chosen(folder, ratio=1, filtered=True) == ["g0", "g2", "g4", "g6", "g7"]
+
+
+def test_a_missing_verdict_or_nothing_left_is_one_clear_line(folder):
+    with pytest.raises(UserError, match="no image is left"):
+        chosen(folder, ratio=0.01)
+    metadata = folder / "metadata.jsonl"
+    metadata.write_text(metadata.read_text().replace(', "kept": false', "", 1))
+    with pytest.raises(UserError, match=r"metadata\.jsonl: 1\.jpg has no filter verdict"):
+        chosen(folder, filtered=True)
+
+
+def test_a_subset_has_its_images_and_a_fingerprint_of_its_own():
+    galaxies = arrays([0, 1, 2, 1])
+    some = subset(galaxies, np.array([3, 1]))
+    assert some.image_ids == ["g3", "g1"]
+    assert some.labels.tolist() == [1, 1]
+    assert np.array_equal(some.images, galaxies.images[[3, 1]])
+    assert some.fingerprint != subset(galaxies, np.array([1, 2])).fingerprint
+
+
+def test_balanced_rows_give_each_class_the_same_share_and_its_images_in_turns():
+    labels = np.repeat([0, 2, 3], [50, 7, 20])
+    rows = balanced_rows(labels, seed=1)
+    assert np.bincount(labels[rows]).tolist() == [50, 0, 50, 50]
+    times = np.bincount(rows, minlength=len(labels))
+    assert set(times[labels == 0]) == {1}
+    assert set(times[labels == 2]) == {7, 8}
+    assert set(times[labels == 3]) == {2, 3}
+    assert np.array_equal(rows, balanced_rows(labels, seed=1))
+    assert not np.array_equal(rows, balanced_rows(labels, seed=2))
+
+
+def test_smote_images_lie_between_two_of_their_class():
+    real = arrays([0] * 5 + [1] * 8)
+    made = smote(real, {"cigar": 20, "round": 3}, seed=0)
+    assert np.bincount(made.labels).tolist() == [3, 20]
+    for image, label in zip(made.images.astype(float), made.labels, strict=True):
+        members = real.images[real.labels == label].astype(float)
+        first, second = np.meshgrid(range(len(members)), range(len(members)), indexing="ij")
+        start, way = members[first], members[second] - members[first]
+        length = (way**2).sum(axis=(2, 3, 4), keepdims=True)
+        share = ((image - start) * way).sum(axis=(2, 3, 4), keepdims=True) / np.maximum(length, 1)
+        distance = np.abs(image - start - share.clip(0, 1) * way).mean(axis=(2, 3, 4))
+        assert distance.min() < 2  # of 255: rounding and JPEG
+    assert made.fingerprint == smote(real, {"cigar": 20, "round": 3}, seed=0).fingerprint
+    assert made.fingerprint != smote(real, {"cigar": 20, "round": 3}, seed=1).fingerprint
+
+
+def test_smote_images_pass_through_the_jpeg_of_all_images(monkeypatch):
+    monkeypatch.setattr("galaxy_diffusion.classifiers.remedies.jpeg_round_trip", lambda image: 255 - image)
+    turned = smote(arrays([1, 1, 1]), {"cigar": 4}, seed=0).images
+    monkeypatch.setattr("galaxy_diffusion.classifiers.remedies.jpeg_round_trip", lambda image: image)
+    assert np.array_equal(turned, 255 - smote(arrays([1, 1, 1]), {"cigar": 4}, seed=0).images)
+
+
+def test_smote_that_cannot_be_is_one_clear_line(monkeypatch):
+    with pytest.raises(UserError, match="has 1 training images, and two are needed"):
+        smote(arrays([0, 1]), {"cigar": 4}, seed=0)
+    with pytest.raises(UserError, match="cigar=0: nothing to make"):
+        smote(arrays([1, 1]), {"cigar": 0}, seed=0)
+    monkeypatch.setitem(sys.modules, "imblearn.over_sampling", None)
+    with pytest.raises(UserError, match=r"galaxy-diffusion\[remedies\]"):
+        smote(arrays([1, 1]), {"cigar": 4}, seed=0)

@@ -1,0 +1,143 @@
+"""Starting from a trained net: rows by name, the rest kept; LoRA that merges without a trace."""
+
+import builtins
+import copy
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+
+from galaxy_diffusion.generators.fine_tuning import add_lora, merge_lora, start_from
+from galaxy_diffusion.generators.objective import make_noise_scheduler
+from galaxy_diffusion.generators.unet import NUM_VOTES, class_rows_from_votes, learn_votes, table_rows
+from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ImageFormat
+from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
+from tests.galaxy_diffusion.sampling.test_ddpm_pipeline import NAMES, small_unet
+
+
+@pytest.fixture
+def saved(tmp_path):
+    pipeline = ClassConditionalDDPMPipeline(small_unet(), DDPMScheduler(), NAMES)
+    pipeline.save_pretrained(tmp_path)
+    return pipeline.unet, str(tmp_path)
+
+
+def look(unet, label: int | torch.Tensor) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.tensor([label]) if isinstance(label, int) else label
+    with torch.no_grad():
+        return unet(torch.randn(1, 3, 8, 8, generator=generator), 7, labels, return_dict=False)[0]
+
+
+def test_known_classes_are_kept_and_new_ones_begin_as_any_galaxy(saved):
+    old, folder = saved
+    new, _ = start_from(folder, table_rows(("ring", "bright", "merger"), "class"), 8, DDPMScheduler())
+    for row, was in {0: 2, 1: 1, 2: 2, 3: 2}.items():
+        torch.testing.assert_close(look(new, row), look(old, was), rtol=0, atol=0)
+    assert start_from(folder, table_rows(("ring",), "class"), 16, DDPMScheduler())[0].config.sample_size == 16
+
+
+def test_the_new_net_sees_images_as_the_old_one_did(tmp_path):
+    """Patches and standardised pixels come from the model, the resolution from the training."""
+    config = {k: v for k, v in small_unet().config.items() if not k.startswith("_")}
+    old = UNet2DModel(**{**config, "in_channels": 12, "out_channels": 12, "sample_size": 4})
+    seen = ImageFormat((-0.8, -0.7, -0.6), 0.25, 2)
+    scheduler = make_noise_scheduler("geometric", 1000, "v_prediction", clip_sample=False)
+    ClassConditionalDDPMPipeline(old, scheduler, NAMES, **asdict(seen)).save_pretrained(tmp_path)
+    new, image_format = start_from(str(tmp_path), table_rows(("bright",), "class"), 16, scheduler)
+    assert image_format == seen
+    assert new.config.sample_size == 8
+    noisy, label = torch.randn(1, 3, 8, 8), torch.tensor([1])
+    torch.testing.assert_close(
+        image_format.predict(new, noisy, 7, torch.tensor([0])), seen.predict(old, noisy, 7, label), rtol=0, atol=0
+    )
+    for resolution, complaint in ((9, "does not divide into patches of 2"), (2, "cannot be halved")):
+        with pytest.raises(UserError, match=complaint):
+            start_from(str(tmp_path), table_rows(("bright",), "class"), resolution, scheduler)
+    shifted = make_noise_scheduler("geometric", 1000, "v_prediction", noise_shift=2.0, clip_sample=False)
+    with pytest.raises(UserError, match="noise_shift"):
+        start_from(str(tmp_path), table_rows(("bright",), "class"), 16, shifted)
+
+
+def test_a_net_without_classes_generates_what_it_did(tmp_path):
+    config = {**small_unet().config, "num_class_embeds": None}
+    old = type(small_unet()).from_config(config)
+    ClassConditionalDDPMPipeline(old, DDPMScheduler()).save_pretrained(tmp_path)
+    new, _ = start_from(str(tmp_path), table_rows(("ring",), "class"), 8, DDPMScheduler())
+    with torch.no_grad():
+        expected = old(torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1)), 7, return_dict=False)[0]
+    torch.testing.assert_close(look(new, 0), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "rows", "resolution", "complaint"),
+    [
+        (DDPMScheduler(prediction_type="v_prediction"), ("a",), 8, "was trained with --prediction_type epsilon"),
+        (DDPMScheduler(beta_schedule="squaredcos_cap_v2"), ("a",), 8, "was trained with --beta_schedule linear"),
+        (DDPMScheduler(), ("a",), 9, "cannot be halved"),
+        (DDPMScheduler(), ("a", *VOTE_COLUMNS), 8, "use --conditioning class"),
+    ],
+)
+def test_what_does_not_fit_the_model_is_refused(saved, scheduler, rows, resolution, complaint):
+    with pytest.raises(UserError, match=complaint):
+        start_from(saved[1], table_rows(rows, "class"), resolution, scheduler)
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(UserError, match="cannot be loaded as a pipeline"):
+        start_from(str(tmp_path), ["null"], 8, DDPMScheduler())
+
+
+def test_lora_begins_as_the_net_and_merges_without_a_trace():
+    pytest.importorskip("peft")
+    plain, adapted = small_unet(), small_unet()
+    add_lora(adapted, 2, "model")
+    torch.testing.assert_close(look(adapted, 0), look(plain, 0))
+    trained = {name: weight for name, weight in adapted.named_parameters() if weight.requires_grad}
+    assert "class_embedding.weight" in trained
+    assert sum(w.numel() for w in trained.values()) < 0.5 * sum(w.numel() for w in plain.parameters())
+    for name, weight in trained.items():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    changed = look(adapted, 0)
+    assert (changed - look(plain, 0)).abs().max() > 1e-3
+    merged = merge_lora(copy.deepcopy(adapted))
+    torch.testing.assert_close(look(merged, 0), changed, rtol=1e-4, atol=1e-5)
+    assert merged.state_dict().keys() == plain.state_dict().keys()
+    torch.testing.assert_close(look(adapted, 0), changed, rtol=0, atol=0)
+
+
+def test_lora_without_peft_or_without_a_net_is_told(monkeypatch):
+    with pytest.raises(UserError, match="give it with --init_from"):
+        add_lora(small_unet(), 2, None)
+    real = builtins.__import__
+
+    def without_peft(name, *args, **kwargs):
+        if name == "peft":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_peft)
+    with pytest.raises(UserError, match="pip install peft"):
+        add_lora(small_unet(), 2, "model")
+
+
+def test_a_class_becomes_its_mean_votes():
+    """The net that is asked for a class says what it said of the mean votes of its galaxies."""
+    torch.manual_seed(0)
+    unet = type(small_unet()).from_config({**small_unet().config, "num_class_embeds": 2 + NUM_VOTES + 1})
+    learn_votes(unet)
+    rng = np.random.default_rng(0)
+    votes = rng.random((6, NUM_VOTES), dtype=np.float32)
+    votes[5] = np.nan
+    labels = np.array([0, 0, 1, 1, 1, 1])
+    galaxies = GalaxyArrays(np.zeros((6, 8, 8, 3), np.uint8), labels, [], [], ("a", "b"), "", votes)
+    null = torch.zeros(1, NUM_VOTES + 1)
+    null[0, -1] = 1
+    told = [torch.from_numpy(np.append(votes[rows].mean(axis=0), 0))[None].float() for rows in ([0, 1], [2, 3, 4])]
+    expected = [look(unet, told[0]), look(unet, told[1]), look(unet, null)]
+    class_rows_from_votes(unet, galaxies)
+    for label, value in zip((0, 1, unet.config.num_class_embeds - 1), expected, strict=True):
+        torch.testing.assert_close(look(unet, label), value, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,99 @@
+"""A model's folder is whole where its index is, and tells what it is made of."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from galaxy_diffusion.generators import model_folder
+from galaxy_diffusion.generators.model_card import model_card
+from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline, save_seen_images
+from galaxy_diffusion.shared.run_folder import write_json
+from gz2_dataset import GalaxyArrays, UserError
+from tests.galaxy_diffusion.sampling.test_ddpm_pipeline import untrained
+
+
+def galaxies(*image_ids: str) -> GalaxyArrays:
+    labels = np.zeros(len(image_ids), np.int64)
+    return GalaxyArrays(
+        np.zeros((len(image_ids), 8, 8, 3), np.uint8),
+        labels,
+        list(image_ids),
+        [f"sha-{i}" for i in image_ids],
+        ("a", "b"),
+        "",
+    )
+
+
+def test_a_model_is_finished_when_index_and_record_agree(tmp_path):
+    assert not is_finished(tmp_path, 64)
+    begin_saving(tmp_path)
+    write_json(tmp_path / "run.json", {"images_seen": 64})
+    assert not is_finished(tmp_path, 64), "killed before the pipeline"
+    save_pipeline(untrained(), tmp_path)
+    assert is_finished(tmp_path, 64)
+    assert not is_finished(tmp_path, 128), "trained on since"
+    begin_saving(tmp_path)
+    assert not is_finished(tmp_path, 64)
+
+
+def test_a_pipeline_killed_while_saving_has_no_index(tmp_path, monkeypatch):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(model_folder.Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_pipeline(untrained(), tmp_path)
+    assert not (tmp_path / "model_index.json").exists()
+    save_pipeline(untrained(), tmp_path)
+    assert (tmp_path / "model_index.json").exists()
+    assert not (tmp_path / ".pipeline").exists()
+
+
+def test_a_fine_tuned_model_has_seen_what_its_parent_saw(tmp_path):
+    save_seen_images(tmp_path, galaxies("1", "2"))
+    (tmp_path / "child").mkdir()
+    save_seen_images(tmp_path / "child", galaxies("2", "3"), galaxies("4"), parent=tmp_path / "seen_images.csv")
+    with (tmp_path / "child/seen_images.csv").open(newline="") as file:
+        rows = [(row["image_id"], row["sha256"]) for row in csv.DictReader(file)]
+    assert sorted(rows) == [(i, f"sha-{i}") for i in "1234"]
+
+
+def test_the_card_counts_the_classes_and_names_the_rare_ones():
+    config = {"resolution": 8, "conditioning": "class", "seed": 3, "batch_size": 16}
+    record = {"images_seen": 64, "loss": 0.25, "validation_loss/a": 0.5, "seconds": 1.0}
+    text = model_card("me/model", config, galaxies("1", "2"), 7, record, "samples/64.png")
+    for said in (
+        "| a | 2 |",
+        "| b | 0 |",
+        "7 galaxies without a class",
+        "a (2), b (0)",
+        "| validation_loss/a | 0.50000 |",
+    ):
+        assert said in text
+    assert 'custom_pipeline="me/model"' in text
+    assert "![A row a class, in the order of the table below](samples/64.png)" in text
+    assert "seconds" not in text
+    assert "![" not in model_card("m", config, galaxies("1"), 0, record, None)
+
+
+def test_checkpoints_are_not_uploaded_and_failure_is_told(tmp_path, monkeypatch):
+    calls = {}
+
+    class Hub:
+        def create_repo(self, repo_id, exist_ok):
+            calls["repo"] = repo_id
+            if repo_id == "no/rights":
+                raise OSError("401 Client Error\nlong story")
+
+        def upload_folder(self, repo_id, folder_path, ignore_patterns):
+            calls["ignored"] = ignore_patterns
+            return f"https://huggingface.co/{repo_id}"
+
+    monkeypatch.setattr(model_folder, "HfApi", Hub)
+    assert push(tmp_path, "me/model") == "https://huggingface.co/me/model"
+    assert "checkpoints/*" in calls["ignored"]
+    with pytest.raises(UserError, match=r"push_to_hub no/rights: 401 Client Error; log in") as error:
+        push(tmp_path, "no/rights")
+    assert "\n" not in str(error.value)

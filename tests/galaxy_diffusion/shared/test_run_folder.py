@@ -1,0 +1,101 @@
+"""Checkpoints are whole or absent, metrics match them, and one folder holds one run."""
+
+import json
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from galaxy_diffusion.shared.run_folder import MetricsLog, checkpoints, load_newest, remove, same_run, save_checkpoint
+from gz2_dataset import UserError
+
+
+@pytest.fixture
+def run():
+    accelerator = Accelerator(cpu=True)
+    model = torch.nn.Linear(2, 2)
+    return accelerator, accelerator.prepare(model)
+
+
+def test_the_newest_whole_checkpoint_is_loaded_and_old_ones_go(run, tmp_path):
+    accelerator, model = run
+    for images_seen in (10, 20, 300):
+        torch.nn.init.constant_(model.weight, images_seen)
+        save_checkpoint(accelerator, tmp_path, images_seen)
+    torch.nn.init.zeros_(model.weight)
+    assert load_newest(accelerator, tmp_path) == 300
+    assert model.weight.unique().tolist() == [300]
+    assert len(checkpoints(tmp_path)) == 2
+
+
+def test_an_interrupted_checkpoint_is_as_if_it_were_not(run, tmp_path, monkeypatch):
+    accelerator, _ = run
+    save_checkpoint(accelerator, tmp_path, 10)
+
+    def killed(folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(accelerator, "save_state", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(accelerator, tmp_path, 20)
+    assert load_newest(accelerator, tmp_path) == 10
+    save_checkpoint(accelerator, tmp_path, 20)
+    assert load_newest(accelerator, tmp_path) == 20
+
+
+def test_a_full_disk_is_told_in_one_line(run, tmp_path, monkeypatch):
+    accelerator, _ = run
+
+    def full(folder):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(accelerator, "save_state", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        save_checkpoint(accelerator, tmp_path, 20)
+
+
+def test_nothing_to_load_means_the_beginning(run, tmp_path):
+    assert load_newest(run[0], tmp_path / "none") == 0
+
+
+def test_metrics_are_cut_back_to_the_checkpoint(tmp_path):
+    path = tmp_path / "run/metrics.jsonl"
+    log = MetricsLog(path, 0)
+    for images_seen in (10, 20, 30):
+        log.write(images_seen=images_seen, loss=1.0)
+    with path.open("a") as file:
+        file.write('{"images_seen": 4')  # killed while writing
+    assert MetricsLog(path, 20).last == {"images_seen": 20, "loss": 1.0}
+    assert [json.loads(line)["images_seen"] for line in path.read_text().splitlines()] == [10, 20]
+
+
+def test_a_folder_holds_one_run(tmp_path):
+    settings = {"resolution": 32, "channels": (8, 16)}
+    same_run(tmp_path / "settings.json", settings)
+    same_run(tmp_path / "settings.json", settings)
+    with pytest.raises(UserError, match=r"another resolution \(32, now 64\)"):
+        same_run(tmp_path / "settings.json", {**settings, "resolution": 64})
+
+
+def test_settings_that_an_older_run_did_not_know_stand_for_their_defaults(tmp_path):
+    same_run(tmp_path / "settings.json", {"resolution": 32})
+    defaults = {"resolution": 64, "min_snr_gamma": 0.0}
+    same_run(tmp_path / "settings.json", {"resolution": 32, "min_snr_gamma": 0.0}, defaults)
+    with pytest.raises(UserError, match=r"another min_snr_gamma \(0.0, now 5.0\)"):
+        same_run(tmp_path / "settings.json", {"resolution": 32, "min_snr_gamma": 5.0}, defaults)
+
+
+def test_half_a_removed_checkpoint_is_none(run, tmp_path, monkeypatch):
+    accelerator, _ = run
+    for images_seen in (10, 20):
+        save_checkpoint(accelerator, tmp_path, images_seen)
+
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr("galaxy_diffusion.shared.run_folder.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove(tmp_path / "images-000000000020")
+    assert [path.name for path in checkpoints(tmp_path)] == ["images-000000000010"]

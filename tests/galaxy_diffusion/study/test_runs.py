@@ -1,0 +1,161 @@
+"""Runs are paired galaxy by galaxy, folds become one study, and what does not fit together is said."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from galaxy_diffusion.study.arms import Run, arm_title, is_cheap, planned_runs
+from galaxy_diffusion.study.comparison import compare
+from galaxy_diffusion.study.runs import Runs, pool, read_runs
+from gz2_dataset import CLASS_NAMES, UserError
+
+GALAXIES = {"10": ("edge_on", "spiral"), "9": ("spiral", "spiral")}
+
+
+def write_run(folder: Path, arm: str, seed: int, galaxies: dict[str, tuple[str, str]] = GALAXIES, backbone="net"):
+    path = folder / backbone / arm / f"seed{seed}"
+    path.mkdir(parents=True)
+    rows = [(i, label, prediction, 0.25, 0.75) for i, (label, prediction) in galaxies.items()]
+    pd.DataFrame(rows, columns=["image_id", "label", "prediction", "p_edge_on", "p_spiral"]).to_csv(
+        path / "predictions.csv", index=False
+    )
+
+
+def test_runs_are_paired_by_image_id_and_original_comes_first(tmp_path):
+    write_run(tmp_path, "diffusion", 1, {"9": ("spiral", "edge_on"), "10": ("edge_on", "edge_on")})
+    write_run(tmp_path, "original", 0)
+    write_run(tmp_path, "original", 1)
+    runs = read_runs(tmp_path)
+    assert runs.image_ids == ("10", "9")
+    assert runs.labels.tolist() == [0, 1]
+    assert [run.path for run in runs.predictions] == ["net/original/seed0", "net/original/seed1", "net/diffusion/seed1"]
+    assert runs.predictions["net", "original", 1].tolist() == [1, 1]
+    assert runs.predictions["net", "diffusion", 1].tolist() == [0, 0]
+    assert runs.probabilities["net", "original", 0].tolist() == [[0.25, 0.75]] * 2
+    assert runs.seeds("net", "original", "diffusion") == [1]
+    assert runs.galaxies_per_class.tolist() == [1, 1]
+
+
+def test_arms_and_backbones_come_in_the_order_of_the_preset(tmp_path):
+    for backbone in ("alpha", "zulu"):
+        for arm in ("smote", "diffusion", "original", "forgotten"):
+            write_run(tmp_path, arm, 0, backbone=backbone)
+    planned = [Run(backbone, arm, 0) for backbone in ("zulu", "alpha") for arm in ("diffusion", "smote")]
+    runs = read_runs(tmp_path, planned)
+    assert runs.backbones == ("zulu", "alpha")
+    assert runs.arms == ("original", "diffusion", "smote", "forgotten")
+
+
+def test_without_classifiers_there_are_no_runs(tmp_path):
+    assert read_runs(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "galaxies",
+    [
+        {"9": ("spiral", "spiral"), "11": ("edge_on", "edge_on")},
+        {"9": ("spiral", "spiral")},
+        {"9": ("spiral", "spiral"), "10": ("spiral", "edge_on")},
+    ],
+    ids=["another galaxy", "a galaxy missing", "another label"],
+)
+def test_runs_tested_on_other_galaxies_are_refused(tmp_path, galaxies):
+    write_run(tmp_path, "original", 0)
+    write_run(tmp_path, "diffusion", 0, galaxies, backbone="other")
+    with pytest.raises(UserError, match=r"diffusion/seed0/predictions\.csv: other galaxies"):
+        read_runs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read"),
+        ("image_id,label\n1,a\n", "no column prediction"),
+        ("image_id,label,prediction,p_a\n", "no galaxy"),
+        ("image_id,label,prediction,p_a\n1,a,a,1\n1,a,a,1\n", "one galaxy twice"),
+        ("image_id,label,prediction,p_a\n1,a,b,1\n", "no probability column of class 'b'"),
+    ],
+)
+def test_a_damaged_file_of_predictions_is_named(tmp_path, text, message):
+    path = tmp_path / "net" / "original" / "seed0" / "predictions.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"predictions\.csv: .*{message}"):
+        read_runs(tmp_path)
+
+
+def simulated(rng, folds: int) -> list[Runs]:
+    """Two backbones, two arms and two seeds on disjoint galaxies."""
+    keys = [Run(b, a, s) for b in ("x", "y") for a in ("original", "diffusion") for s in (0, 1)]
+    made = []
+    for fold in range(folds):
+        labels = np.repeat(np.arange(5), 8)
+        predictions = {k: np.where(rng.random(40) < 0.7, labels, rng.integers(0, 5, 40)) for k in keys}
+        probabilities = {k: rng.dirichlet(np.ones(5), 40) for k in keys}
+        ids = tuple(f"{fold}-{i}" for i in range(40))
+        made.append(Runs(CLASS_NAMES, labels, predictions, probabilities, ids))
+    return made
+
+
+def test_pooled_folds_are_one_big_study():
+    folds = simulated(np.random.default_rng(0), 3)
+    pooled = pool([Path("one"), Path("two"), Path("three")], folds)
+    order = np.random.default_rng(1).permutation(120)  # a big study lists the same galaxies in another order
+    big = Runs(
+        CLASS_NAMES,
+        np.concatenate([f.labels for f in folds])[order],
+        {k: np.concatenate([f.predictions[k] for f in folds])[order] for k in folds[0].predictions},
+    )
+    assert pooled.galaxies_per_class.tolist() == [24] * 5
+    assert len(set(pooled.image_ids)) == 120
+    assert pooled.probabilities["y", "diffusion", 1].shape == (120, 5)
+    ours, theirs = compare(pooled), compare(big)
+    pd.testing.assert_frame_equal(ours.figures, theirs.figures)
+    pd.testing.assert_frame_equal(ours.differences, theirs.differences)
+    pd.testing.assert_frame_equal(ours.discordance, theirs.discordance)
+
+
+def test_folds_that_do_not_fit_together_are_refused():
+    first, second = simulated(np.random.default_rng(2), 2)
+    lacking = Runs(
+        CLASS_NAMES, second.labels, {k: p for k, p in second.predictions.items() if k != Run("y", "diffusion", 1)}
+    )
+    renamed = Runs(("a", *CLASS_NAMES[1:]), second.labels, second.predictions, second.probabilities, second.image_ids)
+    for runs, says in (
+        (lacking, "two: no run y/diffusion/seed1, which another fold has"),
+        (renamed, "two: other classes"),
+        (first, "a test galaxy is in two of them"),
+        (None, "two: no classifier yet"),
+    ):
+        with pytest.raises(UserError, match=says):
+            pool([Path("one"), Path("two")], [first, runs])
+    with pytest.raises(UserError, match="one: no run y/diffusion/seed1"):
+        pool([Path("one"), Path("two")], [lacking, second])
+    assert pool([Path("one")], [first]) is first
+    assert pool([Path("one")], [None]) is None
+
+
+def test_a_preset_plans_its_runs_and_an_arm_narrows_the_seeds():
+    preset = {
+        "classifiers": {"a": "a.yaml", "b": "b.yaml"},
+        "generated": {"generated": {}},
+        "seeds": [0, 1],
+        "arms": {"original": {}, "diffusion": {"images": "generated", "seeds": [1]}},
+    }
+    assert [run.path for run in planned_runs(preset)] == [
+        f"{backbone}/{run}" for backbone in "ab" for run in ("original/seed0", "original/seed1", "diffusion/seed1")
+    ]
+    assert planned_runs({}) == []
+    with pytest.raises(UserError, match="arm diffusion: unknown setting 'image'"):
+        planned_runs(preset | {"arms": {"diffusion": {"image": "generated"}}})
+    with pytest.raises(UserError, match="arm sagan: no 'sagan_generated' in the preset's section 'generated'"):
+        planned_runs(preset | {"arms": {"sagan": {"images": "sagan_generated"}}})
+
+
+def test_arms_are_told_apart_by_their_names():
+    cheap = [is_cheap(arm) for arm in ("original", "diffusion_x2", "sagan", "synthetic_only", "smote", "my_remedy")]
+    assert cheap == [False, False, False, False, True, True]
+    assert arm_title("diffusion_x0.5") == "Diffusion × 0.5"
+    assert arm_title("sample_pairing") == "SamplePairing"

@@ -1,0 +1,159 @@
+"""Files in folders and zips: any of them is read as it is, and nothing hostile gets further than a count."""
+
+import gzip
+import io
+import random
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gz2_dataset import UserError
+from gz2_dataset.sources import files as files_module
+from gz2_dataset.sources.files import Files
+from gz2_dataset.sources.raw_files import CHECKPOINT_SPACING, Inflated, Window
+from gz2_dataset.sources.tables import read_csv
+
+RNG = np.random.default_rng(0)
+CONTENT = {f"images/{i}.jpg": RNG.integers(256, size=50_000, dtype=np.uint8).tobytes() for i in range(60)}
+METHODS = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED}
+
+
+def write_zip(path: Path, content: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("outer", METHODS)
+@pytest.mark.parametrize("inner", METHODS)
+def test_a_zip_within_a_zip_is_read_in_any_order(tmp_path, outer, inner):
+    within = write_zip(tmp_path / "inner.zip", CONTENT, METHODS[inner]).read_bytes()
+    assert len(within) > 2 * CHECKPOINT_SPACING, "so that the decompressor is restored on the way"
+    whole = write_zip(tmp_path / "outer.zip", {"a.csv": b"1", "inner.zip": within}, METHODS[outer])
+    (tmp_path / "inner.zip").unlink()
+    before = {path: path.stat().st_size for path in tmp_path.iterdir()}
+    files = Files(whole)
+    assert files.names == sorted(["a.csv", *(f"inner.zip/{name}" for name in CONTENT)])
+    shuffled = random.Random(0).sample(files.names, len(files.names))
+    assert all(files.read(name) == CONTENT.get(name.removeprefix("inner.zip/"), b"1") for name in shuffled)
+    assert {path: path.stat().st_size for path in tmp_path.iterdir()} == before, "nothing is unpacked"
+
+
+@given(st.lists(st.tuples(st.integers(0, 400_000), st.integers(1, 100_000)), min_size=1, max_size=20))
+def test_any_stretch_of_a_deflated_file_is_the_stretch_of_the_original(stretches):
+    plain = np.random.default_rng(1).integers(16, size=400_000, dtype=np.uint8).tobytes()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x", plain)
+        size = archive.infolist()[0].compress_size
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(buffer.getvalue())
+        inflated = io.BufferedReader(Inflated(Window(file.fileno(), 31, size), len(plain)))
+        for start, count in stretches:
+            inflated.seek(start)
+            assert inflated.read(count) == plain[start : start + count]
+
+
+def test_a_folder_and_its_zip_look_alike(tmp_path):
+    for name, data in CONTENT.items():
+        path = tmp_path / "folder" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    zipped, folder = Files(write_zip(tmp_path / "folder.zip", CONTENT)), Files(tmp_path / "folder")
+    assert zipped.names == folder.names
+    assert all(zipped.read(name) == folder.read(name) for name in folder.names)
+
+
+def test_hidden_files_and_a_macs_shadows_are_not_the_users(tmp_path):
+    names = ["a.jpg", "__MACOSX/._a.jpg", ".DS_Store", "x/._a.jpg", "images_test_rev1/b.jpg"]
+    assert Files(write_zip(tmp_path / "x.zip", dict.fromkeys(names, b"1"))).names == ["a.jpg"]
+
+
+def test_entries_that_point_outside_are_counted_and_never_written(tmp_path):
+    hostile = ["../evil.jpg", "/etc/evil.jpg", "a/../../evil.jpg", "..\\evil.jpg", "C:\\evil.jpg"]
+    files = Files(write_zip(tmp_path / "x.zip", dict.fromkeys([*hostile, "good.jpg"], b"1")))
+    assert files.names == ["good.jpg"]
+    assert files.skipped == {"zip entries with a path that leads outside": len(hostile)}
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["x.zip"]
+
+
+def test_a_bomb_within_a_zip_is_refused_before_it_inflates(tmp_path):
+    path = write_zip(tmp_path / "bomb.zip", {"inner.zip": bytes(100 * 2**20)}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match=r"bomb\.zip: .*zip bomb"):
+        Files(path)
+
+
+def test_an_image_that_inflates_without_end_is_an_unreadable_image(tmp_path):
+    files = Files(write_zip(tmp_path / "x.zip", {"big.jpg": bytes(65 * 2**20)}, zipfile.ZIP_DEFLATED))
+    with pytest.raises(OSError, match="larger than 64 MB"):
+        files.read("big.jpg")
+
+
+TABLE = b"image_id,galaxy_class\n" + b"".join(b"%d,spiral\n" % i for i in range(20_000))
+
+
+@pytest.mark.parametrize("packed", ["labels.csv", "labels.csv.gz"])
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("too_large", [True, False])
+def test_a_table_that_inflates_without_end_is_refused_in_one_line(tmp_path, monkeypatch, packed, zipped, too_large):
+    """By the size that its zip declares, or where nothing declares it, while it is read."""
+    monkeypatch.setattr(files_module, "MAX_TABLE_BYTES", len(TABLE) - too_large)
+    content = gzip.compress(TABLE) if packed.endswith(".gz") else TABLE
+    assert len(content) < len(TABLE) / 2 or packed == "labels.csv"
+    if zipped:
+        write_zip(tmp_path / "x.zip", {packed: content}, zipfile.ZIP_DEFLATED)
+    else:
+        (tmp_path / packed).write_bytes(content)
+    files = Files(tmp_path)
+    columns = ("image_id", "galaxy_class")
+    if not too_large:
+        assert len(read_csv(files, files.names[0], columns)) == 20_000
+        return
+    with pytest.raises(UserError, match=rf"{packed}: .*larger than {len(TABLE) - 1:,} bytes") as error:
+        read_csv(files, files.names[0], columns)
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_entry_is_an_unreadable_image(tmp_path):
+    path = write_zip(tmp_path / "x.zip", CONTENT)
+    whole = bytearray(path.read_bytes())
+    whole[1000] ^= 255
+    path.write_bytes(whole)
+    with pytest.raises(OSError, match="damaged in its zip"):
+        Files(path).read("images/0.jpg")
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-200], lambda whole: b"no zip at all", lambda whole: b""])
+def test_half_a_zip_is_refused_in_one_line(tmp_path, damage):
+    path = write_zip(tmp_path / "x.zip", CONTENT)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match=r"x\.zip: cannot be read as a zip") as error:
+        Files(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_link_to_the_folder_above_ends(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x.jpg").write_bytes(b"1")
+    (tmp_path / "a/up").symlink_to(tmp_path)
+    assert Files(tmp_path).names == ["a/x.jpg"]
+
+
+def test_the_stamp_changes_with_any_file(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"1")
+    first = Files(tmp_path).stamp()
+    assert Files(tmp_path).stamp() == first
+    (tmp_path / "x.jpg").write_bytes(b"12")
+    assert Files(tmp_path).stamp() != first
+
+
+def test_the_nearest_of_several_files_of_a_name_is_taken(tmp_path):
+    files = Files(write_zip(tmp_path / "x.zip", {"a/b/labels.csv": b"1", "a/labels.csv": b"2"}))
+    assert files.find("labels.csv") == "a/labels.csv"
+    assert files.find("nothing.csv") is None
