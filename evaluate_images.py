@@ -25,8 +25,8 @@ from galaxy_diffusion.evaluation.saliency import mean_saliency, saliency_figure
 from galaxy_diffusion.evaluation.section import fidelity_section
 from galaxy_diffusion.evaluation.spectrum import power_spectra
 from galaxy_diffusion.shared.image_folder import write_verdicts
+from galaxy_diffusion.shared.names import class_title
 from galaxy_diffusion.shared.run_folder import write_json
-from galaxy_diffusion.study.folder import title
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
@@ -190,7 +190,7 @@ def compare_spectra(found: Findings) -> None:
     """The power spectra of each class."""
     spectra = found.of_both(lambda galaxies: power_spectra(galaxies.images))
     found.pictures["power_spectra"] = morphology_figures.power_figure(
-        {title(name): found.of_class(name, spectra) for name in found.by_class}
+        {class_title(name): found.of_class(name, spectra) for name in found.by_class}
     )
 
 
@@ -201,7 +201,7 @@ def compare_shapes(found: Findings) -> None:
     for name, chosen in found.sets.items():
         found.results[name] |= compare_morphology(*shapes, chosen, f"morphology, {name}", found.seed)
     for name in found.by_class:
-        histograms = morphology_figures.histograms(*found.of_class(name, shapes), title(name))
+        histograms = morphology_figures.histograms(*found.of_class(name, shapes), class_title(name))
         found.pictures[f"morphology_{name}"] = histograms
     train = shapes[0][~pair.unseen], pair.real.labels[~pair.unseen]
     found.shares["morphology_failed"] = tuple(failures(table) for table in shapes)

@@ -1,6 +1,5 @@
 """Generate labelled galaxies. To go on after an interruption, run the same command again."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,17 +14,12 @@ from galaxy_diffusion.sampling.contact_sheets import contact_sheet, save_animati
 from galaxy_diffusion.sampling.journeys import generate_trajectory, interpolate
 from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline
 from galaxy_diffusion.sampling.schedulers import DEFAULT, SCHEDULERS, STOCHASTIC
-from galaxy_diffusion.sampling.seeded_images import (
-    check_sampler,
-    file_of_model,
-    generate_batch,
-    load_pipeline,
-    weights_hash,
-)
+from galaxy_diffusion.sampling.seeded_images import check_sampler, generate_batch, load_pipeline, weights_hash
 from galaxy_diffusion.sampling.variations import load_originals
 from galaxy_diffusion.shared.image_folder import file_of, parse_counts, save_image, write_metadata
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import same_run, write_json
+from galaxy_diffusion.shared.seen_images import copy_seen_images
 from gz2_dataset import UserError
 from gz2_dataset.aside import written_aside
 from gz2_dataset.command_line import provenance, run
@@ -156,8 +150,7 @@ def main(config: Config) -> None:
     if not state.is_main_process:
         return
 
-    if (seen := file_of_model(config.model, "seen_images.csv")) is not None:
-        shutil.copyfile(seen, config.output_dir / "seen_images.csv")
+    copy_seen_images(config.model, config.output_dir)
 
     def describe(class_name: str, seed: int) -> dict:
         return sampler | ({"source_image_id": originals.image_id(class_name, seed)} if originals else {})

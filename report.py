@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from galaxy_diffusion.evaluation.section import fidelity_section
-from galaxy_diffusion.shared import drawing, tables
-from galaxy_diffusion.study import arm_figures, arm_tables
+from galaxy_diffusion.shared import drawing
+from galaxy_diffusion.study import arm_figures, arm_tables, dataset_tables, generator_figures
 from galaxy_diffusion.study.arms import BASELINE, QUESTION
 from galaxy_diffusion.study.calibration import calibration
 from galaxy_diffusion.study.comparison import compare
@@ -44,8 +44,8 @@ def main(config: Config) -> None:
     page = Page(study, Verdict("missing", "No classifier has been trained yet: there is nothing to compare."))
 
     if study.build:
-        page.tables["table1"] = tables.selection(study.build)
-        page.tables["table2"] = tables.composition(study.build, study.generated)
+        page.tables["table1"] = dataset_tables.selection(study.build)
+        page.tables["table2"] = dataset_tables.composition(study.build, study.generated)
     if study.runs:
         classifiers(page)
     for name, makers in (("figure3", "ddpm"), ("figure5", "sagan")):
@@ -150,10 +150,10 @@ def training(page: Page) -> None:
     """What the generators' trainings left behind: the diffusion model's loss, and sample sheets."""
     logged = [(row["images_seen"], row["loss"]) for row in page.study.training if "loss" in row]
     if logged:
-        page.images["training"] = drawing.training_loss(*np.array(logged).T)
+        page.images["training"] = generator_figures.training_loss(*np.array(logged).T)
     for name, maker in (("samples", "ddpm"), ("sagan_samples", "sagan")):
         if sheets := sorted((page.study.folder / maker / "samples").glob("[0-9]*.png")):
-            page.images[name] = drawing.sample_history(sheets)
+            page.images[name] = generator_figures.sample_history(sheets)
 
 
 if __name__ == "__main__":

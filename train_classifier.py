@@ -15,14 +15,7 @@ from timm.optim import param_groups_weight_decay
 from transformers import PrinterCallback, TrainingArguments, set_seed
 
 from galaxy_diffusion.classifiers.card import classifier_card
-from galaxy_diffusion.classifiers.data import (
-    GalaxyBatches,
-    TrainingBatches,
-    check_classes,
-    check_generator_saw_none,
-    collate,
-    count_classes,
-)
+from galaxy_diffusion.classifiers.data import GalaxyBatches, TrainingBatches, check_classes, collate, count_classes
 from galaxy_diffusion.classifiers.loss import ClassificationLoss, inverse_frequency
 from galaxy_diffusion.classifiers.metric import GalaxyClassification
 from galaxy_diffusion.classifiers.model import make_model
@@ -38,6 +31,7 @@ from galaxy_diffusion.classifiers.trainer import (
 from galaxy_diffusion.shared.image_folder import load_generated, parse_counts
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import same_run, write_json
+from galaxy_diffusion.shared.seen_images import refuse_if_seen
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
@@ -277,7 +271,7 @@ def training_images(config: Config, train: GalaxyArrays | GalaxyStream, held_out
     """What to train on, by origin."""
     parts = {} if config.synthetic_only else {"real": train}
     if config.augment_with:
-        check_generator_saw_none(config.augment_with, held_out)
+        refuse_if_seen(config.augment_with, held_out)
         generated = load_generated(config.augment_with, train.class_names, config.resolution)
         choice = count_classes(train), config.augment_ratio, config.filtered
         parts["generated"] = select_generated(config.augment_with, generated, *choice)

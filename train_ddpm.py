@@ -15,14 +15,15 @@ from galaxy_diffusion.generators.cost import cost_of, describe, measure_throughp
 from galaxy_diffusion.generators.fine_tuning import add_lora, start_from
 from galaxy_diffusion.generators.micro_batch import backward, find_micro_batch
 from galaxy_diffusion.generators.model_card import model_card
-from galaxy_diffusion.generators.model_folder import SEEN, make_pipeline
+from galaxy_diffusion.generators.model_folder import make_pipeline
 from galaxy_diffusion.generators.monitoring import ValidationLoss, averaged, save_grid
 from galaxy_diffusion.generators.objective import Objective, make_noise_scheduler, standardized
 from galaxy_diffusion.generators.stream_batches import StreamedBatches
 from galaxy_diffusion.generators.training_run import TrainingRun, start_accelerator
 from galaxy_diffusion.generators.unet import learn_votes, make_unet, table_rows
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
-from galaxy_diffusion.sampling.seeded_images import file_of_model
+from galaxy_diffusion.shared.seen_images import FILE as SEEN_FILE
+from galaxy_diffusion.shared.seen_images import file_of_model
 from gz2_dataset import load_arrays
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.streaming import load_stream
@@ -293,7 +294,7 @@ def main(config: Config) -> None:
         pipeline = make_pipeline(averaged(plain, ema), noise_scheduler, image_format, labelled)
         named, grid = (training.model_name, training.settings), training.last_grid
         card = model_card(*named, labelled, len(unlabelled), training.record, grid)
-        parent = file_of_model(config.init_from, SEEN) if config.init_from else None
+        parent = file_of_model(config.init_from, SEEN_FILE) if config.init_from else None
         training.save(pipeline, card, labelled, unlabelled, parent=parent)
     training.end()
 

@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 import train_classifier
 import train_ddpm
 from benchmarks import kill_and_resume
-from galaxy_diffusion.generators.batches import turn
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline
+from galaxy_diffusion.shared.symmetry import turn
 from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError, load_arrays
 from gz2_dataset.command_line import run
 

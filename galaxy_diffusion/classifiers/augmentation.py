@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as tv
 
-from galaxy_diffusion.generators.batches import noise_like
+from galaxy_diffusion.shared.noise import noise_like
 
 BLOCK = 4096
 """Positions whose draws are made together."""

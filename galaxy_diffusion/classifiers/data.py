@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from galaxy_diffusion.classifiers.augmentation import geometric, photometric, random_erasing, uniform_draws
 from galaxy_diffusion.classifiers.mixing import cutmix, mixup, sample_pairing
-from galaxy_diffusion.generators.batches import turn
+from galaxy_diffusion.shared.symmetry import turn
 from gz2_dataset import GalaxyArrays, UserError
 
 
@@ -178,35 +176,3 @@ def check_classes(data: str, train: Sequence[GalaxyArrays], held_out: dict[str, 
     if missing.any():
         name = train[0].class_names[int(np.argmax(missing))]
         raise UserError(f"{data}: class {name} is in test but has no training images; add some and build again")
-
-
-def check_generator_saw_none(folder: str, held_out: dict[str, GalaxyArrays]) -> None:
-    """Refuse generated images whose generator learned from a galaxy of ``held_out``.
-
-    Parameters
-    ----------
-    folder : str
-        Generated-images folder; its ``seen_images.csv`` (columns image_id and sha256) lists what the generator saw.
-    held_out : dict of GalaxyArrays
-        The splits that nobody may have seen.
-
-    Raises
-    ------
-    UserError
-        If the list is missing or, by image_id or by bytes, shares a galaxy with ``held_out``.
-    """
-    path = Path(folder) / "seen_images.csv"
-    try:
-        seen = pd.read_csv(path, dtype=str, usecols=["image_id", "sha256"])
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: does not tell which images the generator saw ({error}); make the images with generate.py"
-        ) from None
-    ids, digests = set(seen["image_id"]), set(seen["sha256"])
-    for split, galaxies in held_out.items():
-        pairs = zip(galaxies.image_ids, galaxies.digests, strict=True)
-        if shared := next((name for name, digest in pairs if name in ids or digest in digests), None):
-            raise UserError(
-                f"{path}: the generator saw {shared} of the {split} split, so results would be worthless; "
-                "train the generator on the train split of the same data"
-            )

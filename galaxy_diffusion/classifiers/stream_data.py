@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from galaxy_diffusion.classifiers.data import TrainingBatches
-from galaxy_diffusion.generators.batches import turn
-from galaxy_diffusion.generators.stream_batches import IMAGES_AHEAD, ReadAhead, interleaved
+from galaxy_diffusion.shared.read_ahead import IMAGES_AHEAD, ReadAhead, interleaved
+from galaxy_diffusion.shared.symmetry import turn
 from gz2_dataset import GalaxyArrays
 from gz2_dataset.galaxy_stream import Galaxy, GalaxyStream
 

@@ -15,7 +15,7 @@ from scipy.stats import fisher_exact
 from galaxy_diffusion.evaluation.jackknife import rate_beside_floor
 from galaxy_diffusion.evaluation.nearest import Nearest, nearest, thumbnails
 from galaxy_diffusion.evaluation.pair import RealAndGenerated
-from galaxy_diffusion.generators.batches import turn
+from galaxy_diffusion.shared.symmetry import turn
 
 FALSE_POSITIVES = 0.01
 """Share of unseen galaxies that may pass for copies, where there are enough of them to tell."""

@@ -6,30 +6,12 @@ from matplotlib.figure import Figure
 from galaxy_diffusion.evaluation.copies import Copies
 from galaxy_diffusion.evaluation.pair import RealAndGenerated
 from galaxy_diffusion.shared.drawing import SKY, chart, galaxy_figure, plain, real_beside_generated
+from galaxy_diffusion.shared.names import class_title, metric_title
 from galaxy_diffusion.shared.tables import Cell, Table
-from galaxy_diffusion.study.folder import title
 
-METRIC_TITLES = {
-    "fid": "FID",
-    "kid": "KID",
-    "copy_rate": "Copies",
-    "duplicate_rate": "Duplicates",
-    "gini": "Gini",
-    "m20": "M20",
-}
 SEPARATE = ("wasserstein_", "ks_", "probe_")
 """Metrics that have pictures or tables of their own."""
 GENERATED, REAL = "#2457c5", "#b9c3d6"
-
-
-def metric_title(metric: str) -> str:
-    """A metric as figures and tables name it."""
-    name, _, net = metric.partition("_")
-    if name == "frechet":
-        return f"Fréchet distance ({net})"
-    if metric.startswith("probe_auc_"):
-        return f"Probe AUC ({metric.removeprefix('probe_auc_').replace('_before_jpeg', ' before JPEG')})"
-    return METRIC_TITLES.get(metric, metric.replace("_", " ").capitalize())
 
 
 def distinct(results: dict[str, dict]) -> dict[str, dict]:
@@ -67,7 +49,7 @@ def beside_floor(results: dict[str, dict[str, dict]], probes: bool = False) -> b
             axes.plot([f["low"], f["high"]], [y, y], color=GENERATED, linewidth=2)
             axes.plot(f["value"], y, "o", color=GENERATED, markersize=6)
         axes.set_title(metric_title(metric), fontsize=10)
-        axes.set_yticks(range(len(results)), [title(name) for name in results])
+        axes.set_yticks(range(len(results)), [class_title(name) for name in results])
         axes.set_ylim(len(results) - 0.5, -0.5)
         axes.grid(axis="x", color="#dfe3ec", linewidth=0.8)
         axes.locator_params(axis="x", nbins=5)
@@ -118,6 +100,6 @@ def summary(results: dict[str, dict[str, dict]]) -> Table:
             interval = f"[{f['low']:.3g}, {f['high']:.3g}]"
             sizes = [Cell(f"{f[key]:,}") for key in ("n_real", "n_generated")]
             cells = [Cell(f"{f['value']:.3g}", interval), Cell("–" if f["floor"] is None else f"{f['floor']:.3g}")]
-            rows.append([Cell(title(name)), Cell(metric_title(metric)), *cells, *sizes])
+            rows.append([Cell(class_title(name)), Cell(metric_title(metric)), *cells, *sizes])
     columns = ("Class", "Metric", "Generated", "Floor", "Real images", "Generated images")
     return Table("Fidelity of the generated images", (), columns, rows)

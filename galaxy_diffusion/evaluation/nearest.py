@@ -19,7 +19,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from tqdm.auto import tqdm
 
 from galaxy_diffusion.evaluation.luminance import luminance
-from galaxy_diffusion.generators.batches import turn
+from galaxy_diffusion.shared.symmetry import turn
 
 SIDE, BLUR = 32, 1.0
 """Thumbnail's side and the standard deviation of its Gaussian blur, in pixels of the thumbnail."""

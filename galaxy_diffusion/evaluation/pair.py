@@ -5,12 +5,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
-from galaxy_diffusion.classifiers.data import check_generator_saw_none
 from galaxy_diffusion.evaluation.floors import Sets, choose_sets, of_all_classes
 from galaxy_diffusion.shared.image_folder import load_generated, read_metadata
+from galaxy_diffusion.shared.seen_images import refuse_if_seen
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 
 
@@ -102,20 +101,13 @@ def load_real_and_generated(real: str, generated: str, center_crop: int, jpeg: b
     for name, galaxies in {"validation": validation, "test": test}.items():
         if not len(galaxies):
             raise UserError(f"{real}: the {name} split is empty, so nothing is new to the generator; build it again")
-    check_generator_saw_none(generated, {"validation": validation, "test": test})
-    table = pd.read_csv(Path(generated) / "seen_images.csv", dtype=str)
-    ids, digests = set(table["image_id"]), set(table["sha256"])
-    seen = [(part, rows) for part in (train, unlabelled) if len(rows := seen_rows(part, ids, digests))]
+    listed = refuse_if_seen(generated, {"validation": validation, "test": test})
+    seen = [(part, rows) for part in (train, unlabelled) if len(rows := listed.rows(part))]
     if not seen:
         raise UserError(
             f"{real}: the generator of {generated} has seen none of its galaxies; give the generator's data"
         )
     return RealAndGenerated(load_generated(generated, train.class_names, resolution), validation, test, seen)
-
-
-def seen_rows(galaxies: GalaxyArrays, ids: set[str], digests: set[str]) -> np.ndarray:
-    pairs = zip(galaxies.image_ids, galaxies.digests, strict=True)
-    return np.flatnonzero([image_id in ids or digest in digests for image_id, digest in pairs])
 
 
 def joined(parts: list[tuple[GalaxyArrays, np.ndarray]]) -> GalaxyArrays:

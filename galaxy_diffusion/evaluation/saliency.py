@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from galaxy_diffusion.evaluation.features import FeatureNet
 from galaxy_diffusion.shared.drawing import photograph
-from galaxy_diffusion.study.folder import title
+from galaxy_diffusion.shared.names import class_title
 
 BATCH = 64
 
@@ -55,7 +55,7 @@ def saliency_figure(maps: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
             (row[2], generated - real, "generated − real", "RdBu_r", (-off, off)),
         ):
             drawn = axes.imshow(pixels, cmap=colours, vmin=limits[0], vmax=limits[1])
-            axes.set_title(f"{title(name)}: {head}", fontsize=9)
+            axes.set_title(f"{class_title(name)}: {head}", fontsize=9)
             axes.axis("off")
             figure.colorbar(drawn, ax=axes, shrink=0.8).ax.tick_params(labelsize=8)
     figure.suptitle("Where the classifier looks: gradient of the class's logit, 1 is an even share", fontsize=10)

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from galaxy_diffusion.evaluation.figures import distinct, metric_title, summary
+from galaxy_diffusion.evaluation.figures import distinct, summary
+from galaxy_diffusion.shared.names import class_title, metric_title
 from galaxy_diffusion.shared.tables import Cell, Table
-from galaxy_diffusion.study.folder import title
 from gz2_dataset import UserError
 
 PICTURES = (
@@ -78,7 +78,7 @@ def morphology_table(results: dict[str, dict[str, dict]]) -> Table:
                 cells.append(Cell(f"{f['value']:.2f}", f"[{f['low']:.2f}, {f['high']:.2f}]"))
                 cells.append(Cell(f"{f['floor']:.2f}", f"[{f['floor_low']:.2f}, {f['floor_high']:.2f}]"))
             sizes = (f"{f[f'n_{side}']:,} ({f[f'failed_{side}']:,})" for side in ("real", "generated"))
-            rows.append([Cell(title(name)), Cell(metric_title(measure)), *cells, *map(Cell, sizes)])
+            rows.append([Cell(class_title(name)), Cell(metric_title(measure)), *cells, *map(Cell, sizes)])
     notes = [
         "Wasserstein distances are in units of the spread of the real galaxies, half their 16 to 84 percentile range.",
         "Floor: mean, lowest and highest of real galaxies dealt into two sets of the same sizes.",
@@ -94,7 +94,8 @@ def filter_table(counts: dict[str, dict[str, int]]) -> Table:
     """How many generated images of each class pass each test of `filter`."""
     tests = list(next(iter(counts.values())))
     rows = [
-        [Cell(title(name)), *(Cell(f"{passed[test]:,}") for test in tests)] for name, passed in distinct(counts).items()
+        [Cell(class_title(name)), *(Cell(f"{passed[test]:,}") for test in tests)]
+        for name, passed in distinct(counts).items()
     ]
     columns = ("Class", *(test.replace("_", " ").capitalize() for test in tests))
     return Table("Generated images that pass the filter", (), columns, rows)

@@ -15,9 +15,6 @@ import torch
 from galaxy_diffusion.generators.image_store import ImageStore
 from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
 
-GOLDEN_GAMMA = 0x9E3779B97F4A7C15 - 2**64
-"""The odd integer nearest to 2^64 over the golden ratio, as one with a sign."""
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -179,46 +176,6 @@ def ahead(source: BatchSource, images_seen: int, end: int, process_index: int, n
             if images_seen < end:
                 coming = pool.submit(source.at, images_seen, process_index, num_processes)
             yield batch
-
-
-def turn(images: torch.Tensor, symmetry: torch.Tensor) -> torch.Tensor:
-    """Flip and turn each image: galaxies have no up.
-
-    Parameters
-    ----------
-    images : Tensor, shape (B, C, H, H)
-    symmetry : Tensor of int64, shape (B,)
-        Bit 0 mirrors left and right, bit 1 up and down, bit 2 transposes: the eight symmetries of the square.
-    """
-    bit = [((symmetry >> k) & 1).bool().view(-1, 1, 1, 1) for k in range(3)]
-    images = torch.where(bit[0], images.flip(3), images)
-    images = torch.where(bit[1], images.flip(2), images)
-    return torch.where(bit[2], images.transpose(2, 3), images)
-
-
-def noise_like(images: torch.Tensor, seeds: list[int]) -> torch.Tensor:
-    """Standard normal noise in float32, each image's from its own seed, drawn on the images' device.
-
-    A value is a function of seed and position alone: a hash of both (SplitMix64; Steele, Lea & Flood 2014,
-    doi:10.1145/2660193.2660195) made normal in pairs (Box & Muller 1958). So a batch takes a few calls of a GPU, where
-    a generator for each image takes as many as there are images, and all devices draw the same noise.
-    """
-    size = images[0].numel()
-    place = torch.arange(1, (size + 1) // 2 + 1, device=images.device)
-    seed = torch.tensor(seeds, device=images.device).view(-1, 1)
-    bits = seed + place * GOLDEN_GAMMA  # integers of 64 bits wrap around
-    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
-        bits = (bits ^ shifted_right(bits, shift)) * factor
-    bits = bits ^ shifted_right(bits, 31)
-    radius = ((shifted_right(bits, 40) + 1).float() * 2**-24).log_().mul_(-2).sqrt_()
-    angle = (shifted_right(bits, 16) & 0xFFFFFF).float() * (2 * torch.pi * 2**-24)
-    pairs = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)
-    return pairs[:, :size].reshape(images.shape)
-
-
-def shifted_right(bits: torch.Tensor, shift: int) -> torch.Tensor:
-    """A shift that brings in zeros, not the sign."""
-    return (bits >> shift) & ((1 << (64 - shift)) - 1)
 
 
 def to_model_range(images: torch.Tensor, device: torch.device) -> torch.Tensor:

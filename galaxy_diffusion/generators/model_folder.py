@@ -1,6 +1,5 @@
 """A trained generator's folder: pipeline, record, card and the images it saw; whole where model_index.json is."""
 
-import csv
 import json
 import shutil
 from dataclasses import asdict
@@ -13,9 +12,8 @@ from huggingface_hub.errors import HfHubHTTPError
 from galaxy_diffusion.generators.unet import VoteEmbedding, class_rows_from_votes
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ImageFormat
 from gz2_dataset import GalaxyArrays, UserError
-from gz2_dataset.aside import written_aside
 
-INDEX, RECORD, SEEN = "model_index.json", "run.json", "seen_images.csv"
+INDEX, RECORD = "model_index.json", "run.json"
 
 
 def is_finished(folder: Path, images_seen: int) -> bool:
@@ -39,25 +37,6 @@ def begin_saving(folder: Path) -> None:
     """Take the index of an earlier model away, so that nobody reads a mixture of two."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
-
-
-def save_seen_images(folder: Path, *splits: GalaxyArrays, parent: Path | None = None) -> None:
-    """Write what the generator saw, by which others refuse to judge it on the same galaxies.
-
-    Parameters
-    ----------
-    folder : Path
-    *splits : GalaxyArrays
-        What it was trained on.
-    parent : Path, optional
-        The same file of the model that the training started from.
-    """
-    rows = [row for split in splits for row in zip(split.image_ids, split.digests, strict=True)]
-    if parent:
-        with parent.open(newline="") as file:
-            rows += [(row["image_id"], row["sha256"]) for row in csv.DictReader(file)]
-    with written_aside(folder / SEEN) as aside, aside.open("w", newline="") as file:
-        csv.writer(file).writerows([("image_id", "sha256"), *dict.fromkeys(rows)])
 
 
 def save_pipeline(pipeline: DiffusionPipeline, folder: Path) -> None:

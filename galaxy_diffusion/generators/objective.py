@@ -6,9 +6,11 @@ from typing import Literal
 import torch
 from diffusers import DDPMScheduler
 
-from galaxy_diffusion.generators.batches import Batch, BatchSource, noise_like, to_model_range, turn
+from galaxy_diffusion.generators.batches import Batch, BatchSource, to_model_range
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
 from galaxy_diffusion.sampling.schedulers import bounded_betas, geometric_betas
+from galaxy_diffusion.shared.noise import noise_like
+from galaxy_diffusion.shared.symmetry import turn
 from gz2_dataset import UserError
 
 DISTURBED = 2**31

@@ -6,8 +6,10 @@ import torch
 from accelerate import Accelerator
 from torch.nn.functional import relu
 
-from galaxy_diffusion.generators.batches import Batch, noise_like, to_model_range, turn
+from galaxy_diffusion.generators.batches import Batch, to_model_range
 from galaxy_diffusion.generators.sagan_augmentation import augment
+from galaxy_diffusion.shared.noise import noise_like
+from galaxy_diffusion.shared.symmetry import turn
 
 GENERATORS_TURN, OF_GENERATED = 2**30, 2**31
 """The bits by which the seeds of the generator's step and of generated images' augmentation differ from an image's."""

@@ -1,53 +1,15 @@
 """Batches for training from a stream: read and prepared ahead, as functions of (seed, images seen)."""
 
-from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from fractions import Fraction
 from typing import Literal
 
 import numpy as np
 import torch
 
 from galaxy_diffusion.generators.batches import Batch
+from galaxy_diffusion.shared.read_ahead import IMAGES_AHEAD, ReadAhead, interleaved
 from gz2_dataset import UserError
-from gz2_dataset.galaxy_stream import LANES, Galaxy, GalaxyStream
-
-IMAGES_AHEAD = 256
-
-
-def interleaved(position: int, share: float | Fraction) -> tuple[bool, int]:
-    """Which of two streams a position of their mixture is taken from, and its position there.
-
-    ``share`` of the runs of `LANES` images are the second stream's. Both streams are read from end to end. A process
-    that takes every second, fourth or eighth position of the mixture does so in both of them.
-
-    Examples
-    --------
-    >>> [interleaved(position, 0.5) for position in (7, 8, 15, 16)]
-    [(False, 7), (True, 0), (True, 7), (False, 8)]
-    """
-    run, place = divmod(position, LANES)
-    before = int(share * run)
-    second = int(share * (run + 1)) > before
-    return second, (before if second else run - before) * LANES + place
-
-
-class ReadAhead:
-    """Has the next batches under way while the net works on one.
-
-    Parameters
-    ----------
-    submit : callable
-        Begins to read the batch of a key: returns its galaxies' futures.
-    """
-
-    def __init__(self, submit: Callable[[Hashable], list[Future[Galaxy]]]):
-        self.submit, self.under_way = submit, {}
-
-    def take(self, keys: Sequence[Hashable]) -> list[Galaxy]:
-        """The galaxies of the first key's batch; those of the other keys are begun, all others forgotten."""
-        self.under_way = {key: self.under_way.get(key) or self.submit(key) for key in keys}
-        return [future.result() for future in self.under_way[keys[0]]]
+from gz2_dataset.galaxy_stream import Galaxy, GalaxyStream
 
 
 class StreamedBatches:

@@ -12,10 +12,11 @@ from diffusers import DiffusionPipeline
 from tqdm.auto import tqdm
 
 from galaxy_diffusion.generators.batches import Batch, BatchSource, ahead
-from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline, save_seen_images
+from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline
 from galaxy_diffusion.generators.monitoring import Interval, due
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import MetricsLog, load_newest, same_run, save_checkpoint, write_json
+from galaxy_diffusion.shared.seen_images import write_seen_images
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance
@@ -179,12 +180,12 @@ class TrainingRun:
         pipeline : DiffusionPipeline
         card : str
         *splits, parent
-            As for `model_folder.save_seen_images`.
+            As for `model_folder.write_seen_images`.
         **results
             More for run.json.
         """
         begin_saving(self.folder)
-        save_seen_images(self.folder, *splits, parent=parent)
+        write_seen_images(self.folder, *splits, parent=parent)
         write_whole(self.folder / "README.md", card)
         known = {"seconds": self.record["seconds"], "images_seen": self.images_seen, **results}
         record = {**provenance(self.config), "data_fingerprint": self.fingerprints, **known}

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline
@@ -132,13 +130,3 @@ def weights_hash(pipeline: GeneratorPipeline) -> str:
 def seeded(seed: int) -> torch.Generator:
     """A generator on the CPU, so that every device starts from the same noise."""
     return torch.Generator("cpu").manual_seed(seed)
-
-
-def file_of_model(model: str, name: str) -> Path | None:
-    """A file beside a saved pipeline, local or on the Hub; None where there is none."""
-    if Path(model).is_dir():
-        return Path(model) / name if (Path(model) / name).exists() else None
-    try:
-        return Path(hf_hub_download(model, name))
-    except (EntryNotFoundError, LocalEntryNotFoundError):
-        return None

@@ -1,12 +1,11 @@
 """The real galaxies that variations start from: those that the generator has learned from, and no others."""
 
-import csv
 import json
 from dataclasses import dataclass
 
 import numpy as np
 
-from galaxy_diffusion.sampling.seeded_images import file_of_model
+from galaxy_diffusion.shared.seen_images import file_of_model, read_seen_images
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.splits import hash_of
 
@@ -60,15 +59,13 @@ def load_originals(data: str, model: str, class_names: list[str], resolution: in
     UserError
         If the model does not say what it has seen, has not seen a galaxy, or a class has none.
     """
-    seen_file, run_file = file_of_model(model, "seen_images.csv"), file_of_model(model, "run.json")
-    if seen_file is None or run_file is None:
-        raise UserError(f"{model}: has no seen_images.csv and run.json, so it is unknown which galaxies it may vary")
+    seen, run_file = read_seen_images(model), file_of_model(model, "run.json")
+    if run_file is None:
+        raise UserError(f"{model}: has no run.json, so it is unknown how its galaxies were cropped")
     center_crop = json.loads(run_file.read_text())["config"]["center_crop"]
     galaxies = load_arrays(data, "train", resolution, center_crop)
-    with seen_file.open(newline="") as file:
-        seen = {row["sha256"] for row in csv.DictReader(file)}
     for image_id, digest in zip(galaxies.image_ids, galaxies.digests, strict=True):
-        if digest not in seen:
+        if digest not in seen.digests:
             raise UserError(
                 f"{data}: galaxy {image_id} is none that {model} has learned from, so it may be one to judge by; "
                 "give the data of the training"

@@ -5,11 +5,6 @@ from itertools import accumulate
 
 import pandas as pd
 
-from galaxy_diffusion.study.folder import GENERATED, title
-from galaxy_diffusion.study.paper import TEST_PER_CLASS, TRAINING
-from gz2_dataset import RULES
-from gz2_dataset.rules import rule_of
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -84,89 +79,3 @@ class Table:
 
 def number(value: float | None) -> Cell:
     return Cell("–" if value is None or pd.isna(value) else f"{int(value):,}")
-
-
-def selection(build: dict) -> Table:
-    """Table 1: the morphology rules and how many clean samples they find."""
-    voted = build["rules"] is not None
-    here = pd.DataFrame(build["counts"]).sum(axis=1)
-    rules = {rule.galaxy_class: rule for rule in (map(rule_of, build["rules"]) if voted else RULES)}
-    records = []
-    for name in build["classes"]:
-        rule = rules.get(name)
-        conditions = rule.conditions if rule else ()
-        records.append(
-            {
-                "galaxy_class": name,
-                "tasks": ", ".join(c.task for c in conditions),
-                "threshold": " and ".join(f"{c.quantity} ≥ {c.threshold:.3f}" for c in conditions),
-                "paper": rule.paper_count if rule else None,
-                "public_labels": rule.expected_count if rule else None,
-                "here": int(here.get(name, 0)),
-            }
-        )
-    frame = pd.DataFrame(records)
-    rows = [
-        [Cell(title(r["galaxy_class"])), Cell(r["tasks"] or "–"), Cell(r["threshold"] or "–")]
-        + [number(r[column]) for column in ("paper", "public_labels", "here")]
-        for r in records
-    ]
-    notes = [
-        "Public labels: what the rules count among the 61,578 galaxies of the public file. The first rule met counts."
-    ]
-    if not voted:
-        source = build["source"].replace("_", " ")
-        notes.append(
-            f"The source here is a {source} without votes: the classes are its own, the rules were not applied."
-        )
-    caption = "Table 1. Selection rules and clean samples"
-    groups, columns = (("", 3), ("Clean samples", 3)), ("Class", "Tasks", "Threshold", "Paper", "Public labels", "Here")
-    return Table(caption, groups, columns, rows, notes, frame)
-
-
-def composition(build: dict, generated: dict[str, dict[str, int]]) -> Table:
-    """Table 2: galaxies a class and split, and the generated images of each folder."""
-    counts = build["counts"]
-    records = []
-    for name in build["classes"]:
-        train, validation, test = (counts.get(split, {}).get(name, 0) for split in ("train", "validation", "test"))
-        added = [of_class.get(name, 0) for of_class in generated.values()]
-        augmented = train + generated.get(GENERATED, {}).get(name, 0)
-        paper = TRAINING.get(name, (None, None))
-        records.append((name, train, validation, test, *added, augmented, *paper, TEST_PER_CLASS if paper[0] else None))
-    names = ("train", "validation", "test", *generated, "augmented_train")
-    columns = ("galaxy_class", *names, "paper_train", "paper_augmented_train", "paper_test")
-    frame = pd.DataFrame(records, columns=columns)
-    rows = [[Cell(title(record[0])), *map(number, record[1:])] for record in records]
-    totals = frame.drop(columns="galaxy_class").sum(min_count=1)
-    rows.append([Cell("Sum", bold=True), *map(number, totals)])
-    notes = ["The paper's columns are on its own, larger data; it has no validation split."]
-    if unlabelled := sum(counts.get("unlabelled", {}).values()):
-        notes.append(f"{unlabelled:,} more galaxies without a class were at hand for the generator.")
-    if not generated:
-        notes.append("No generated images yet, so both training sets are the same.")
-    groups = (("", 1), ("Real", 3), ("Generated, by folder", len(generated)), ("+ diffusion", 1), ("Paper", 3))
-    folders = (name.replace("_", " ").capitalize() for name in generated)
-    heads = ("Training", "Validation", "Test", *folders, "Training", "Training", "Augmented", "Test")
-    shown_groups = tuple(group for group in groups if group[1])
-    caption = "Table 2. Composition of the datasets"
-    return Table(caption, shown_groups, ("Class", *heads), rows, notes + build.get("notes", []), frame)
-
-
-def run_records(provenance: dict[str, dict]) -> Table:
-    """What each run recorded, by its folder."""
-    rows = []
-    for name, record in provenance.items():
-        seconds, seed = record.get("seconds"), record.get("config", {}).get("seed")
-        time = Cell(duration(seconds) if seconds else "–")
-        rows.append(
-            [Cell(name), number(seed), number(record.get("images_seen")), time, Cell(record.get("platform", "–"))]
-        )
-    columns = ("Run", "Seed", "Images seen", "Time", "Platform")
-    return Table("Runs", (), columns, rows)
-
-
-def duration(seconds: float) -> str:
-    """Hours and minutes, or minutes and seconds, as people write them."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"

@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from galaxy_diffusion.shared.drawing import chart, plain
-from galaxy_diffusion.study.arms import BASELINE, QUESTION, arm_title
+from galaxy_diffusion.shared.names import arm_title, class_title
+from galaxy_diffusion.study.arms import BASELINE, QUESTION
 from galaxy_diffusion.study.bootstrap import confusion_matrices
 from galaxy_diffusion.study.calibration import Calibration
 from galaxy_diffusion.study.comparison import MEAN, METRIC_NAMES
-from galaxy_diffusion.study.folder import title
 from galaxy_diffusion.study.runs import Runs
 
 INK, GRID = "#1c2333", "#dfe3ec"
@@ -62,7 +62,7 @@ def forest(differences: pd.DataFrame, findings: pd.DataFrame, beside: str, capti
             axes.text(1.01, y, text, transform=axes.get_yaxis_transform(), va="center", color=colour, fontsize=8.5)
         axes.axvline(0, color=INK, linewidth=1)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_title("Macro F1" if name == "macro" else f"{title(name)} F1", fontsize=10)
+        axes.set_title("Macro F1" if name == "macro" else f"{class_title(name)} F1", fontsize=10)
         axes.grid(axis="x", color=GRID, linewidth=0.8)
         plain(axes)
     panels[0].set_yticks(range(len(lines)), [arm_title(line) for line in lines], fontsize=9.5)
@@ -143,7 +143,7 @@ def confusion(runs: Runs, backbone: str, arms: list[str]) -> bytes:
     size = (2.2 + side * columns, 1.2 + side * rows)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
-    names = [title(name) for name in runs.class_names]
+    names = [class_title(name) for name in runs.class_names]
     n = runs.galaxies_per_class
     for i, axes in enumerate(panels.ravel()):
         if i >= len(arms):

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
+from galaxy_diffusion.shared.names import arm_title, class_title
 from galaxy_diffusion.shared.tables import Cell, Table, number
-from galaxy_diffusion.study.arms import BASELINE, arm_title
+from galaxy_diffusion.study.arms import BASELINE
 from galaxy_diffusion.study.bootstrap import ALPHA, METRICS, detectable_difference
 from galaxy_diffusion.study.calibration import BINS, Calibration
 from galaxy_diffusion.study.comparison import Comparison, adjusted, of_several_runs
-from galaxy_diffusion.study.folder import title
 from galaxy_diffusion.study.paper import MACRO, PER_CLASS, TRAINING
 
 METRIC_TITLES = ("Precision", "Recall", "F1")
@@ -90,7 +90,7 @@ def per_class(comparison: Comparison, rare_class: str, steps: dict[str, set[int]
             [Cell(backbone), Cell(arm_title(arm)), number(group["seeds"].iloc[0]), *figure_cells(group)]
             for (backbone, arm), group in of_class.groupby(["backbone", "arm"], sort=False)
         ]
-        caption = f"Table 3. {title(name)} ({of_class['n'].iloc[0]} test galaxies)"
+        caption = f"Table 3. {class_title(name)} ({of_class['n'].iloc[0]} test galaxies)"
         groups, columns = (("", 3), ("Test galaxies of the class", 3), ("F1", 1)), ("Backbone", "Arm", "Seeds")
         columns = (*columns, *METRIC_TITLES, "Minus original")
         notes = notes_on(of_class, steps)
@@ -143,7 +143,7 @@ def comparisons(findings: pd.DataFrame) -> Table:
     """Every comparison that the verdict rests on, from `verdict.Verdict`."""
     rows = [
         [Cell(f"{arm_title(r.arm)} − {arm_title(r.reference).lower()}")]
-        + [Cell("Macro F1" if r.galaxy_class == "macro" else f"{title(r.galaxy_class)} F1"), number(r.seeds)]
+        + [Cell("Macro F1" if r.galaxy_class == "macro" else f"{class_title(r.galaxy_class)} F1"), number(r.seeds)]
         + [Cell(f"{r.difference:+.3f}", f"[{r.low:+.3f}, {r.high:+.3f}]", tone=r.outcome)]
         + [Cell("–" if pd.isna(value) else f"{value:.2g}") for value in (r.p, r.p_holm)]
         for r in findings.itertuples()
@@ -186,7 +186,11 @@ def detectable(comparison: Comparison, comparisons: int) -> Table:
             detectable_difference(n, psi, alpha) for n, psi in zip(frame["n"], frame["discordance"], strict=True)
         ]
     rows = [
-        [Cell(title(r.galaxy_class)), number(r.n), Cell("–" if pd.isna(r.discordance) else f"{r.discordance:.3f}")]
+        [
+            Cell(class_title(r.galaxy_class)),
+            number(r.n),
+            Cell("–" if pd.isna(r.discordance) else f"{r.discordance:.3f}"),
+        ]
         + [Cell("none" if pd.isna(value) else f"{value:.3f}") for value in (r.alone, r.corrected)]
         for r in frame.itertuples()
     ]
@@ -204,7 +208,7 @@ def detectable(comparison: Comparison, comparisons: int) -> Table:
 def paper_tables() -> tuple[Table, Table]:
     """The paper's own Tables 3 and 4: other data, 100 test galaxies a class, one run, no intervals."""
     thirds = [
-        [Cell(backbone), Cell(title(name)), *paper_cells(line)]
+        [Cell(backbone), Cell(class_title(name)), *paper_cells(line)]
         for backbone, lines in PER_CLASS.items()
         for name, line in zip(TRAINING, lines, strict=True)
     ]

@@ -8,14 +8,6 @@ BASELINE, QUESTION = "original", "diffusion"
 """What every arm is compared with, and the arm that the study asks about."""
 GENERATIVE = (QUESTION, "sagan", "synthetic")
 """Names of arms that train on generated images begin like this; all other remedies are cheap ones."""
-TITLES = {
-    "sagan": "SAGAN",
-    "smote": "SMOTE",
-    "mixup": "MixUp",
-    "cutmix": "CutMix",
-    "sample_pairing": "SamplePairing",
-    "synthetic_only": "Generated images only",
-}
 
 
 class Run(NamedTuple):
@@ -29,17 +21,6 @@ class Run(NamedTuple):
     def path(self) -> str:
         """Its folder within ``STUDY/classifiers``."""
         return f"{self.backbone}/{self.arm}/seed{self.seed}"
-
-
-def arm_title(arm: str) -> str:
-    """An arm's name as tables and figures print it.
-
-    Examples
-    --------
-    >>> arm_title("class_weights"), arm_title("diffusion_x0.5")
-    ('Class weights', 'Diffusion × 0.5')
-    """
-    return TITLES.get(arm, arm.replace("_x", "_× ").replace("_", " ").capitalize())
 
 
 def is_cheap(arm: str) -> bool:

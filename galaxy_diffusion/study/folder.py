@@ -18,12 +18,6 @@ from gz2_dataset import UserError
 PARTS = ("study.yaml", "data", "ddpm", "generated", "showcase", "classifiers")
 GENERATED = "generated"
 """Folder of the images that the study's question is about."""
-TITLES = {"cigar_shaped_smooth": "Cigar-shaped smooth", "in_between_smooth": "In-between smooth", "edge_on": "Edge-on"}
-
-
-def title(class_name: str) -> str:
-    """A class name as the paper's tables print it."""
-    return TITLES.get(class_name, class_name.replace("_", " ").capitalize())
 
 
 @dataclass(frozen=True)

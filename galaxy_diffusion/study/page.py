@@ -7,11 +7,13 @@ from importlib.resources import files
 import jinja2
 import yaml
 
-from galaxy_diffusion.shared.tables import Table, duration, run_records
+from galaxy_diffusion.shared.names import class_title
+from galaxy_diffusion.shared.tables import Table
 from galaxy_diffusion.study.arm_tables import paper_tables
 from galaxy_diffusion.study.bootstrap import REPLICATES
 from galaxy_diffusion.study.comparison import Comparison
-from galaxy_diffusion.study.folder import GENERATED, Study, title
+from galaxy_diffusion.study.dataset_tables import duration, run_records
+from galaxy_diffusion.study.folder import GENERATED, Study
 from galaxy_diffusion.study.verdict import Verdict
 
 
@@ -85,7 +87,7 @@ def tiles(study: Study) -> list[tuple[str, str]]:
     rare, train = study.rare_class, study.build.get("counts", {}).get("train", {})
     shown = []
     if rare in train:
-        shown.append((f"{train[rare]:,}", f"real {title(rare).lower()} galaxies for training"))
+        shown.append((f"{train[rare]:,}", f"real {class_title(rare).lower()} galaxies for training"))
     if counts := study.generated.get(GENERATED):
         shown.append((f"{sum(counts.values()):,}", "generated galaxies added"))
     if runs := study.runs:

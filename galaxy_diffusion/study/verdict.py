@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from galaxy_diffusion.study.arms import BASELINE, QUESTION, arm_title, is_cheap
+from galaxy_diffusion.shared.names import arm_title, class_title
+from galaxy_diffusion.study.arms import BASELINE, QUESTION, is_cheap
 from galaxy_diffusion.study.bootstrap import ALPHA
 from galaxy_diffusion.study.comparison import MEAN, METRIC_NAMES, Comparison, adjusted, of_several_runs, outcomes
-from galaxy_diffusion.study.folder import title
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def in_one_sentence(findings: pd.DataFrame, rare_class: str, comparison: Compari
     against_original = rare[rare["reference"] == BASELINE].set_index("arm")
     ours, macro = against_original.loc[QUESTION], findings.set_index(["arm", "reference", "galaxy_class"])
     ours_macro = macro.loc[(QUESTION, BASELINE, "macro"), "outcome"]
-    what, backbones = f"{title(rare_class).lower()} F1", comparison.figures["backbone"].nunique() - 1
+    what, backbones = f"{class_title(rare_class).lower()} F1", comparison.figures["backbone"].nunique() - 1
     over = f" (mean of {backbones} backbones)" if comparison.scope == MEAN else ""
     n = (findings["family"] == "question").sum()
     sentences = {
@@ -143,7 +143,7 @@ def sentence(row: dict) -> str:
     said["uncertain"] = "no evidence once corrected for the number of comparisons"
     said["hint"] = "a hint, which another run may not bear out"
     sure = "one training run" if pd.isna(row["p_holm"]) else f"p = {row['p_holm']:.2g} after Holm"
-    what = "macro" if row["galaxy_class"] == "macro" else title(row["galaxy_class"]).lower()
+    what = "macro" if row["galaxy_class"] == "macro" else class_title(row["galaxy_class"]).lower()
     return (
         f"{row['backbone']}, {what} {METRIC_NAMES[row['metric']]}, {arm_title(row['arm'])} minus "
         f"{arm_title(row['reference'])}: {interval(row)}, {sure}: {said[row['outcome']]}."
@@ -152,7 +152,7 @@ def sentence(row: dict) -> str:
 
 def caveats(findings: pd.DataFrame, lost: pd.DataFrame, rare_class: str, comparison: Comparison) -> list[str]:
     """Sentences on what the comparison can and cannot see."""
-    name = title(rare_class).lower()
+    name = class_title(rare_class).lower()
     sizes = findings["family"][findings["p_holm"].notna()].value_counts()
     lines = []
     if "question" in sizes:
@@ -173,7 +173,7 @@ def caveats(findings: pd.DataFrame, lost: pd.DataFrame, rare_class: str, compari
         if number := (findings["outcome"] == outcome).sum():
             lines.append(f"In {number} comparisons (ochre) the 95 % interval excludes 0, {why}.")
     if not lost.empty:
-        worse = sorted({f"{title(row.galaxy_class)} {METRIC_NAMES[row.metric]}" for row in lost.itertuples()})
+        worse = sorted({f"{class_title(row.galaxy_class)} {METRIC_NAMES[row.metric]}" for row in lost.itertuples()})
         lines.append(f"With diffusion other classes became worse: {', '.join(worse)}.")
     ours = findings[(findings["arm"] == QUESTION) & (findings["reference"] == BASELINE)].set_index("galaxy_class")
     lines.append(

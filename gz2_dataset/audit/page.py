@@ -16,7 +16,7 @@ from gz2_dataset.images import decode
 from gz2_dataset.splits import SPLITS, hash_of
 
 if TYPE_CHECKING:
-    from gz2_dataset.audit.audit import Audit
+    from gz2_dataset.audit.findings import Audit
 
 GALAXIES_A_CLASS, GROUPS, GALAXIES_A_GROUP = 8, 12, 6
 SIDE = 128

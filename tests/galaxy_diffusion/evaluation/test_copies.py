@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from galaxy_diffusion.evaluation.copies import copy_threshold, rate
 from galaxy_diffusion.evaluation.nearest import nearest, thumbnails
-from galaxy_diffusion.generators.batches import turn
+from galaxy_diffusion.shared.symmetry import turn
 from gz2_dataset import CLASS_NAMES
 from tests.conftest import draw_toy_galaxy
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from galaxy_diffusion.generators.batches import Batches, ahead, noise_like, to_model_range, turn
+from galaxy_diffusion.generators.batches import Batches, ahead, to_model_range
 from galaxy_diffusion.generators.image_store import ImageStore
+from galaxy_diffusion.shared.noise import noise_like
+from galaxy_diffusion.shared.symmetry import turn
 from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
 
 CLASSES = ("a", "b", "c")

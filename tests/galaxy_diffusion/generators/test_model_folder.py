@@ -7,8 +7,9 @@ import pytest
 
 from galaxy_diffusion.generators import model_folder
 from galaxy_diffusion.generators.model_card import model_card
-from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline, save_seen_images
+from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline
 from galaxy_diffusion.shared.run_folder import write_json
+from galaxy_diffusion.shared.seen_images import write_seen_images
 from gz2_dataset import GalaxyArrays, UserError
 from tests.galaxy_diffusion.sampling.test_ddpm_pipeline import untrained
 
@@ -52,9 +53,9 @@ def test_a_pipeline_killed_while_saving_has_no_index(tmp_path, monkeypatch):
 
 
 def test_a_fine_tuned_model_has_seen_what_its_parent_saw(tmp_path):
-    save_seen_images(tmp_path, galaxies("1", "2"))
+    write_seen_images(tmp_path, galaxies("1", "2"))
     (tmp_path / "child").mkdir()
-    save_seen_images(tmp_path / "child", galaxies("2", "3"), galaxies("4"), parent=tmp_path / "seen_images.csv")
+    write_seen_images(tmp_path / "child", galaxies("2", "3"), galaxies("4"), parent=tmp_path / "seen_images.csv")
     with (tmp_path / "child/seen_images.csv").open(newline="") as file:
         rows = [(row["image_id"], row["sha256"]) for row in csv.DictReader(file)]
     assert sorted(rows) == [(i, f"sha-{i}") for i in "1234"]

@@ -8,9 +8,10 @@ import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 
-from galaxy_diffusion.generators.batches import Batch, noise_like, to_model_range
+from galaxy_diffusion.generators.batches import Batch, to_model_range
 from galaxy_diffusion.generators.objective import Objective, make_noise_scheduler, standardized
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
+from galaxy_diffusion.shared.noise import noise_like
 from gz2_dataset import UserError
 
 CPU = torch.device("cpu")

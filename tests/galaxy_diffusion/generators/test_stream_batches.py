@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from galaxy_diffusion.generators.batches import Batch
-from galaxy_diffusion.generators.stream_batches import StreamedBatches, interleaved
+from galaxy_diffusion.generators.stream_batches import StreamedBatches
+from galaxy_diffusion.shared.read_ahead import interleaved
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.galaxy_stream import LANES
 from gz2_dataset.streaming import load_stream

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
-from galaxy_diffusion.shared import tables
-from galaxy_diffusion.study import arm_tables, paper
+from galaxy_diffusion.study import arm_tables, dataset_tables, paper
 from galaxy_diffusion.study.arms import Run
 from galaxy_diffusion.study.calibration import calibration
 from galaxy_diffusion.study.comparison import MEAN, compare
@@ -219,19 +218,19 @@ def test_the_verdict_names_what_is_too_small_to_see():
 
 
 def test_table_1_gives_the_rules_and_says_where_they_were_not_applied():
-    table = tables.selection(BUILD)
+    table = dataset_tables.selection(BUILD)
     assert table.frame["here"].tolist() == [950, 930, 66, 541, 926]
     assert table.frame["public_labels"].sum() == 28_793
     assert table.frame["threshold"][CIGAR] == "f_smooth ≥ 0.469 and f_cigar_shaped ≥ 0.500"
     assert any("the rules were not applied" in note for note in table.notes)
     rules = [{"galaxy_class": "spiral", "conditions": [{"column": "Class3.1", "threshold": 0.5, "quantity": "f_bar"}]}]
-    own = tables.selection(BUILD | {"source": "kaggle", "rules": rules})
+    own = dataset_tables.selection(BUILD | {"source": "kaggle", "rules": rules})
     assert not any("not applied" in note for note in own.notes)
     assert own.frame["threshold"].tolist() == ["", "", "", "", "f_bar ≥ 0.500"]
 
 
 def test_table_2_adds_the_generated_images_to_training_only():
-    table = tables.composition(BUILD, {"generated": {RARE: 442}, "sagan_generated": {RARE: 440, "edge_on": 7}})
+    table = dataset_tables.composition(BUILD, {"generated": {RARE: 442}, "sagan_generated": {RARE: 440, "edge_on": 7}})
     cigar = table.frame.iloc[CIGAR]
     assert (cigar["train"], cigar["generated"], cigar["augmented_train"]) == (41, 442, 483)
     assert table.frame["sagan_generated"].tolist() == [0, 0, 440, 7, 0]
@@ -250,8 +249,8 @@ def test_a_class_that_the_paper_does_not_know_has_no_figures_of_the_paper():
         "counts": {"train": {"ring": 7}},
         "notes": [],
     }
-    assert [cell.text for cell in tables.selection(build).rows[0]] == ["Ring", "–", "–", "–", "–", "7"]
-    assert [cell.text for cell in tables.composition(build, {}).rows[0]][-3:] == ["–"] * 3
+    assert [cell.text for cell in dataset_tables.selection(build).rows[0]] == ["Ring", "–", "–", "–", "–", "7"]
+    assert [cell.text for cell in dataset_tables.composition(build, {}).rows[0]][-3:] == ["–"] * 3
 
 
 def test_table_3_has_every_arm_and_marks_the_differences_that_stand_out():
@@ -330,9 +329,9 @@ def test_table_6_says_what_the_test_set_can_see():
 def test_markdown_has_a_cell_a_column():
     comparison = compared(original=40, diffusion=85, smote=60)
     every = [
-        tables.selection(BUILD),
-        tables.composition(BUILD, {}),
-        tables.composition(BUILD, {"generated": {RARE: 1}}),
+        dataset_tables.selection(BUILD),
+        dataset_tables.composition(BUILD, {}),
+        dataset_tables.composition(BUILD, {"generated": {RARE: 1}}),
     ]
     every += [*arm_tables.per_class(comparison, RARE, {}).values(), arm_tables.macro(comparison, {})]
     every += [arm_tables.detectable(comparison, 6), arm_tables.comparisons(judge(comparison, RARE).findings)]

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galaxy_diffusion.study.arms import Run, arm_title, is_cheap, planned_runs
+from galaxy_diffusion.shared.names import arm_title
+from galaxy_diffusion.study.arms import Run, is_cheap, planned_runs
 from galaxy_diffusion.study.comparison import compare
 from galaxy_diffusion.study.runs import Runs, pool, read_runs
 from gz2_dataset import CLASS_NAMES, UserError

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from gz2_dataset import CLASS_NAMES, UserError, build
-from gz2_dataset.audit.audit import Audit, audit
+from gz2_dataset.audit.audit import audit
+from gz2_dataset.audit.findings import Audit
 from gz2_dataset.mock.survey import write_mock_survey
 from tests.conftest import draw_toy_galaxy
 

@@ -1,0 +1,31 @@
+"""Normal noise of images from their seeds, the same on every device."""
+
+import torch
+
+GOLDEN_GAMMA = 0x9E3779B97F4A7C15 - 2**64
+"""The odd integer nearest to 2^64 over the golden ratio, as one with a sign."""
+
+
+def noise_like(images: torch.Tensor, seeds: list[int]) -> torch.Tensor:
+    """Standard normal noise in float32, each image's from its own seed, drawn on the images' device.
+
+    A value is a function of seed and position alone: a hash of both (SplitMix64; Steele, Lea & Flood 2014,
+    doi:10.1145/2660193.2660195) made normal in pairs (Box & Muller 1958). So a batch takes a few calls of a GPU, where
+    a generator for each image takes as many as there are images, and all devices draw the same noise.
+    """
+    size = images[0].numel()
+    place = torch.arange(1, (size + 1) // 2 + 1, device=images.device)
+    seed = torch.tensor(seeds, device=images.device).view(-1, 1)
+    bits = seed + place * GOLDEN_GAMMA  # integers of 64 bits wrap around
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+        bits = (bits ^ shifted_right(bits, shift)) * factor
+    bits = bits ^ shifted_right(bits, 31)
+    radius = ((shifted_right(bits, 40) + 1).float() * 2**-24).log_().mul_(-2).sqrt_()
+    angle = (shifted_right(bits, 16) & 0xFFFFFF).float() * (2 * torch.pi * 2**-24)
+    pairs = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)
+    return pairs[:, :size].reshape(images.shape)
+
+
+def shifted_right(bits: torch.Tensor, shift: int) -> torch.Tensor:
+    """A shift that brings in zeros, not the sign."""
+    return (bits >> shift) & ((1 << (64 - shift)) - 1)

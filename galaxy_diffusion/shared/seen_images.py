@@ -1,0 +1,121 @@
+"""What a generator has seen: written beside its weights and its images, read and refused by everything that judges.
+
+A galaxy counts as seen when its image_id or the SHA-256 of its file is on the list.
+"""
+
+import csv
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.aside import written_aside
+
+FILE = "seen_images.csv"
+COLUMNS = ("image_id", "sha256")
+
+
+@dataclass(frozen=True)
+class SeenImages:
+    """The galaxies that a generator has learned from.
+
+    Attributes
+    ----------
+    image_ids, digests : frozenset of str
+    """
+
+    image_ids: frozenset[str]
+    digests: frozenset[str]
+
+    def rows(self, galaxies: GalaxyArrays) -> np.ndarray:
+        """Rows of the galaxies that are among the seen ones, int (n,)."""
+        pairs = zip(galaxies.image_ids, galaxies.digests, strict=True)
+        return np.flatnonzero([name in self.image_ids or digest in self.digests for name, digest in pairs])
+
+
+def write_seen_images(folder: Path, *splits: GalaxyArrays, parent: Path | None = None) -> None:
+    """List what a generator was trained on in its folder.
+
+    Parameters
+    ----------
+    folder : Path
+    *splits : GalaxyArrays
+        What it was trained on.
+    parent : Path, optional
+        The list of the model that the training started from.
+    """
+    rows = [row for split in splits for row in zip(split.image_ids, split.digests, strict=True)]
+    if parent:
+        with parent.open(newline="") as file:
+            rows += [tuple(row[column] for column in COLUMNS) for row in csv.DictReader(file)]
+    with written_aside(folder / FILE) as aside, aside.open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *dict.fromkeys(rows)])
+
+
+def read_seen_images(folder: str | Path) -> SeenImages:
+    """Read the list of a model folder, a folder of generated images, or a model on the Hub.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it has not both columns or no galaxy.
+    """
+    path = file_of_model(str(folder), FILE)
+    try:
+        if path is None:
+            raise OSError("is missing")
+        with path.open(newline="") as file:
+            pairs = [tuple(row[column] for column in COLUMNS) for row in csv.DictReader(file)]
+        if not pairs:
+            raise ValueError("is empty")
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{folder}/{FILE}: does not tell which images the generator saw ({error}); train the model with this "
+            "toolkit and make the images with generate.py"
+        ) from None
+    return SeenImages(*(frozenset(column) for column in zip(*pairs, strict=True)))
+
+
+def copy_seen_images(model: str, folder: Path) -> None:
+    """Put a model's list beside the images that it has generated, where it has one."""
+    if (seen := file_of_model(model, FILE)) is not None:
+        shutil.copyfile(seen, folder / FILE)
+
+
+def refuse_if_seen(folder: str | Path, held_out: dict[str, GalaxyArrays]) -> SeenImages:
+    """What the generator of a folder of images has seen; refused where it learned from a galaxy of ``held_out``.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of generated images.
+    held_out : dict of GalaxyArrays
+        The splits that nobody may have seen, by name.
+
+    Raises
+    ------
+    UserError
+        If the list is missing or holds a galaxy of ``held_out``.
+    """
+    seen = read_seen_images(folder)
+    for split, galaxies in held_out.items():
+        if len(rows := seen.rows(galaxies)):
+            raise UserError(
+                f"{folder}/{FILE}: the generator saw {galaxies.image_ids[rows[0]]} of the {split} split, so results "
+                "would be worthless; train the generator on the train split of the same data"
+            )
+    return seen
+
+
+def file_of_model(model: str, name: str) -> Path | None:
+    """A file beside a saved pipeline, local or on the Hub; None where there is none."""
+    if Path(model).is_dir():
+        return Path(model) / name if (Path(model) / name).exists() else None
+    try:
+        return Path(hf_hub_download(model, name))
+    except (EntryNotFoundError, LocalEntryNotFoundError):
+        return None

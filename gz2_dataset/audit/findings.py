@@ -1,0 +1,72 @@
+"""What an audit has found."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from gz2_dataset.audit.counts import ClassCount
+from gz2_dataset.audit.images import Duplicates
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes
+    ----------
+    folder : str
+        Folder of the dataset.
+    summary : dict
+        What ``build.json`` holds.
+    classes : list of ClassCount
+    galaxies : DataFrame
+        Of `image_audit.examine`: a row a galaxy.
+    duplicates : list of Duplicates
+    histograms : list of dict
+        Of `vote_audit.vote_histograms`.
+    problems : list of str
+        Why the dataset is not fit for use, a line each; empty if it is.
+    warnings : list of str
+        What is worth knowing about it.
+    """
+
+    folder: str
+    summary: dict[str, Any]
+    classes: list[ClassCount]
+    galaxies: pd.DataFrame
+    duplicates: list[Duplicates]
+    histograms: list[dict[str, Any]]
+    problems: list[str]
+    warnings: list[str]
+
+    @property
+    def verdict(self) -> str:
+        """``fit for use``, or ``not fit`` and why."""
+        return f"not fit: {'; '.join(self.problems)}" if self.problems else "fit for use"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The audit as JSON-serialisable values, with every galaxy that is unsound or shown repeatedly."""
+        unsound = self.galaxies[self.galaxies["problem"] != ""]
+        sizes = self.galaxies.groupby(["width", "height"]).size()
+        return {
+            "dataset": self.folder,
+            "verdict": self.verdict,
+            "problems": self.problems,
+            "warnings": self.warnings,
+            "classes": [asdict(row) for row in self.classes],
+            "images": len(self.galaxies),
+            "sizes": {f"{width}x{height}": int(n) for (width, height), n in sizes.items()},
+            "unsound": unsound[["split", "image_id", "problem"]].to_dict("records"),
+            "duplicates": [
+                {
+                    "kind": group.kind,
+                    "across": group.across,
+                    "contradictory": group.contradictory,
+                    "galaxies": self.galaxies.loc[list(group.rows), ["split", "image_id"]].to_dict("records"),
+                }
+                for group in self.duplicates
+            ],
+            "votes": self.histograms,
+            "build": self.summary,
+        }

@@ -1,0 +1,97 @@
+"""Who may import whom: a folder for each command, leaning on shared/ and, where it draws images, on sampling/."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+LEANS_ON = {
+    "shared": set(),
+    "sampling": {"shared"},
+    "generators": {"shared", "sampling"},
+    "classifiers": {"shared"},
+    "evaluation": {"shared"},
+    "study": {"shared"},
+}
+"""Folders of galaxy_diffusion that each of them may import, beside itself and gz2_dataset."""
+SCRIPTS = {path.stem for path in ROOT.glob("*.py")}
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Modules of a package by their dotted name."""
+    paths = sorted((ROOT / package).rglob("*.py"))
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    return dict(zip(names, paths, strict=True))
+
+
+def imported(path: Path, known: set[str]) -> Iterator[str]:
+    """The modules that a file imports: of ``known`` ones the module itself, else the dotted name as written."""
+    package = list(path.relative_to(ROOT).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            yield from {f"{source}.{name.name}" if f"{source}.{name.name}" in known else source for name in node.names}
+
+
+def folder_of(module: str) -> str:
+    return module.split(".")[1] if module.count(".") else ""
+
+
+def broken_rules(package: dict[str, Path], known: set[str]) -> list[str]:
+    """The imports of galaxy_diffusion that go where they may not."""
+    broken = []
+    for module, path in package.items():
+        for target in imported(path, known):
+            first = target.split(".")[0]
+            own, other = folder_of(module), folder_of(target)
+            within = first == "galaxy_diffusion" and own and other and other != own
+            if first in SCRIPTS or (within and other not in LEANS_ON[own]):
+                broken.append(f"{module} imports {target}")
+    return broken
+
+
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    return {*modules("galaxy_diffusion"), *modules("gz2_dataset")}
+
+
+def test_a_folder_leans_on_what_it_may(known):
+    assert not broken_rules(modules("galaxy_diffusion"), known)
+
+
+def test_the_dataset_knows_nothing_of_what_is_made_of_it(known):
+    for module, path in modules("gz2_dataset").items():
+        wrong = [name for name in imported(path, known) if name.split(".")[0] in {"galaxy_diffusion", *SCRIPTS}]
+        assert not wrong, f"{module} imports {wrong}"
+
+
+@pytest.mark.parametrize("package", ["galaxy_diffusion", "gz2_dataset"])
+def test_nothing_imports_in_a_circle(package, known):
+    graph = {name: set(imported(path, known)) & known - {name} for name, path in modules(package).items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from galaxy_diffusion.study.arms import Run",
+        "from galaxy_diffusion.evaluation import prdc",
+        "import train_ddpm",
+    ],
+)
+def test_an_import_against_the_rule_is_found(line, tmp_path, monkeypatch, known):
+    monkeypatch.setattr("tests.test_architecture.ROOT", tmp_path)
+    path = tmp_path / "galaxy_diffusion/shared/wrong.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{line}\n")
+    assert broken_rules({"galaxy_diffusion.shared.wrong": path}, known)
