@@ -19,6 +19,17 @@ class UserError(Exception):
     """Something that the user can put right; its text is one line that names the file and the remedy."""
 
 
+def how_to_install(extra: str) -> str:
+    """The command for the packages of an extra: from the clone, as the project is on no package index.
+
+    Examples
+    --------
+    >>> print(how_to_install("mock"))
+    pip install ".[mock]" in the folder of the clone
+    """
+    return f'pip install ".[{extra}]" in the folder of the clone'
+
+
 class OneLineParser(ArgumentParser):
     """jsonargparse's parser, with errors of one line and exit status 2."""
 
