@@ -4,7 +4,7 @@ PYTHON := $(or $(PYTHON),$(shell command -v python3))
 CONFIG ?= configs/study_demo.yaml
 CORES ?= all
 STAMP := .venv/.installed
-INSTALL := -c constraints.txt -e .[fidelity,finetune,mock,morphology,remedies,study,test]
+INSTALL := -c constraints.txt -e .[dev,fidelity,finetune,mock,morphology,remedies,study,test]
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
