@@ -26,6 +26,11 @@ lint: $(STAMP)
 	ruff check .
 	ruff format --check .
 
+# Not part of lint: most of what it finds are gaps in the types that numpy, pandas and timm declare.
+.PHONY: types
+types: $(STAMP)
+	basedpyright
+
 venv: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
