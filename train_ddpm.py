@@ -11,6 +11,7 @@ import yaml
 from diffusers.training_utils import EMAModel
 
 from galaxy_diffusion.generators.batches import Batches
+from galaxy_diffusion.generators.conditioning import Conditioning, learn_votes
 from galaxy_diffusion.generators.cost import cost_of, describe, measure_throughput
 from galaxy_diffusion.generators.fine_tuning import add_lora, start_from
 from galaxy_diffusion.generators.micro_batch import backward, find_micro_batch
@@ -20,7 +21,7 @@ from galaxy_diffusion.generators.monitoring import ValidationLoss, averaged, sav
 from galaxy_diffusion.generators.objective import Objective, make_noise_scheduler, standardized
 from galaxy_diffusion.generators.stream_batches import StreamedBatches
 from galaxy_diffusion.generators.training_run import TrainingRun, start_accelerator
-from galaxy_diffusion.generators.unet import learn_votes, make_unet, table_rows
+from galaxy_diffusion.generators.unet import make_unet
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
 from galaxy_diffusion.shared.seen_images import FILE as SEEN_FILE
 from galaxy_diffusion.shared.seen_images import file_of_model
@@ -200,6 +201,7 @@ def main(config: Config) -> None:
             )
             for split in ("train", "unlabelled", "validation")
         )
+    conditioning = Conditioning(labelled.class_names, config.conditioning)
     batches = (StreamedBatches if config.streaming else Batches)(
         labelled,
         unlabelled,
@@ -209,7 +211,7 @@ def main(config: Config) -> None:
         config.null_share,
         config.unlabelled_share,
         config.class_balance,
-        config.conditioning,
+        conditioning,
         device,
     )
     noise_scheduler = make_noise_scheduler(
@@ -220,7 +222,7 @@ def main(config: Config) -> None:
         config.noise_shift,
         clip_sample=not config.standardize,
     )
-    rows = table_rows(labelled.class_names, config.conditioning)
+    rows = conditioning.row_names
     if config.init_from:
         unet, image_format = start_from(config.init_from, rows, config.resolution, noise_scheduler, config.dropout)
     else:
@@ -230,7 +232,7 @@ def main(config: Config) -> None:
     objective = Objective(noise_scheduler, config.min_snr_gamma, config.input_perturbation, image_format)
     if config.validation_images:
         held_out = validation.to_arrays() if config.streaming else validation
-        validation_loss = ValidationLoss(held_out, objective, config.conditioning, config.seed)
+        validation_loss = ValidationLoss(held_out, objective, conditioning, config.seed)
     if config.conditioning == "votes":
         learn_votes(unet)
     if config.lora_rank:
