@@ -3,7 +3,8 @@
     python benchmarks/sampler_amplitude.py --output runs/benchmarks/sampler_amplitude.md
 
 The data are independent normal pixels of a known standard deviation, in units of what the net sees. Their best denoiser
-is known, so that no training is in the way. Sky of 2 grey levels is 0.07 in standardised pixels, 0.018 in unscaled ones.
+is known, so that no training is in the way. Sky of 2 grey levels is 0.07 in standardised pixels and 0.018 in unscaled
+ones.
 """
 
 import inspect
