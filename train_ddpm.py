@@ -25,7 +25,7 @@ from galaxy_diffusion.generators.unet import make_unet
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
 from galaxy_diffusion.shared.seen_images import FILE as SEEN_FILE
 from galaxy_diffusion.shared.seen_images import file_of_model
-from gz2_dataset import load_arrays
+from gz2_dataset import UserError, load_arrays
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.streaming import load_stream
 
@@ -40,6 +40,8 @@ FREE = frozenset(
         "dry_run",
     }
 )
+MOST_LEFT_OUT = 0.1
+"""Share of steps with a gradient that is no number above which a training is lost."""
 
 
 @dataclass
@@ -267,10 +269,12 @@ def main(config: Config) -> None:
         learning_rate = learning_rate_after(training.images_seen + config.batch_size, config)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        training.interval.add(backward(accelerator, unet, objective, batch, micro_batch))
+        loss = backward(accelerator, unet, objective, batch, micro_batch)
         gradient_norm = accelerator.clip_grad_norm_(trained, config.max_grad_norm)
+        left_out = (~gradient_norm.isfinite()).float()
+        training.interval.add(loss, left_out=left_out)
         if accelerator.mixed_precision != "fp16":  # its gradient scaler leaves out such steps by itself
-            optimizer.optimizer.found_inf = (~gradient_norm.isfinite()).float()
+            optimizer.optimizer.found_inf = left_out
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         ema.step(unet.parameters())
@@ -281,6 +285,11 @@ def main(config: Config) -> None:
                 "learning_rate": learning_rate,
                 "ema_decay": ema.cur_decay_value,
             }
+            if record["left_out"] > MOST_LEFT_OUT and accelerator.mixed_precision != "fp16":
+                raise UserError(
+                    f"the gradient is not a number in {record['left_out']:.0%} of the steps before image "
+                    f"{training.images_seen}; lower learning_rate, or go on from an earlier checkpoint"
+                )
             if "validation" in due:
                 record |= validation_loss(accelerator, averaged(plain, ema), micro_batch)
             training.write(record)

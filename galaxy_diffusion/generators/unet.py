@@ -52,6 +52,7 @@ def make_unet(settings: NetSettings, num_class_embeds: int) -> UNet2DModel:
         layers_per_block=settings.layers_per_block,
         attention_head_dim=settings.attention_head_dim,
         norm_num_groups=settings.norm_num_groups,
+        attn_norm_num_groups=settings.norm_num_groups,  # else scale_shift leaves the attention of the middle without
         dropout=settings.dropout,
         resnet_time_scale_shift="scale_shift",
         num_class_embeds=num_class_embeds,
