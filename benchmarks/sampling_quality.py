@@ -33,13 +33,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.class_figures import Measured, beside_real, floor, measure
 from benchmarks.drawn_images import drawn_images
 from benchmarks.sampler_choice import Row, Setting, markdown, plot, row_of
-from galaxy_diffusion.classifiers.data import check_generator_saw_none
 from galaxy_diffusion.evaluation.floors import MIN_IMAGES, MIN_UNSEEN, Sets
 from galaxy_diffusion.evaluation.pair import joined
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import SCHEDULERS
 from galaxy_diffusion.sampling.seeded_images import check_sampler, file_of_model, load_pipeline, weights_hash
 from galaxy_diffusion.shared.run_folder import same_run, write_json
+from galaxy_diffusion.shared.seen_images import refuse_if_seen
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
@@ -118,7 +118,7 @@ def main(config: Config) -> None:
     if config.split == "validation":
         record = file_of_model(config.model, "seen_images.csv")
         folder = str(record.parent) if record else config.model
-        check_generator_saw_none(folder, {"validation": splits["validation"]})
+        refuse_if_seen(folder, {"validation": splits["validation"]})
     keys = ("split", "num_images", "max_real", "measure_at", "center_crop", "seed")
     same = {key: getattr(config, key) for key in keys} | {"checkpoint": weights_hash(pipeline)}
     same |= {"data_fingerprint": {name: galaxies.fingerprint for name, galaxies in splits.items()}}
