@@ -11,6 +11,7 @@ import yaml
 from diffusers.training_utils import EMAModel
 
 from galaxy_diffusion.generators.batches import Batches
+from galaxy_diffusion.generators.conditioning import Conditioning, learn_votes
 from galaxy_diffusion.generators.cost import cost_of, describe, measure_throughput
 from galaxy_diffusion.generators.fine_tuning import add_lora, start_from
 from galaxy_diffusion.generators.micro_batch import backward, find_micro_batch
@@ -20,11 +21,11 @@ from galaxy_diffusion.generators.monitoring import ValidationLoss, averaged, sav
 from galaxy_diffusion.generators.objective import Objective, make_noise_scheduler, standardized
 from galaxy_diffusion.generators.stream_batches import StreamedBatches
 from galaxy_diffusion.generators.training_run import TrainingRun, start_accelerator
-from galaxy_diffusion.generators.unet import learn_votes, make_unet, table_rows
+from galaxy_diffusion.generators.unet import make_unet
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
 from galaxy_diffusion.shared.seen_images import FILE as SEEN_FILE
 from galaxy_diffusion.shared.seen_images import file_of_model
-from gz2_dataset import load_arrays
+from gz2_dataset import UserError, load_arrays
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.streaming import load_stream
 
@@ -39,6 +40,8 @@ FREE = frozenset(
         "dry_run",
     }
 )
+MOST_LEFT_OUT = 0.1
+"""Share of steps with a gradient that is no number above which a training is lost."""
 
 
 @dataclass
@@ -200,6 +203,7 @@ def main(config: Config) -> None:
             )
             for split in ("train", "unlabelled", "validation")
         )
+    conditioning = Conditioning(labelled.class_names, config.conditioning)
     batches = (StreamedBatches if config.streaming else Batches)(
         labelled,
         unlabelled,
@@ -209,7 +213,7 @@ def main(config: Config) -> None:
         config.null_share,
         config.unlabelled_share,
         config.class_balance,
-        config.conditioning,
+        conditioning,
         device,
     )
     noise_scheduler = make_noise_scheduler(
@@ -220,7 +224,7 @@ def main(config: Config) -> None:
         config.noise_shift,
         clip_sample=not config.standardize,
     )
-    rows = table_rows(labelled.class_names, config.conditioning)
+    rows = conditioning.row_names
     if config.init_from:
         unet, image_format = start_from(config.init_from, rows, config.resolution, noise_scheduler, config.dropout)
     else:
@@ -230,7 +234,7 @@ def main(config: Config) -> None:
     objective = Objective(noise_scheduler, config.min_snr_gamma, config.input_perturbation, image_format)
     if config.validation_images:
         held_out = validation.to_arrays() if config.streaming else validation
-        validation_loss = ValidationLoss(held_out, objective, config.conditioning, config.seed)
+        validation_loss = ValidationLoss(held_out, objective, conditioning, config.seed)
     if config.conditioning == "votes":
         learn_votes(unet)
     if config.lora_rank:
@@ -265,10 +269,12 @@ def main(config: Config) -> None:
         learning_rate = learning_rate_after(training.images_seen + config.batch_size, config)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        training.interval.add(backward(accelerator, unet, objective, batch, micro_batch))
+        loss = backward(accelerator, unet, objective, batch, micro_batch)
         gradient_norm = accelerator.clip_grad_norm_(trained, config.max_grad_norm)
+        left_out = (~gradient_norm.isfinite()).float()
+        training.interval.add(loss, left_out=left_out)
         if accelerator.mixed_precision != "fp16":  # its gradient scaler leaves out such steps by itself
-            optimizer.optimizer.found_inf = (~gradient_norm.isfinite()).float()
+            optimizer.optimizer.found_inf = left_out
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         ema.step(unet.parameters())
@@ -279,6 +285,11 @@ def main(config: Config) -> None:
                 "learning_rate": learning_rate,
                 "ema_decay": ema.cur_decay_value,
             }
+            if record["left_out"] > MOST_LEFT_OUT and accelerator.mixed_precision != "fp16":
+                raise UserError(
+                    f"the gradient is not a number in {record['left_out']:.0%} of the steps before image "
+                    f"{training.images_seen}; lower learning_rate, or go on from an earlier checkpoint"
+                )
             if "validation" in due:
                 record |= validation_loss(accelerator, averaged(plain, ema), micro_batch)
             training.write(record)

@@ -98,7 +98,7 @@ def main(config: Config) -> None:
                 config.guidance_scale,
                 config.num_inference_steps,
                 config.batch_size,
-            )
+            ).images
             for which, pipeline in models.items()
         ]
         shown += [part[:10] for part in images]

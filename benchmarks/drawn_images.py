@@ -1,5 +1,7 @@
 """Images of one class for a measurement, drawn once and kept."""
 
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,25 @@ from gz2_dataset.arrays import jpeg_round_trip
 from gz2_dataset.aside import written_aside
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Images, and what one of them took.
+
+    Attributes
+    ----------
+    images : ndarray of uint8, shape (N, H, W, 3)
+        After their JPEG.
+    unet_calls : float
+        Predictions of the UNet an image; a guided step takes two, of the class and of the null class.
+    seconds : float
+        Of sampling an image, the median of the batches.
+    """
+
+    images: np.ndarray
+    unet_calls: float
+    seconds: float
+
+
 def drawn_images(
     path: Path,
     pipeline: ClassConditionalDDPMPipeline,
@@ -19,20 +40,24 @@ def drawn_images(
     guidance_scale: float,
     steps: int,
     batch_size: int,
-) -> np.ndarray:
-    """Images of one class after their JPEG, a seed each, kept in an .npz file that is read where it is there.
+    **options: object,
+) -> Drawn:
+    """Images of one class, a seed each, kept in an .npz file that is read where it is there.
 
-    Returns
-    -------
-    ndarray of uint8, shape (N, H, W, 3)
+    ``options`` are more arguments of the pipeline, such as ``guidance_interval``.
     """
     if not path.exists():
-        images = []
-        for start in tqdm(range(0, len(seeds), batch_size), desc=path.stem, unit="batch", leave=False):
-            batch = list(seeds[start : start + batch_size])
-            labels = [pipeline.label_of(name)] * len(batch)
-            drawn = generate_batch(pipeline, labels, batch, guidance_scale, steps)
-            images += [jpeg_round_trip(image) for image in drawn]
+        images, seconds, predictions = [], [], []
+        with pipeline.unet.register_forward_hook(lambda net, inputs, output: predictions.append(len(inputs[0]))):
+            for start in tqdm(range(0, len(seeds), batch_size), desc=path.stem, unit="batch", leave=False):
+                batch = list(seeds[start : start + batch_size])
+                labels = [pipeline.label_of(name)] * len(batch)
+                started = time.perf_counter()
+                drawn = generate_batch(pipeline, labels, batch, guidance_scale, steps, **options)
+                seconds.append((time.perf_counter() - started) / len(batch))
+                images += [jpeg_round_trip(image) for image in drawn]
+        took = {"unet_calls": sum(predictions) / len(seeds), "seconds": np.median(seconds)}
         with written_aside(path) as aside:
-            np.savez(aside, images=np.stack(images))
-    return np.load(path)["images"]
+            np.savez(aside, images=np.stack(images), **took)
+    kept = np.load(path)
+    return Drawn(kept["images"], float(kept["unet_calls"]), float(kept["seconds"]))

@@ -105,9 +105,16 @@ def train(config: Config, name: str, end: float, barrier: Barrier) -> None:
         warmup_images=min(preset.warmup_images, total // 20),
         validation_images=total // 4,
         sample_images=total // 2,
-        checkpoint_images=10**12,
+        checkpoint_images=total // 8,
     )
-    train_ddpm.main(whole)
+    while True:
+        try:
+            train_ddpm.main(whole)
+            break
+        except UserError as error:  # the loss is not a number: go on from the last checkpoint while there is time
+            say(name, f"{error}")
+            if time.time() > end - left / 2:
+                raise
     say(name, "trained")
 
     folder = config.output_dir / "runs" / f"{name}-half"

@@ -1,35 +1,47 @@
-"""Quality against steps for every scheduler: KID of each class against the galaxies that the model has learned from.
+"""Which setting of the sampler is good enough in the fewest calls of the UNet, by measures that see faint sky.
 
-Against its own training galaxies a model looks better than it is, but every setting does so alike: this compares
-samplers of one model, not models. To go on after an interruption, run the same command again.
+    python benchmarks/sampling_quality.py --model DIR --data DATA --output_dir OUT --schedulers "[heun,unipc]" \
+        --steps "[10,0]" --guidance_scales "[1,2]" --guidance_intervals "[null,[0.3,3]]" --reference false
 
-Rule: a setting is not worse than the reference (ddpm, the most steps) when its KID, averaged over the classes, is not
-above the upper end of the reference's 95 % interval, and in no class does its whole interval lie above the reference's.
-The choice is the setting that is not worse with the fewest calls of the UNet.
+KID in Inception's features sees small images blown up to 299 pixels and hardly any noise of the sky. So each class is
+also measured in its sky's amplitude and high-frequency power, beside real galaxies and what other real galaxies get.
+
+Rule: a setting is acceptable where in no class its whole interval of the sky amplitude, generated over real, lies
+outside 0.9 to 1.1, and its KID, averaged over the classes, is not above the upper end of the reference's 95 % interval.
+The choice is the acceptable setting with the fewest calls. With few images the intervals are wide, and more passes.
+
+Every setting is compared with the same galaxies. Against those of the train split a model looks better than it is, but
+every setting does so alike. To go on after an interruption, run the same command again.
 """
 
+import itertools
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from accelerate import PartialState
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.class_figures import Measured, beside_real, floor, measure
 from benchmarks.drawn_images import drawn_images
-from galaxy_diffusion.evaluation.distances import kid
-from galaxy_diffusion.evaluation.features import inception_features
-from galaxy_diffusion.evaluation.jackknife import Estimate
+from benchmarks.sampler_choice import Row, Setting, markdown, plot, row_of
+from galaxy_diffusion.evaluation.floors import MIN_IMAGES, MIN_UNSEEN, Sets
+from galaxy_diffusion.evaluation.pair import joined
+from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import SCHEDULERS
-from galaxy_diffusion.sampling.seeded_images import check_sampler, load_pipeline, weights_hash
+from galaxy_diffusion.sampling.seeded_images import check_sampler, file_of_model, load_pipeline, weights_hash
 from galaxy_diffusion.shared.run_folder import same_run, write_json
-from gz2_dataset import load_arrays
+from galaxy_diffusion.shared.seen_images import refuse_if_seen
+from gz2_dataset import GalaxyArrays, UserError, load_arrays
+from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
 
 
@@ -44,154 +56,159 @@ class Config:
     data : str
         The data that it was trained with.
     output_dir : Path
-        Gets results.jsonl (a line a setting), table.md and figure.png.
+        Gets results.jsonl (a line a setting), table.md, figure.png and the images.
+    schedulers : list[str]
+        As in generate.py.
+    steps : list[int | None]
+        Denoising steps of each scheduler; null or 0 stands for as many as it needs to keep faint sky.
+    guidance_scales : list[float]
+        Weights of the class.
+    guidance_intervals : list[tuple[float, float] | None]
+        Noise levels between which to guide; null is always.
+    reference : bool
+        Measure ddpm with 1000 steps, first guidance scale and interval, and compare with it; else with the first
+        setting of the lists.
+    split : Literal["validation", "train"]
+        Real galaxies to compare with; those of the other split serve for the floor. The two change places in a class
+        that has fewer than 20 in the first, and more in the other.
     num_images : int
         Generated images of each class, the same seeds for every setting.
     max_real : int
         Galaxies of each class that they are compared with, at most.
-    schedulers : list[str]
-        As in generate.py.
-    steps : list[int]
-        Denoising steps of each scheduler.
-    reference_steps : int
-        Denoising steps of ddpm as the reference.
-    guidance_scale : float
-        Weight of the class.
+    measure_at : int | None
+        Side in pixels to which real and generated images are resized (Lanczos) before they are measured, so that models
+        of different resolution can be compared; None is that of the model.
     center_crop : int
         As in training.
     batch_size : int
         Images at a time.
-    torch_compile : bool
+    compile : bool
         Compile the UNet.
     seed : int
-        Of the first image of each class.
+        Of the first image.
     """
 
     model: str
     data: str
     output_dir: Path
-    num_images: int = 500
-    max_real: int = 1000
     schedulers: list[str] = field(default_factory=lambda: list(SCHEDULERS))
-    steps: list[int] = field(default_factory=lambda: [5, 10, 15, 25, 50, 100, 250])
-    reference_steps: int = 1000
-    guidance_scale: float = 2.0
+    steps: list[int | None] = field(default_factory=lambda: [None])
+    guidance_scales: list[float] = field(default_factory=lambda: [2.0])
+    guidance_intervals: list[tuple[float, float] | None] = field(default_factory=lambda: [None])
+    reference: bool = True
+    split: Literal["validation", "train"] = "validation"
+    num_images: int = 200
+    max_real: int = 1000
+    measure_at: int | None = None
     center_crop: int = 224
-    batch_size: int = 100
-    torch_compile: bool = False
+    batch_size: int = 50
+    compile: bool = False
     seed: int = 0
 
 
 def main(config: Config) -> None:
-    device = PartialState().device
-    pipeline = load_pipeline(config.model, "ddpm", device)
-    class_names, resolution = pipeline.class_names, pipeline.image_shape[-1]
-    real = load_arrays(config.data, "train", resolution, config.center_crop, jpeg=True)
-    same = {key: getattr(config, key) for key in ("num_images", "max_real", "seed", "guidance_scale")}
-    same |= {"checkpoint": weights_hash(pipeline), "data_fingerprint": real.fingerprint}
+    wanted = settings_of(config)
+    pipelines = load_pipelines(config, wanted)
+    pipeline = pipelines[wanted[0].scheduler]
+    side = pipeline.image_shape[-1]
+    if (config.measure_at or side) > side:
+        raise UserError(f"measure_at {config.measure_at}: is above the {side} pixels of {config.model}")
+    load = partial(load_arrays, config.data, resolution=side, center_crop=config.center_crop, jpeg=True)
+    splits = {name: load(split=name) for name in ("validation", "train")}
+    if config.split == "validation":
+        record = file_of_model(config.model, "seen_images.csv")
+        folder = str(record.parent) if record else config.model
+        refuse_if_seen(folder, {"validation": splits["validation"]})
+    keys = ("split", "num_images", "max_real", "measure_at", "center_crop", "seed")
+    same = {key: getattr(config, key) for key in keys} | {"checkpoint": weights_hash(pipeline)}
+    same |= {"data_fingerprint": {name: galaxies.fingerprint for name, galaxies in splits.items()}}
     same_run(config.output_dir / "settings.json", same)
-    members = {c: np.flatnonzero(real.labels == real.class_names.index(c))[: config.max_real] for c in class_names}
-    real_features = {c: inception_features(real.images[members[c]]) for c in class_names}
-    seeds = range(config.seed, config.seed + config.num_images)
-    unet = torch.compile(pipeline.unet) if config.torch_compile else pipeline.unet
+
+    other = {"validation": "train", "train": "validation"}[config.split]
+    real, sets = {}, {}
+    for name in pipeline.class_names:
+        images, chosen = choose_real(splits[config.split], splits[other], name, config)
+        if len(chosen.reference) < MIN_IMAGES:
+            print(f"{name}: fewer than {MIN_IMAGES} real galaxies, so it is left out")
+        else:
+            real[name], sets[name] = measure(images, config.measure_at or side), chosen
+    if not real:
+        raise UserError(f"{config.data}: no class has {MIN_IMAGES} galaxies in the {config.split} or {other} split")
 
     results = config.output_dir / "results.jsonl"
-    rows = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    done = {(row["scheduler"], row["steps"]) for row in rows}
-    reference = ("ddpm", config.reference_steps)
-    wanted = [reference, *((name, steps) for steps in config.steps for name in config.schedulers)]
-    for name, steps in tqdm([setting for setting in wanted if setting not in done], desc="settings"):
-        pipeline = load_pipeline(config.model, name, device)
-        pipeline.unet = unet
-        check_sampler(pipeline, steps, 1.0, None)
-        scores = {}
-        for c in class_names:
-            kept = config.output_dir / "images" / f"{name}-{steps}-{c}.npz"
-            images = drawn_images(kept, pipeline, c, seeds, config.guidance_scale, steps, config.batch_size)
-            sizes = {"n_real": len(real_features[c]), "n_generated": len(images)}
-            scores[c] = asdict(kid(real_features[c], inception_features(images))) | sizes
-        row = {
-            "scheduler": name,
-            "steps": steps,
-            "unet_calls": len(pipeline.scheduler.timesteps),
-            "kid": scores,
-        }
-        rows.append(row)
-        with results.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-
-    table = markdown(rows, reference)
-    (config.output_dir / "table.md").write_text(table)
-    plot(rows, reference, config.output_dir / "figure.png")
+    lines = results.read_text().splitlines() if results.exists() else []
+    rows = {row.setting: row for row in map(row_of, map(json.loads, lines))}
+    for setting in tqdm([setting for setting in wanted if setting not in rows], desc="settings"):
+        rows[setting] = measure_setting(config, setting, pipelines[setting.scheduler], real, sets)
+        write_whole(results, "".join(json.dumps(asdict(row)) + "\n" for row in rows.values()))
+    floors = {name: floor(real[name], sets[name]) for name in real if min(sets[name].sizes) >= MIN_IMAGES}
+    table = markdown(list(rows.values()), rows[wanted[0]], floors)
+    write_whole(config.output_dir / "table.md", table)
+    plot(list(rows.values()), rows[wanted[0]], config.output_dir / "figure.png")
     write_json(config.output_dir / "run.json", provenance(config))
     print(table)
 
 
-def mean_kid(row: dict) -> Estimate:
-    """The mean over the classes, whose errors are independent of each other."""
-    scores = list(row["kid"].values())
-    value = float(np.mean([score["value"] for score in scores]))
-    half = float(np.sqrt(sum(((score["high"] - score["low"]) / 2) ** 2 for score in scores)) / len(scores))
-    return Estimate(value, value - half, value + half)
-
-
-def not_worse(row: dict, than: dict) -> bool:
-    """The rule at the top of this file."""
-    overall = mean_kid(row).value <= mean_kid(than).high
-    return overall and all(score["low"] <= than["kid"][name]["high"] for name, score in row["kid"].items())
-
-
-def markdown(rows: list[dict], reference: tuple[str, int]) -> str:
-    """The table, in 1000 KID, and what follows from it by the rule."""
-    (than,) = [row for row in rows if (row["scheduler"], row["steps"]) == reference]
-    names = list(than["kid"])
-    lines = [
-        f"| scheduler | steps | UNet calls | mean of classes | {' | '.join(names)} | not worse |",
-        "|---|" + "---:|" * (len(names) + 3) + "---|",
+def settings_of(config: Config) -> list[Setting]:
+    """What is to be measured, the reference first."""
+    lists = config.schedulers, config.steps, config.guidance_scales, config.guidance_intervals
+    combined = list(itertools.product(*lists))
+    if config.reference:
+        combined.insert(0, ("ddpm", None, config.guidance_scales[0], config.guidance_intervals[0]))
+    for scheduler, *_ in combined:
+        if scheduler not in SCHEDULERS:
+            raise UserError(f"no scheduler {scheduler!r}; choose from {', '.join(SCHEDULERS)}")
+    found = [
+        Setting(name, steps or SCHEDULERS[name].steps, scale, tuple(interval) if interval and scale != 1 else None)
+        for name, steps, scale, interval in combined
     ]
-    for row in sorted(rows, key=lambda row: (row["scheduler"], row["steps"])):
-        scores = [mean_kid(row), *(Estimate(*(row["kid"][c][k] for k in ("value", "low", "high"))) for c in names)]
-        cells = [f"{1e3 * s.value:.2f} [{1e3 * s.low:.2f}, {1e3 * s.high:.2f}]" for s in scores]
-        verdict = "reference" if row is than else "yes" if not_worse(row, than) else "no"
-        start = f"| {row['scheduler']} | {row['steps']} | {row['unet_calls']} | "
-        lines.append(f"{start}{' | '.join(cells)} | {verdict} |")
-    good = [row for row in rows if not_worse(row, than)]
-    best = min(good, key=lambda row: (row["unet_calls"], mean_kid(row).value))
-    sizes = ", ".join(f"{c} {than['kid'][c]['n_real']}" for c in names)
-    n = than["kid"][names[0]]["n_generated"]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"1000 KID with 95 % intervals; {n} generated images a class; real ones: {sizes}.",
-            f"{len(rows) - 1} settings were compared with the reference, {reference[0]} with {reference[1]} steps.",
-            f"Fewest calls that are not worse: {best['scheduler']} with {best['steps']} steps.",
-            "",
-        ]
-    )
+    return list(dict.fromkeys(found))
 
 
-def plot(rows: list[dict], reference: tuple[str, int], path: Path) -> None:
-    """Mean KID against steps, a line a scheduler, and the reference as a band."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    for name in dict.fromkeys(row["scheduler"] for row in rows):
-        mine = sorted((row for row in rows if row["scheduler"] == name), key=lambda row: row["steps"])
-        scores = [mean_kid(row) for row in mine]
-        half = [1e3 * (score.high - score.value) for score in scores]
-        values = [1e3 * score.value for score in scores]
-        axes.errorbar([row["steps"] for row in mine], values, half, marker="o", capsize=3, label=name)
-    (than,) = [mean_kid(row) for row in rows if (row["scheduler"], row["steps"]) == reference]
-    label = f"{reference[0]}, {reference[1]} steps, 95 %"
-    axes.axhspan(1e3 * than.low, 1e3 * than.high, color="0.85", zorder=0, label=label)
-    axes.set_xscale("log")
-    axes.set_xticks(sorted({row["steps"] for row in rows}))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("Denoising steps")
-    axes.set_ylabel("1000 KID, mean of the classes")
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=120)
+def load_pipelines(config: Config, settings: Sequence[Setting]) -> dict[str, ClassConditionalDDPMPipeline]:
+    """A pipeline with each scheduler, all with one UNet, after a look at whether they can sample so."""
+    pipelines = {}
+    for setting in settings:
+        if (name := setting.scheduler) not in pipelines:
+            pipelines[name] = load_pipeline(config.model, name, PartialState().device, compiled=config.compile)
+            pipelines[name].unet = next(iter(pipelines.values())).unet
+        check_sampler(pipelines[name], setting.steps, 1.0, setting.guidance_interval)
+    return pipelines
+
+
+def choose_real(first: GalaxyArrays, second: GalaxyArrays, name: str, config: Config) -> tuple[np.ndarray, Sets]:
+    """Galaxies of a class from two splits: images, and which of them are compared with and which are for the floor."""
+    rng = np.random.default_rng(config.seed)
+    most = max(config.max_real, config.num_images)
+    rows = [rng.permutation(np.flatnonzero(s.labels == s.class_names.index(name)))[:most] for s in (first, second)]
+    images = joined([(first, rows[0]), (second, rows[1])]).images
+    reference, others = np.split(np.arange(len(images)), [len(rows[0])])
+    if len(reference) < min(MIN_UNSEEN, len(others)):
+        reference, others = others, reference
+    reference, others = reference[: config.max_real], others[: config.num_images]
+    numbers = np.split(np.arange(len(reference) + len(others)), [len(reference)])
+    return images[np.concatenate([reference, others])], Sets(*numbers, np.arange(config.num_images))
+
+
+def measure_setting(
+    config: Config,
+    setting: Setting,
+    pipeline: ClassConditionalDDPMPipeline,
+    real: dict[str, Measured],
+    sets: dict[str, Sets],
+) -> Row:
+    """Draw the images of each class and compare them with the real ones."""
+    interval = {"guidance_interval": setting.guidance_interval} if setting.guidance_interval else {}
+    side = config.measure_at or pipeline.image_shape[-1]
+    drawn, classes = [], {}
+    for name in real:
+        path = config.output_dir / "images" / f"{setting.name}-{name}.npz"
+        start = config.seed + pipeline.label_of(name) * config.num_images  # no noise is drawn for two classes
+        seeds = range(start, start + config.num_images)
+        call = (setting.guidance_scale, setting.steps, config.batch_size)
+        drawn.append(drawn_images(path, pipeline, name, seeds, *call, **interval))
+        classes[name] = beside_real(measure(drawn[-1].images, side), real[name], sets[name])
+    return Row(setting, drawn[0].unet_calls, float(np.mean([d.seconds for d in drawn])), classes)
 
 
 if __name__ == "__main__":

@@ -136,8 +136,13 @@ def test_a_step_whose_gradient_is_no_number_is_left_out(toy_data, tmp_path, monk
         return loss
 
     monkeypatch.setattr(train_ddpm, "backward", overflowing)
-    train_ddpm.main(tiny(toy_data, tmp_path))
-    assert all(weight.isfinite().all() for weight in weights(tmp_path).values())
+    monkeypatch.setattr(train_ddpm, "MOST_LEFT_OUT", 0.5)
+    train_ddpm.main(tiny(toy_data, tmp_path / "once"))
+    assert all(weight.isfinite().all() for weight in weights(tmp_path / "once").values())
+    monkeypatch.setattr(train_ddpm, "MOST_LEFT_OUT", 0.1)
+    calls.clear()
+    with pytest.raises(UserError, match="gradient is not a number in 50% of the steps"):
+        train_ddpm.main(tiny(toy_data, tmp_path / "often"))
 
 
 def test_unscaled_pixels_without_patches_train_as_well(toy_data, tmp_path):

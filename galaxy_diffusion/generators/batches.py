@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
+from galaxy_diffusion.generators.conditioning import Conditioning
 from galaxy_diffusion.generators.image_store import ImageStore
-from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
+from gz2_dataset import GalaxyArrays
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Batches:
     class_balance : float
         0 draws labelled galaxies as they come, each once an epoch; 1 draws every class equally often; a value between
         draws that share of the images class by class.
-    conditioning : {"class", "votes"}
+    conditioning : Conditioning
         What a batch's labels are.
     device : torch.device
         Where the images are kept if they fit; see `ImageStore`.
@@ -95,7 +96,7 @@ class Batches:
         null_share: float,
         unlabelled_share: float,
         class_balance: float,
-        conditioning: Literal["class", "votes"] = "class",
+        conditioning: Conditioning,
         device: torch.device | str = "cpu",
     ):
         self.batch_size, self.seed, self.num_timesteps = batch_size, seed, num_timesteps
@@ -106,7 +107,10 @@ class Batches:
         self.num_classes = len(labelled.class_names)
         self.members = [np.flatnonzero(labelled.labels == label) for label in range(self.num_classes)]
         self.images = ImageStore([split.images for split in splits], torch.device(device))
-        self.labels, self.null_label = (class_labels if conditioning == "class" else vote_labels)(*splits)
+        votes = [split.votes for split in splits]
+        votes = None if any(part is None for part in votes) else np.concatenate(votes)
+        self.labels = conditioning.labels(np.concatenate([split.labels for split in splits]), votes)
+        self.null_label = conditioning.null
         self._permutation = lru_cache(maxsize=2)(self._permutation)
 
     def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
@@ -143,28 +147,6 @@ class Batches:
 
     def _permutation(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch, 1]).permutation(self.num_labelled)
-
-
-def class_labels(*splits: GalaxyArrays) -> tuple[np.ndarray, int]:
-    """Class of every galaxy, shape (N,), and the null class, which those without a class have."""
-    null_label = len(splits[0].class_names)
-    labels = np.concatenate([split.labels for split in splits])
-    return np.where(labels < 0, null_label, labels), null_label
-
-
-def vote_labels(*splits: GalaxyArrays) -> tuple[np.ndarray, np.ndarray]:
-    """Vote fractions and null weight of every galaxy, shape (N, 38), and the row of those without votes."""
-    null_label = np.zeros(len(VOTE_COLUMNS) + 1, np.float32)
-    null_label[-1] = 1
-    labels = np.tile(null_label, (sum(map(len, splits)), 1))
-    start = 0
-    for split in splits:
-        if split.votes is None:
-            raise UserError("the data has no vote fractions; train with --conditioning class")
-        known = np.isfinite(split.votes).all(axis=1)
-        labels[start : start + len(split)][known] = np.pad(split.votes[known], ((0, 0), (0, 1)))
-        start += len(split)
-    return labels, null_label
 
 
 def ahead(source: BatchSource, images_seen: int, end: int, process_index: int, num_processes: int) -> Iterator[Batch]:

@@ -5,7 +5,8 @@ from dataclasses import fields
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DModel
 
-from galaxy_diffusion.generators.unet import NULL, NUM_VOTES, check_divisible, table_rows
+from galaxy_diffusion.generators.conditioning import known_rows, remade_table
+from galaxy_diffusion.generators.unet import check_divisible
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
 from gz2_dataset import UserError
 
@@ -26,7 +27,7 @@ def start_from(
     model : str
         Pipeline folder or Hub id.
     row_names : list of str
-        Rows of the new table, as `table_rows` gives them.
+        Rows of the new table, as `Conditioning.row_names` gives them.
     resolution : int
         Side of the images in pixels; may differ from the model's.
     scheduler : DDPMScheduler
@@ -67,30 +68,10 @@ def start_from(
     unet = UNet2DModel.from_config({**old.config, **settings})
     weights = old.state_dict()
     table = unet.class_embedding.weight.detach()
-    weights["class_embedding.weight"] = remade_table(weights, table, known_rows(index, old), row_names, model)
+    remade = remade_table(weights.get("class_embedding.weight"), known_rows(index, old), row_names, model)
+    weights["class_embedding.weight"] = torch.zeros_like(table) if remade is None else remade
     unet.load_state_dict(weights)
     return unet, image_format
-
-
-def known_rows(index: dict, unet: UNet2DModel) -> list[str]:
-    """Names of the rows of a saved model's class table."""
-    classes = tuple(name for _, name in sorted((index.get("id2label") or {}).items(), key=lambda item: int(item[0])))
-    rows = unet.config.num_class_embeds or 0
-    return table_rows(classes, "votes" if rows == len(classes) + NUM_VOTES + 1 else "class") if rows else []
-
-
-def remade_table(
-    weights: dict[str, torch.Tensor], new: torch.Tensor, known: list[str], wanted: list[str], model: str
-) -> torch.Tensor:
-    """The class table with the rows ``wanted``, shape (rows, D): known ones kept, others as the null class."""
-    if not known:
-        return torch.zeros_like(new)
-    old = weights["class_embedding.weight"]
-    if len(old) != len(known):
-        raise UserError(f"init_from {model}: its model_index.json does not name its {len(old) - 1} classes")
-    if len(wanted) > NUM_VOTES + 1 and wanted[-NUM_VOTES - 1 : -1] != known[-NUM_VOTES - 1 : -1]:
-        raise UserError(f"init_from {model}: was trained on classes; use --conditioning class")
-    return torch.stack([old[known.index(name if name in known else NULL)] for name in wanted])
 
 
 def add_lora(unet: UNet2DModel, rank: int, init_from: str | None) -> None:

@@ -9,7 +9,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DModel
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from galaxy_diffusion.generators.unet import VoteEmbedding, class_rows_from_votes
+from galaxy_diffusion.generators.conditioning import VoteTable, class_rows_from_votes
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ImageFormat
 from gz2_dataset import GalaxyArrays, UserError
 
@@ -27,7 +27,7 @@ def make_pipeline(
     unet: UNet2DModel, scheduler: SchedulerMixin, image_format: ImageFormat, galaxies: GalaxyArrays
 ) -> ClassConditionalDDPMPipeline:
     """A pipeline around ``unet``, which from then on takes classes, also where it has learned votes."""
-    if isinstance(unet.class_embedding, VoteEmbedding):
+    if isinstance(unet.class_embedding, VoteTable):
         class_rows_from_votes(unet, galaxies)
     class_names = dict(enumerate(galaxies.class_names))
     return ClassConditionalDDPMPipeline(unet, scheduler, class_names, **asdict(image_format))

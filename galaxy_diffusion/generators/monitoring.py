@@ -15,7 +15,8 @@ from accelerate import Accelerator
 from diffusers import UNet2DModel
 from diffusers.training_utils import EMAModel
 
-from galaxy_diffusion.generators.batches import Batch, class_labels, vote_labels
+from galaxy_diffusion.generators.batches import Batch
+from galaxy_diffusion.generators.conditioning import Conditioning
 from galaxy_diffusion.generators.fine_tuning import merge_lora
 from galaxy_diffusion.generators.objective import Objective
 from galaxy_diffusion.sampling.contact_sheets import save_picture, tile
@@ -103,7 +104,7 @@ class ValidationLoss:
         The validation split.
     objective : Objective
         Taken without input perturbation.
-    conditioning : {"class", "votes"}
+    conditioning : Conditioning
     seed : int
     per_class : int
         Galaxies of a class at most.
@@ -120,7 +121,7 @@ class ValidationLoss:
         self,
         galaxies: GalaxyArrays,
         objective: Objective,
-        conditioning: str,
+        conditioning: Conditioning,
         seed: int,
         per_class: int = 32,
         levels: int = 4,
@@ -131,7 +132,7 @@ class ValidationLoss:
         chosen = np.concatenate(rows).repeat(levels)
         rng = np.random.default_rng([seed, 2])
         positions = (np.arange(len(chosen)) % levels + rng.random(len(chosen))) / levels
-        labels = (class_labels if conditioning == "class" else vote_labels)(galaxies)[0]
+        labels = conditioning.labels(galaxies.labels, galaxies.votes)
         self.batch = Batch(
             torch.from_numpy(galaxies.images[chosen]),
             torch.from_numpy(labels[chosen]),

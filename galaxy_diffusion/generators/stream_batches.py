@@ -1,12 +1,12 @@
 """Batches for training from a stream: read and prepared ahead, as functions of (seed, images seen)."""
 
 from concurrent.futures import Future
-from typing import Literal
 
 import numpy as np
 import torch
 
 from galaxy_diffusion.generators.batches import Batch
+from galaxy_diffusion.generators.conditioning import Conditioning
 from galaxy_diffusion.shared.read_ahead import IMAGES_AHEAD, ReadAhead, interleaved
 from gz2_dataset import UserError
 from gz2_dataset.galaxy_stream import Galaxy, GalaxyStream
@@ -26,7 +26,7 @@ class StreamedBatches:
         As for `Batches`.
     class_balance : float
         Must be 0: a stream gives the galaxies as they come.
-    conditioning : {"class", "votes"}
+    conditioning : Conditioning
         What a batch's labels are.
     device : torch.device
         Where a batch's images are put.
@@ -47,18 +47,16 @@ class StreamedBatches:
         null_share: float,
         unlabelled_share: float,
         class_balance: float,
-        conditioning: Literal["class", "votes"] = "class",
+        conditioning: Conditioning,
         device: torch.device | str = "cpu",
     ):
         if class_balance:
             raise UserError("a stream cannot be drawn class by class; give --class_balance 0 or --streaming false")
-        if conditioning == "votes" and not labelled.has_votes:
-            raise UserError("the data has no vote fractions; train with --conditioning class")
+        conditioning.check(labelled.has_votes)
         self.labelled, self.unlabelled = labelled, unlabelled
         self.batch_size, self.seed, self.num_timesteps = batch_size, seed, num_timesteps
         self.null_share, self.conditioning, self.device = null_share, conditioning, device
         self.unlabelled_share = unlabelled_share if len(unlabelled) else 0.0
-        self.null_class = len(labelled.class_names)
         self.device, self.ahead = torch.device(device), ReadAhead(self._submit)
 
     def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
@@ -70,21 +68,16 @@ class StreamedBatches:
         mine = np.arange(process_index, size, num_processes)
         ahead = range(images_seen, images_seen + size + IMAGES_AHEAD, size)
         galaxies = self.ahead.take([(start, process_index, num_processes) for start in ahead])
+        votes = None if galaxies[0].votes is None else np.stack([galaxy.votes for galaxy in galaxies])
+        labels = self.conditioning.labels(np.array([galaxy.label for galaxy in galaxies]), votes)
+        labels[hidden[mine]] = self.conditioning.null
         return Batch(
             torch.from_numpy(np.stack([galaxy.image for galaxy in galaxies])).to(self.device),
-            torch.from_numpy(self._labels(galaxies, hidden[mine])),
+            torch.from_numpy(labels),
             torch.from_numpy(symmetry[mine]),
             torch.from_numpy(timesteps[mine]),
             noise_seeds[mine].tolist(),
         )
-
-    def _labels(self, galaxies: list[Galaxy], hidden: np.ndarray) -> np.ndarray:
-        if self.conditioning == "class":
-            labels = np.array([galaxy.label for galaxy in galaxies])
-            return np.where(hidden | (labels < 0), self.null_class, labels)
-        votes = np.stack([galaxy.votes for galaxy in galaxies])
-        is_null = hidden | ~np.isfinite(votes).all(axis=1)
-        return np.column_stack([np.where(is_null[:, None], 0, votes), is_null]).astype(np.float32)
 
     def _submit(self, key: tuple[int, int, int]) -> list[Future[Galaxy]]:
         images_seen, process_index, num_processes = key

@@ -1,16 +1,10 @@
-"""The noise predictor and its table of classes or votes."""
+"""The noise predictor."""
 
 from typing import Protocol
 
-import numpy as np
-import torch
 from diffusers import UNet2DModel
 
-from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
-
-NUM_VOTES = len(VOTE_COLUMNS)
-NULL = "null"
-"""Name of the table's last row, which guidance moves away from and images without a class train."""
+from gz2_dataset import UserError
 
 
 class NetSettings(Protocol):
@@ -58,6 +52,7 @@ def make_unet(settings: NetSettings, num_class_embeds: int) -> UNet2DModel:
         layers_per_block=settings.layers_per_block,
         attention_head_dim=settings.attention_head_dim,
         norm_num_groups=settings.norm_num_groups,
+        attn_norm_num_groups=settings.norm_num_groups,  # else scale_shift leaves the attention of the middle without
         dropout=settings.dropout,
         resnet_time_scale_shift="scale_shift",
         num_class_embeds=num_class_embeds,
@@ -73,35 +68,3 @@ def check_divisible(resolution: int, patch_size: int, levels: int) -> None:
             f"resolution {resolution}: {side} {'patches' if patch_size > 1 else 'pixels'} a side cannot be halved "
             f"{levels - 1} times; take fewer block_out_channels"
         )
-
-
-def table_rows(class_names: tuple[str, ...], conditioning: str) -> list[str]:
-    """Names of the class table's rows: the classes, the answers where votes are learned, and the null class.
-
-    Where votes are learned, the embedding of a galaxy is the sum of the answers' rows weighted by its votes; the rows
-    of the classes are filled in by `class_rows_from_votes`, so that the model can be asked for a class as any other.
-    """
-    return [*class_names, *(VOTE_COLUMNS if conditioning == "votes" else ()), NULL]
-
-
-class VoteEmbedding(torch.nn.Embedding):
-    """A class table that takes vote fractions and the null weight, shape (B, 38), in the place of indices."""
-
-    def forward(self, votes: torch.Tensor) -> torch.Tensor:
-        """The sum of the answers' rows, weighted by the votes, shape (B, D)."""
-        return votes @ self.weight[-NUM_VOTES - 1 :]
-
-
-def learn_votes(unet: UNet2DModel) -> None:
-    """Let the UNet take votes where it took classes; its weights keep their names."""
-    unet.class_embedding.__class__ = VoteEmbedding
-
-
-@torch.no_grad()
-def class_rows_from_votes(unet: UNet2DModel, galaxies: GalaxyArrays) -> None:
-    """Back to a UNet that takes classes: a class's row becomes that of the mean votes of its galaxies."""
-    unet.class_embedding.__class__ = torch.nn.Embedding
-    table = unet.class_embedding.weight
-    for label in range(len(galaxies.class_names)):
-        votes = np.nanmean(galaxies.votes[galaxies.labels == label], axis=0)
-        table[label] = torch.from_numpy(votes).to(table) @ table[-NUM_VOTES - 1 : -1]

@@ -7,8 +7,7 @@ model from elsewhere read it first. The class in this package loads weights alon
 
 import inspect
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -61,6 +60,14 @@ class ImageFormat:
         return torch.tensor(self.image_mean, device=images.device).view(-1, 1, 1)
 
 
+class ClassTable(torch.nn.Embedding):
+    """The class table of a UNet, which also takes what lies between its rows."""
+
+    def forward(self, labels: torch.Tensor) -> torch.Tensor:
+        """The rows of integer labels (B,); embeddings (B, D) as they are."""
+        return labels if labels.is_floating_point() else super().forward(labels)
+
+
 class ClassConditionalDDPMPipeline(DiffusionPipeline):
     """Generates images of given classes with classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598).
 
@@ -93,6 +100,9 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
     ):
         super().__init__()
         self.image_format = ImageFormat(image_mean, image_std, patch_size)
+        if unet.class_embedding is not None:
+            table = unet.class_embedding.weight
+            unet.class_embedding = ClassTable.from_pretrained(table.detach(), freeze=not table.requires_grad)
         self.register_modules(unet=unet, scheduler=scheduler)
         self.register_to_config(id2label=id2label, **asdict(self.image_format))
         self.image_processor = VaeImageProcessor(vae_scale_factor=1)
@@ -196,18 +206,17 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
         guided = ((guidance_scale != 1.0) & (low < sigmas) & (sigmas <= high)).tolist()
         step_options = {"generator": generator} if self.takes_generator() else {}
         dtype, predict = self.unet.dtype, self.image_format.predict  # dtype is found by a walk over all parameters
-        with self.embeddings_given():
-            for step, timestep in enumerate(self.progress_bar(timesteps)):
-                inputs = self.scheduler.scale_model_input(images, timestep).to(dtype)
-                if guided[step]:
-                    predictions = predict(self.unet, torch.cat([inputs, inputs]), timestep, both).float()
-                    conditional, unconditional = predictions.chunk(2)
-                    prediction = torch.lerp(unconditional, conditional, guidance_scale)
-                else:
-                    prediction = predict(self.unet, inputs, timestep, class_embeddings).float()
-                images = self.scheduler.step(prediction, timestep, images, **step_options).prev_sample
-                if callback_on_step_end is not None:
-                    callback_on_step_end(self, step, timestep, {"latents": images})
+        for step, timestep in enumerate(self.progress_bar(timesteps)):
+            inputs = self.scheduler.scale_model_input(images, timestep).to(dtype)
+            if guided[step]:
+                predictions = predict(self.unet, torch.cat([inputs, inputs]), timestep, both).float()
+                conditional, unconditional = predictions.chunk(2)
+                prediction = torch.lerp(unconditional, conditional, guidance_scale)
+            else:
+                prediction = predict(self.unet, inputs, timestep, class_embeddings).float()
+            images = self.scheduler.step(prediction, timestep, images, **step_options).prev_sample
+            if callback_on_step_end is not None:
+                callback_on_step_end(self, step, timestep, {"latents": images})
         images = self.image_format.restore(images)
         images = self.image_processor.postprocess(images, output_type=output_type)
         return ImagePipelineOutput(images=images) if return_dict else (images,)
@@ -255,13 +264,3 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
     def takes_generator(self) -> bool:
         """Whether the scheduler's step is random and takes a generator."""
         return "generator" in inspect.signature(self.scheduler.step).parameters
-
-    @contextmanager
-    def embeddings_given(self) -> Iterator[None]:
-        """Let the UNet take embeddings where it takes labels."""
-        table = self.unet.class_embedding
-        self.unet.class_embedding = torch.nn.Identity()
-        try:
-            yield
-        finally:
-            self.unet.class_embedding = table

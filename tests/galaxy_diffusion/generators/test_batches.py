@@ -8,6 +8,7 @@ import torch
 from scipy.stats import kstest
 
 from galaxy_diffusion.generators.batches import Batches, ahead, to_model_range
+from galaxy_diffusion.generators.conditioning import Conditioning
 from galaxy_diffusion.generators.image_store import ImageStore
 from galaxy_diffusion.shared.noise import noise_like
 from galaxy_diffusion.shared.symmetry import turn
@@ -34,6 +35,7 @@ def batches(**changes) -> Batches:
         "null_share": 0.0,
         "unlabelled_share": 0.0,
         "class_balance": 0.0,
+        "conditioning": Conditioning(LABELLED.class_names),
     }
     return Batches(LABELLED, UNLABELLED, **{**settings, **changes})
 
@@ -144,7 +146,7 @@ def with_votes(galaxies: GalaxyArrays, seed: int) -> GalaxyArrays:
 def test_votes_come_with_their_galaxy_and_hidden_ones_are_null():
     labelled, unlabelled = with_votes(LABELLED, 0), with_votes(UNLABELLED, 1)
     labelled.votes[3] = np.nan
-    source = Batches(labelled, unlabelled, 12, 0, 1000, 0.2, 0.25, 0.0, "votes")
+    source = Batches(labelled, unlabelled, 12, 0, 1000, 0.2, 0.25, 0.0, Conditioning(LABELLED.class_names, "votes"))
     found = [source.at(i) for i in range(0, 6000, 12)]
     labels = torch.cat([batch.labels for batch in found])
     values = torch.cat([batch.images[:, 0, 0, 0] for batch in found])
@@ -157,7 +159,7 @@ def test_votes_come_with_their_galaxy_and_hidden_ones_are_null():
     torch.testing.assert_close(labels[~null][:, 0], values[~null] / 255)
     assert (values[~null] >= 100).any(), "galaxies without a class have votes to learn from"
     with pytest.raises(UserError, match="no vote fractions"):
-        Batches(LABELLED, unlabelled, 12, 0, 1000, 0.2, 0.25, 0.0, "votes")
+        Batches(LABELLED, unlabelled, 12, 0, 1000, 0.2, 0.25, 0.0, Conditioning(LABELLED.class_names, "votes"))
 
 
 def test_turn_gives_the_eight_symmetries_of_the_square():

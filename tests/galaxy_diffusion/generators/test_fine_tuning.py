@@ -9,9 +9,9 @@ import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 
+from galaxy_diffusion.generators.conditioning import NUM_VOTES, Conditioning, class_rows_from_votes, learn_votes
 from galaxy_diffusion.generators.fine_tuning import add_lora, merge_lora, start_from
 from galaxy_diffusion.generators.objective import make_noise_scheduler
-from galaxy_diffusion.generators.unet import NUM_VOTES, class_rows_from_votes, learn_votes, table_rows
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ImageFormat
 from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
 from tests.galaxy_diffusion.sampling.test_ddpm_pipeline import NAMES, small_unet
@@ -33,10 +33,10 @@ def look(unet, label: int | torch.Tensor) -> torch.Tensor:
 
 def test_known_classes_are_kept_and_new_ones_begin_as_any_galaxy(saved):
     old, folder = saved
-    new, _ = start_from(folder, table_rows(("ring", "bright", "merger"), "class"), 8, DDPMScheduler())
+    new, _ = start_from(folder, Conditioning(("ring", "bright", "merger")).row_names, 8, DDPMScheduler())
     for row, was in {0: 2, 1: 1, 2: 2, 3: 2}.items():
         torch.testing.assert_close(look(new, row), look(old, was), rtol=0, atol=0)
-    assert start_from(folder, table_rows(("ring",), "class"), 16, DDPMScheduler())[0].config.sample_size == 16
+    assert start_from(folder, Conditioning(("ring",)).row_names, 16, DDPMScheduler())[0].config.sample_size == 16
 
 
 def test_the_new_net_sees_images_as_the_old_one_did(tmp_path):
@@ -46,7 +46,7 @@ def test_the_new_net_sees_images_as_the_old_one_did(tmp_path):
     seen = ImageFormat((-0.8, -0.7, -0.6), 0.25, 2)
     scheduler = make_noise_scheduler("geometric", 1000, "v_prediction", clip_sample=False)
     ClassConditionalDDPMPipeline(old, scheduler, NAMES, **asdict(seen)).save_pretrained(tmp_path)
-    new, image_format = start_from(str(tmp_path), table_rows(("bright",), "class"), 16, scheduler)
+    new, image_format = start_from(str(tmp_path), Conditioning(("bright",)).row_names, 16, scheduler)
     assert image_format == seen
     assert new.config.sample_size == 8
     noisy, label = torch.randn(1, 3, 8, 8), torch.tensor([1])
@@ -55,17 +55,17 @@ def test_the_new_net_sees_images_as_the_old_one_did(tmp_path):
     )
     for resolution, complaint in ((9, "does not divide into patches of 2"), (2, "cannot be halved")):
         with pytest.raises(UserError, match=complaint):
-            start_from(str(tmp_path), table_rows(("bright",), "class"), resolution, scheduler)
+            start_from(str(tmp_path), Conditioning(("bright",)).row_names, resolution, scheduler)
     shifted = make_noise_scheduler("geometric", 1000, "v_prediction", noise_shift=2.0, clip_sample=False)
     with pytest.raises(UserError, match="noise_shift"):
-        start_from(str(tmp_path), table_rows(("bright",), "class"), 16, shifted)
+        start_from(str(tmp_path), Conditioning(("bright",)).row_names, 16, shifted)
 
 
 def test_a_net_without_classes_generates_what_it_did(tmp_path):
     config = {**small_unet().config, "num_class_embeds": None}
     old = type(small_unet()).from_config(config)
     ClassConditionalDDPMPipeline(old, DDPMScheduler()).save_pretrained(tmp_path)
-    new, _ = start_from(str(tmp_path), table_rows(("ring",), "class"), 8, DDPMScheduler())
+    new, _ = start_from(str(tmp_path), Conditioning(("ring",)).row_names, 8, DDPMScheduler())
     with torch.no_grad():
         expected = old(torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1)), 7, return_dict=False)[0]
     torch.testing.assert_close(look(new, 0), expected, rtol=0, atol=0)
@@ -82,7 +82,7 @@ def test_a_net_without_classes_generates_what_it_did(tmp_path):
 )
 def test_what_does_not_fit_the_model_is_refused(saved, scheduler, rows, resolution, complaint):
     with pytest.raises(UserError, match=complaint):
-        start_from(saved[1], table_rows(rows, "class"), resolution, scheduler)
+        start_from(saved[1], Conditioning(rows).row_names, resolution, scheduler)
 
 
 def test_what_is_no_model_is_refused(tmp_path):

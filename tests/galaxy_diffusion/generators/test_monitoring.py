@@ -7,6 +7,7 @@ from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from PIL import Image
 
+from galaxy_diffusion.generators.conditioning import Conditioning
 from galaxy_diffusion.generators.monitoring import Interval, ValidationLoss, averaged, due, peak_memory, save_grid
 from galaxy_diffusion.generators.objective import Objective, make_noise_scheduler
 from gz2_dataset import GalaxyArrays, UserError
@@ -55,7 +56,7 @@ def test_the_validation_loss_of_a_class_is_that_of_its_galaxies():
             noise = (noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt()
             return (torch.where((labels == 0).view(-1, 1, 1, 1), noise, 0),)
 
-    validation = ValidationLoss(GALAXIES, OBJECTIVE, "class", seed=0)
+    validation = ValidationLoss(GALAXIES, OBJECTIVE, Conditioning(GALAXIES.class_names), seed=0)
     batch = validation.batch
     keys = list(zip(batch.timesteps.tolist(), batch.labels.tolist(), strict=True))
     assert len(set(keys)) == len(keys) == 28
@@ -71,13 +72,12 @@ def test_the_validation_loss_of_a_class_is_that_of_its_galaxies():
 
 
 def test_validation_covers_the_schedule_and_no_more_than_asked_of_a_class():
-    batch = ValidationLoss(GALAXIES, OBJECTIVE, "class", seed=0, per_class=2, levels=4).batch
+    batch = ValidationLoss(GALAXIES, OBJECTIVE, Conditioning(GALAXIES.class_names), seed=0, per_class=2, levels=4).batch
     assert torch.bincount(batch.labels).tolist() == [8, 8]
     assert (batch.timesteps // 250).tolist() == [0, 1, 2, 3] * 4
+    none = GalaxyArrays(GALAXIES.images[:0], GALAXIES.labels[:0], [], [], ("a",), "")
     with pytest.raises(UserError, match="no validation split"):
-        ValidationLoss(
-            GalaxyArrays(GALAXIES.images[:0], GALAXIES.labels[:0], [], [], ("a",), ""), OBJECTIVE, "class", 0
-        )
+        ValidationLoss(none, OBJECTIVE, Conditioning(none.class_names), 0)
 
 
 def test_the_averaged_net_is_another_one():

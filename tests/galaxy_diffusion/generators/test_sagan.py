@@ -165,7 +165,10 @@ def test_the_discriminator_sees_faint_and_bright_galaxies_alike():
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
-    [({"resolution": 18}, "18 cannot be halved 2 times"), ({"attention_levels": [3]}, "3 is not between 1 and 2")],
+    [
+        ({"resolution": 18}, "18 pixels a side cannot be halved 2 times"),
+        ({"attention_levels": [3]}, "3 is not between 1 and 2"),
+    ],
 )
 def test_shapes_that_do_not_fit_are_refused(change, complaint):
     with pytest.raises(UserError, match=complaint):

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from galaxy_diffusion.generators.batches import Batch
+from galaxy_diffusion.generators.conditioning import Conditioning
 from galaxy_diffusion.generators.stream_batches import StreamedBatches
 from galaxy_diffusion.shared.read_ahead import interleaved
-from gz2_dataset import GalaxyArrays, UserError, load_arrays
+from gz2_dataset import CLASS_NAMES, GalaxyArrays, UserError, load_arrays
 from gz2_dataset.galaxy_stream import LANES
 from gz2_dataset.streaming import load_stream
 from tests.gz2_dataset.test_streaming import add_votes
@@ -31,6 +32,7 @@ def streamed(data: Path, **changes) -> StreamedBatches:
         "null_share": 0.0,
         "unlabelled_share": 0.0,
         "class_balance": 0.0,
+        "conditioning": Conditioning(CLASS_NAMES),
     }
     streams = (load_stream(str(data), split, SIZE) for split in ("train", "unlabelled"))
     return StreamedBatches(*streams, **{**settings, **changes})
@@ -129,11 +131,11 @@ def test_an_unreadable_shard_stops_with_one_line(toy_data, tmp_path):
 
 def test_votes_are_the_labels_where_they_are_learned(toy_data, tmp_path):
     with pytest.raises(UserError, match="no vote fractions"):
-        streamed(toy_data, conditioning="votes")
+        streamed(toy_data, conditioning=Conditioning(CLASS_NAMES, "votes"))
     data = shutil.copytree(toy_data, tmp_path / "voted")
     add_votes(data)
     labelled = load_arrays(str(data), "train", SIZE)
-    source = streamed(data, conditioning="votes", null_share=0.3)
+    source = streamed(data, conditioning=Conditioning(CLASS_NAMES, "votes"), null_share=0.3)
     null = [0.0] * 37 + [1.0]
     hidden = []
     for start in range(0, 66, 6):

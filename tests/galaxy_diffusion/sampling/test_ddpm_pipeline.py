@@ -14,7 +14,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 
 import galaxy_diffusion.sampling.ddpm_pipeline
-from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ImageFormat
+from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ClassTable, ImageFormat
 from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, SCHEDULERS, STOCHASTIC, make_scheduler
 from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline, weights_hash
 from gz2_dataset import UserError
@@ -277,7 +277,7 @@ def test_votes_are_a_mixture_of_the_answers_that_the_model_has_learned():
     """Rows of a model trained on votes: dark, bright, two answers, null."""
     pipeline = best_pipeline("cosine", "ddim")
     rows = torch.tensor([0.9, 0.9, -0.6, 0.4, 0.0])
-    pipeline.unet.class_embedding = torch.nn.Embedding.from_pretrained(rows[:, None])
+    pipeline.unet.class_embedding = ClassTable.from_pretrained(rows[:, None])
     votes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
     images = pipeline(
         vote_fractions=votes, num_inference_steps=30, generator=generators(1, 2, 3), output_type="pt"
