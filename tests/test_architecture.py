@@ -1,6 +1,10 @@
-"""Who may import whom: a folder for each command, leaning on shared/ and, where it draws images, on sampling/."""
+"""Who may import whom: a folder for each command, leaning on shared/ and, where it draws images, on sampling/.
+
+And whether ARCHITECTURE.md and CONTRIBUTING.md speak of the files that are there.
+"""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -95,3 +99,44 @@ def test_an_import_against_the_rule_is_found(line, tmp_path, monkeypatch, known)
     path.parent.mkdir(parents=True)
     path.write_text(f"{line}\n")
     assert broken_rules({"galaxy_diffusion.shared.wrong": path}, known)
+
+
+def drawn_tree(text: str) -> list[str]:
+    """Files in the tree of ARCHITECTURE.md: two spaces deeper is one folder deeper, a folder ends with a slash."""
+    block = text.partition("## Every module")[2].split("```")[1]
+    files, folders = [], []
+    for line in filter(str.strip, block.splitlines()):
+        name, depth = line.split()[0], (len(line) - len(line.lstrip())) // 2
+        folders = folders[:depth]
+        if name.endswith("/"):
+            folders.append(name)
+        else:
+            files.append("".join([*folders, name]))
+    return files
+
+
+def test_the_tree_in_the_documentation_is_the_tree():
+    drawn = drawn_tree((ROOT / "ARCHITECTURE.md").read_text())
+    there = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("galaxy_diffusion", "gz2_dataset")
+        for path in (ROOT / package).rglob("*.*")
+        if path.suffix in {".py", ".html", ".yaml", ".csv", ".md"} and path.name != "__init__.py"
+    }
+    assert len(drawn) == len(set(drawn))
+    assert there - set(drawn) == set(), "not in the tree of ARCHITECTURE.md"
+    assert set(drawn) - there == set(), "in the tree of ARCHITECTURE.md, but there is no such file"
+
+
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_file_that_the_documentation_names_is_there(document):
+    """Names in capitals stand for files to come."""
+    named = re.findall(r"`([a-z0-9_/.]+/[a-z0-9_.]+\.[a-z]+)`", (ROOT / document).read_text())
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_tree_is_read_by_its_indentation():
+    tree = ["a/    one", "  b.py  two", "  c/    three", "    d.py  four", "e/    five", "  f.csv  six"]
+    text = "\n".join(["## Every module", "```", *tree, "```"])
+    assert drawn_tree(text) == ["a/b.py", "a/c/d.py", "e/f.csv"]
