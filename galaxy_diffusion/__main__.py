@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -134,10 +135,18 @@ def command_line(arguments: Sequence[str]) -> list[str]:
     >>> command_line(["data", "mock", "--output", "drawn"])
     ['-m', 'gz2_dataset', 'mock', '--output', 'drawn']
     """
-    known, rest = make_parser().parse_known_args(arguments)
+    parser = make_parser()
+    known, rest = parser.parse_known_args(arguments)
     command = COMMANDS[known.name]
     if known.name == "study":
-        files = ["-s", str(HOME / "workflow" / "Snakefile"), "--configfile", find_preset(known.config)]
+        if find_spec(command.target) is None:
+            from gz2_dataset.command_line import how_to_install  # here, as it takes seconds and --help should not
+
+            parser.error(f"a study needs snakemake; run {how_to_install('study')}")
+        preset = find_preset(known.config)
+        if not Path(preset).is_file():
+            parser.error(f"no file or preset {known.config!r}; give a YAML file, or study_demo")
+        files = ["-s", str(HOME / "workflow" / "Snakefile"), "--configfile", preset]
         return ["-m", command.target, *files, *STUDY_OPTIONS, *rest]
     target = [str(HOME / command.target)] if command.target.endswith(".py") else ["-m", command.target]
     rest = with_preset_files(rest)

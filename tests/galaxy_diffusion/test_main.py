@@ -86,6 +86,16 @@ def test_an_unknown_name_is_refused(capsys):
     assert "train-ddpm" in capsys.readouterr().err
 
 
+def test_a_study_says_what_it_lacks(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        command_line(["study", "--config", "study_dmeo"])
+    assert "no file or preset 'study_dmeo'" in capsys.readouterr().err
+    monkeypatch.setattr("galaxy_diffusion.__main__.find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        command_line(["study", "--config", "study_demo"])
+    assert 'pip install ".[study]"' in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_an_unknown_preset_is_named_by_its_script():
     command = [sys.executable, "-m", "galaxy_diffusion", "report", "--config", "no_such_preset"]
