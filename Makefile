@@ -4,7 +4,7 @@ PYTHON := $(or $(PYTHON),$(shell command -v python3))
 CONFIG ?= configs/study_demo.yaml
 CORES ?= all
 STAMP := .venv/.installed
-INSTALL := -c constraints.txt -e .[fidelity,finetune,mock,morphology,remedies,study,test]
+INSTALL := -c constraints.txt -e .[dev,fidelity,finetune,mock,morphology,remedies,study,test]
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -25,6 +25,11 @@ test: $(STAMP) lint
 lint: $(STAMP)
 	ruff check .
 	ruff format --check .
+
+# Not part of lint: most of what it finds are gaps in the types that numpy, pandas and timm declare.
+.PHONY: types
+types: $(STAMP)
+	basedpyright
 
 venv: $(STAMP)
 

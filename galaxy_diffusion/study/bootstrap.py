@@ -85,15 +85,19 @@ class Bootstrap:
         return low, high
 
     def p_value(self) -> np.ndarray:
-        """Two-sided p value of "the figure is 0", shaped like ``value``: twice the smaller tail beyond 0, at least
-        2 / (replicates + 1)."""
+        """Two-sided p value of "the figure is 0", shaped like ``value``.
+
+        It is twice the smaller tail beyond 0, and at least 2 / (replicates + 1).
+        """
         below, above = self.replicates <= ROUNDING, self.replicates >= -ROUNDING
         tails = np.minimum(below.sum(axis=0), above.sum(axis=0))
         return np.minimum(1.0, 2 * (tails + 1) / (len(self.replicates) + 1))
 
     def detectable(self, level: float = LEVEL, power: float = POWER) -> np.ndarray:
-        """The smallest true figure that a two-sided test against 0 finds with this power [6]_, shaped like ``value``:
-        half the interval times 1 + z(power) / z((1 + level) / 2), which is 2.8 standard errors for 95 % and 80 %."""
+        """The smallest true figure that a two-sided test against 0 finds with this power [6]_, shaped like ``value``.
+
+        It is half the interval times 1 + z(power) / z((1 + level) / 2): 2.8 standard errors for 95 % and 80 %.
+        """
         low, high = self.interval(level)
         return (high - low) / 2 * (1 + norm.ppf(power) / norm.ppf((1 + level) / 2))
 

@@ -172,8 +172,11 @@ def of_several_runs(p_values: pd.Series, seeds: pd.Series) -> pd.Series:
 
 
 def outcomes(frame: pd.DataFrame) -> pd.Series:
-    """What each difference says, given its p_holm: better, worse, uncertain (an interval without 0 that the correction
-    does not uphold), hint (such an interval of one training run) or none."""
+    """What each difference says, given its p_holm.
+
+    It is better, worse, uncertain (an interval without 0 that the correction does not uphold), hint (such an interval
+    of one training run) or none.
+    """
     sign = np.where(frame["difference"] > 0, "better", "worse")
     weak = np.where(excludes_zero(frame), np.where(frame["p_holm"].isna(), "hint", "uncertain"), "none")
     return pd.Series(np.where(frame["p_holm"] < ALPHA, sign, weak), frame.index)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from gz2_dataset.command_line import UserError
+from gz2_dataset.command_line import UserError, how_to_install
 from gz2_dataset.mock.population import draw_galaxy
 from gz2_dataset.mock.volunteers import vote_fractions
 from gz2_dataset.sources.sources import KAGGLE_CSV, KAGGLE_IMAGES, MOCK_TRUTH
@@ -56,7 +56,7 @@ def write_mock_survey(output_dir: Path, num_images: int, seed: int, processes: i
     if is_finished(output_dir, recipe):
         return
     if not all(map(importlib.util.find_spec, ("galsim", "astropy"))):
-        raise UserError("mock galaxies need GalSim and astropy: pip install 'galaxy-diffusion[mock]'")
+        raise UserError(f"mock galaxies need GalSim and astropy; run {how_to_install('mock')}")
     partial = output_dir.absolute().with_name(f".{output_dir.absolute().name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     images = partial / KAGGLE_IMAGES

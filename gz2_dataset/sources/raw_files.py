@@ -60,8 +60,9 @@ class Window(Seekable):
 
 
 class Inflated(Seekable):
-    """A deflated stretch as a seekable file: a copy of the decompressor is kept every megabyte, so that any place is
-    reached by inflating at most that much.
+    """A deflated stretch as a seekable file.
+
+    A copy of the decompressor is kept every megabyte, so that any place is reached by inflating at most that much.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from gz2_dataset.command_line import UserError
+from gz2_dataset.command_line import UserError, how_to_install
 from gz2_dataset.rules import CLASS_NAMES, RULES, Rule, classes_of, classify
 from gz2_dataset.sources.files import Files
 from gz2_dataset.sources.hub import read_hub
@@ -235,7 +235,7 @@ def download_from_kaggle() -> str:
     try:
         import kagglehub
     except ImportError:
-        raise UserError("a download from Kaggle needs kagglehub: pip install 'galaxy-diffusion[kaggle]'") from None
+        raise UserError(f"a download from Kaggle needs kagglehub; run {how_to_install('kaggle')}") from None
     try:
         for name in ("training_solutions_rev1.zip", "images_training_rev1.zip"):
             path = kagglehub.competition_download(KAGGLE_COMPETITION, name)

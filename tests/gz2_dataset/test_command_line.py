@@ -51,6 +51,15 @@ def test_print_config_can_be_read_again(monkeypatch, tmp_path, capsys):
     assert call(monkeypatch, "--config", str(printed)) == Config(Path("there"), 9)
 
 
+def test_an_editor_gets_the_schema_of_a_preset(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "--print_completion", "jsonschema")
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["properties"]["data"]["description"] == "Where the galaxies are."
+    assert schema["properties"]["steps"]["default"] == 3
+    assert schema["additionalProperties"] is False
+
+
 def test_help_explains_each_option(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         call(monkeypatch, "--help")

@@ -135,7 +135,7 @@ def test_leftovers_of_a_killed_run_are_replaced(tmp_path: Path):
 
 def test_missing_galsim_gets_its_remedy(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'galaxy-diffusion\[mock\]'"):
+    with pytest.raises(UserError, match=r'pip install "\.\[mock\]"'):
         write_mock_survey(tmp_path / "survey", 1, 0)
     assert list(tmp_path.iterdir()) == []
 
