@@ -1,14 +1,19 @@
-# make demo | test | study CONFIG=configs/study_gz2_real.yaml | venv | lint
+# make demo | test | check | study CONFIG=configs/study_gz2_real.yaml | venv | lint
+# test: everything, as CI runs it; check: lint and the quick tests. WORKERS=1 runs them in one process.
 # Needs Python 3.11 or newer and a package index; makes its own environment in .venv.
 PYTHON := $(or $(PYTHON),$(shell command -v python3))
 CONFIG ?= configs/study_demo.yaml
 CORES ?= all
+WORKERS ?= logical
 STAMP := .venv/.installed
 INSTALL := -c constraints.txt -e .[dev,fidelity,finetune,mock,morphology,remedies,study,test]
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test study venv lint
+# Each worker takes the next tests when it has done its own, in their order: the fixtures of a module are made twice at most.
+PYTEST := python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
+
+.PHONY: demo test check study venv lint
 .DEFAULT_GOAL := demo
 
 demo: CONFIG = configs/study_demo.yaml
@@ -20,7 +25,10 @@ study: $(STAMP)
 	@echo "report: $(CURDIR)/$$(sed -n 's/^output_dir: *//p' $(CONFIG))/report/index.html"
 
 test: $(STAMP) lint
-	python -m pytest
+	$(PYTEST)
+
+check: $(STAMP) lint
+	$(PYTEST) -m "not slow and not two_processes"
 
 lint: $(STAMP)
 	ruff check .

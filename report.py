@@ -72,7 +72,7 @@ def main(config: Config) -> None:
 def classifiers(page: Page) -> None:
     """The verdict, Tables 3 to 6 and the charts of the arms."""
     study, runs = page.study, page.study.runs
-    page.comparison = comparison = compare(runs, study.mix)
+    page.comparison = comparison = compare(runs, study.mix, study.generators)
     page.verdict = verdict = judge(comparison, study.rare_class)
 
     page.tables |= arm_tables.per_class(comparison, study.rare_class, study.steps)
@@ -100,7 +100,7 @@ def classifiers(page: Page) -> None:
                     shown, verdict.findings[chosen], beside, f"{caption}, 95 % interval"
                 )
 
-    ratios = {run.arm: study.ratio(run) for run in runs.predictions if in_sweep(run.arm)}
+    ratios = {run.arm: study.ratio(run) for run in runs.predictions if study.is_in_sweep(run)}
     ratios = {arm: ratio for arm, ratio in ratios.items() if ratio is not None}
     if len(ratios) > 2:
         rare = comparison.figures[comparison.figures["galaxy_class"] == study.rare_class]
@@ -112,10 +112,6 @@ def classifiers(page: Page) -> None:
         page.images[f"confusion_{backbone}"] = arm_figures.confusion(runs, backbone, shown)
         if others := [arm for arm in arms if arm not in shown]:
             page.images[f"others_{backbone}"] = arm_figures.confusion(runs, backbone, others)
-
-
-def in_sweep(arm: str) -> bool:
-    return arm in (BASELINE, QUESTION) or arm.startswith(f"{QUESTION}_x")
 
 
 def showcase(page: Page, name: str, maker: str) -> None:

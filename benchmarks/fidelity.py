@@ -4,7 +4,6 @@ python benchmarks/fidelity.py --num_images 5000 --resolution 224
 """
 
 import json
-import resource
 import time
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from galaxy_diffusion.evaluation.distances import estimates, values
 from galaxy_diffusion.evaluation.features import extract, load_net
 from galaxy_diffusion.evaluation.floors import Sets, compare
 from galaxy_diffusion.evaluation.nearest import nearest, thumbnails
+from galaxy_diffusion.shared.machine import peak_memory
 from gz2_dataset.command_line import run
 
 
@@ -70,7 +70,7 @@ def main(config: Config) -> None:
     nearest(small, small, same=True)
     seconds["copies"] = time.perf_counter() - start
 
-    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    gigabytes = peak_memory(torch.device("cpu")) / 2**30
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     report = {"images": n, "resolution": config.resolution, "net": net.name, "device": device, "seconds": seconds}
     print(json.dumps({**report, "host_gigabytes": gigabytes}, indent=2))

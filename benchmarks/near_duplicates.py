@@ -4,7 +4,6 @@ python benchmarks/near_duplicates.py --images GALAXIES --output near_duplicates.
 """
 
 import json
-import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +12,11 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageChops, ImageEnhance
 from tqdm.auto import tqdm
 
+from galaxy_diffusion.shared.machine import peak_memory
 from gz2_dataset.command_line import run
 from gz2_dataset.near_duplicates import near_duplicates, signature
 
@@ -122,7 +123,7 @@ def full_size(signatures: np.ndarray, config: Config) -> dict[str, float]:
         "pairs_at_full_size": len(pairs),
         "search_seconds": time.perf_counter() - start,
         "search_cpu_seconds": time.process_time() - cpu_start,
-        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak_memory_gb": peak_memory(torch.device("cpu")) / 2**30,
     }
 
 

@@ -37,7 +37,7 @@ from galaxy_diffusion.evaluation.floors import MIN_IMAGES, MIN_UNSEEN, Sets
 from galaxy_diffusion.evaluation.pair import joined
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import SCHEDULERS
-from galaxy_diffusion.sampling.seeded_images import check_sampler, file_of_model, load_pipeline, weights_hash
+from galaxy_diffusion.sampling.seeded_images import check_sampler, load_pipeline, weights_hash
 from galaxy_diffusion.shared.run_folder import same_run, write_json
 from galaxy_diffusion.shared.seen_images import refuse_if_seen
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
@@ -116,9 +116,7 @@ def main(config: Config) -> None:
     load = partial(load_arrays, config.data, resolution=side, center_crop=config.center_crop, jpeg=True)
     splits = {name: load(split=name) for name in ("validation", "train")}
     if config.split == "validation":
-        record = file_of_model(config.model, "seen_images.csv")
-        folder = str(record.parent) if record else config.model
-        refuse_if_seen(folder, {"validation": splits["validation"]})
+        refuse_if_seen(config.model, {"validation": splits["validation"]})
     keys = ("split", "num_images", "max_real", "measure_at", "center_crop", "seed")
     same = {key: getattr(config, key) for key in keys} | {"checkpoint": weights_hash(pipeline)}
     same |= {"data_fingerprint": {name: galaxies.fingerprint for name, galaxies in splits.items()}}

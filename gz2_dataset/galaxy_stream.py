@@ -9,7 +9,7 @@ import hashlib
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -85,11 +85,19 @@ class GalaxyStream:
         self.image_ids, self.digests = galaxies["image_id"].tolist(), galaxies["sha256"].tolist()
         self.fingerprint = fingerprint_of(self.class_names, self.image_ids, self.labels, self.digests)
         self.sha256_of = dict(zip(self.image_ids, self.digests, strict=True))
-        groups = len(self.rows.groups)
-        in_use = LANES * (2 + WINDOW * groups // max(1, len(self)))
-        self.order = lru_cache(maxsize=2)(self.order)
-        self.group = lru_cache(maxsize=min(groups, in_use))(self.group)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.tables: dict[int, Future[pa.Table]] = {}  # the row groups used last
         self.readers, self.preparers = ThreadPoolExecutor(8), ThreadPoolExecutor(os.cpu_count())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process opens the stream with: no threads, and nothing that they have read."""
+        return {k: v for k, v in vars(self).items() if k not in ("tables", "readers", "preparers")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._begin()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -103,22 +111,8 @@ class GalaxyStream:
         return pd.concat(tables).set_index("image_id").loc[self.image_ids].to_numpy(np.float32)
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
-        """Row at each place of an epoch, shape (N,): every row once.
-
-        Row groups come in a random order, cut into `LANES` equal parts, each of which is shuffled window by window.
-        Place i is in lane i modulo `LANES`: a process that takes every second, fourth or eighth place reads its part.
-        """
-        rng = np.random.default_rng([seed, epoch])
-        starts = self.rows.starts
-        groups = rng.permutation(len(starts) - 1)
-        rows = np.concatenate([np.arange(starts[group], starts[group + 1]) for group in groups])
-        order = np.empty_like(rows)
-        for lane, part in enumerate(np.array_split(rows, LANES)):
-            # Each lane's windows begin elsewhere, so that not all of them are fetched at once.
-            for start in range(-lane * WINDOW // LANES, len(part), WINDOW):
-                rng.shuffle(part[max(0, start) : start + WINDOW])
-            order[lane::LANES] = part
-        return order
+        """Row at each place of an epoch, shape (N,): every row once."""
+        return shuffled_rows(tuple(self.rows.starts.tolist()), seed, epoch)
 
     def submit(self, position: int, seed: int) -> Future[Galaxy]:
         """Begin to read and prepare the galaxy at a position, counted over all epochs, of the shuffled stream."""
@@ -143,7 +137,12 @@ class GalaxyStream:
 
     def group(self, number: int) -> Future[pa.Table]:
         """A row group that is on its way."""
-        return self.readers.submit(self.rows.read, number, [*COLUMNS, *(VOTE_COLUMNS if self.has_votes else ())])
+        columns = [*COLUMNS, *(VOTE_COLUMNS if self.has_votes else ())]
+        table = self.tables.pop(number, None) or self.readers.submit(self.rows.read, number, columns)
+        self.tables[number] = table
+        if len(self.tables) > LANES * (2 + WINDOW * len(self.rows.groups) // len(self)):
+            del self.tables[next(iter(self.tables))]
+        return table
 
     def _submit(self, row: int) -> Future[Galaxy]:
         group, place = self.rows.locate(row)
@@ -171,3 +170,28 @@ class GalaxyStream:
             digest,
             None if votes is None else np.array(votes, np.float32),
         )
+
+
+@lru_cache(maxsize=4)
+def shuffled_rows(starts: tuple[int, ...], seed: int, epoch: int) -> np.ndarray:
+    """The row at each place of an epoch, shape (N,).
+
+    Row groups come in a random order, cut into `LANES` equal parts, each of which is shuffled window by window. Place i
+    is in lane i modulo `LANES`: a process that takes every second, fourth or eighth place reads its part.
+
+    Parameters
+    ----------
+    starts : tuple of int
+        As `ParquetRows.starts`.
+    seed, epoch : int
+    """
+    rng = np.random.default_rng([seed, epoch])
+    groups = rng.permutation(len(starts) - 1)
+    rows = np.concatenate([np.arange(starts[group], starts[group + 1]) for group in groups])
+    order = np.empty_like(rows)
+    for lane, part in enumerate(np.array_split(rows, LANES)):
+        # Each lane's windows begin elsewhere, so that not all of them are fetched at once.
+        for start in range(-lane * WINDOW // LANES, len(part), WINDOW):
+            rng.shuffle(part[max(0, start) : start + WINDOW])
+        order[lane::LANES] = part
+    return order

@@ -1,4 +1,4 @@
-"""A cache of its own for the tests, and a toy survey whose classes are plain to see."""
+"""A cache of its own for the tests, a core for each worker, and a toy survey whose classes are plain to see."""
 
 import os
 import tempfile
@@ -6,15 +6,19 @@ import tempfile
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="galaxy-diffusion-tests-")  # before datasets is imported
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import contextlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
+from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
 
@@ -25,6 +29,11 @@ settings.register_profile("galaxies", deadline=None, max_examples=25)
 settings.load_profile("galaxies")
 
 ROOT = Path(__file__).parent.parent
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER and CORES:  # one core a worker, which what it starts shares with it
+    os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
+    torch.set_num_threads(1)
 AXIS_RATIO = dict(zip(CLASS_NAMES, (1.0, 0.6, 0.25, 0.12, 0.9), strict=True))
 COLOUR = dict(
     zip(CLASS_NAMES, ((1, 0.8, 0.5), (1, 0.7, 0.4), (1, 0.6, 0.3), (0.6, 0.7, 1), (0.5, 0.6, 1)), strict=True)
@@ -81,12 +90,28 @@ def tiny_model(toy_data, tmp_path_factory) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def all_cores() -> Iterator[None]:
+    """For what starts processes of its own: the cores of all workers, for one of them at a time."""
+    if not (WORKER and CORES):
+        yield
+        return
+    mine = os.sched_getaffinity(0)
+    with FileLock(Path(tempfile.gettempdir()) / f"galaxy-diffusion-{os.environ['PYTEST_XDIST_TESTRUNUID']}.lock"):
+        os.sched_setaffinity(0, CORES)
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, mine)
+
+
 def launch_two_processes(*command: object) -> subprocess.CompletedProcess:
-    """Run a script under accelerate with two processes on the CPU, one thread each."""
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
-    return subprocess.run(
-        [*launcher, "configs/accelerate/two_cpu_processes.yaml", *map(str, command)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=True,
-    )
+    """Run a script under accelerate with two processes on the CPU, one thread each, on a port that is free."""
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0", "--config_file"]
+    with all_cores():
+        return subprocess.run(
+            [*launcher, "configs/accelerate/two_cpu_processes.yaml", *map(str, command)],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=True,
+        )

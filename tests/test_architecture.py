@@ -76,6 +76,12 @@ def test_the_dataset_knows_nothing_of_what_is_made_of_it(known):
         assert not wrong, f"{module} imports {wrong}"
 
 
+def test_nothing_imports_what_windows_lacks(known):
+    packages = modules("galaxy_diffusion") | modules("gz2_dataset")
+    for path in [*packages.values(), *ROOT.glob("*.py")]:
+        assert not {"resource", "fcntl"} & set(imported(path, known)), path
+
+
 @pytest.mark.parametrize("package", ["galaxy_diffusion", "gz2_dataset"])
 def test_nothing_imports_in_a_circle(package, known):
     graph = {name: set(imported(path, known)) & known - {name} for name, path in modules(package).items()}

@@ -33,7 +33,9 @@ def write_generated(folder: Path, classes: tuple[str, ...], count: int) -> None:
     (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def write_predictions(folder: Path, cigars_right: int, generated: int, prefix: str = "g") -> None:
+def write_predictions(
+    folder: Path, cigars_right: int, generated: int, prefix: str = "g", augment_ratio: float | None = None
+) -> None:
     folder.mkdir(parents=True)
     labels = [name for name in CLASS_NAMES for _ in range(20)]
     wrong = dict.fromkeys(range(40 + cigars_right, 60), "edge_on")
@@ -42,7 +44,8 @@ def write_predictions(folder: Path, cigars_right: int, generated: int, prefix: s
     for name in CLASS_NAMES:
         table[f"p_{name}"] = (table["prediction"] == name).astype(float)
     table.to_csv(folder / "predictions.csv", index=False)
-    record = {"config": {"seed": 0}, "versions": {"torch": "2.99"}, "platform": "Abacus-1", "seconds": 50}
+    config = {"seed": 0, "augment_ratio": augment_ratio, "augment_with": "toy/generated" if generated else None}
+    record = {"config": config, "versions": {"torch": "2.99"}, "platform": "Abacus-1", "seconds": 50}
     record |= {"steps": 800, "n_train": {"cigar_shaped_smooth": {"real": 10, "generated": generated}}}
     (folder / "metrics.json").write_text(json.dumps(record))
 
@@ -82,15 +85,16 @@ def whole_study(toy_data, tmp_path_factory) -> Path:
         for arm, right, generated in (
             ("original", 6, 0),
             ("diffusion", 6 + gain, 30),
-            ("diffusion_x2", 7, 20),
+            ("twice", 7, 20),
             ("smote", 7, 0),
         ):
             for seed in range(2):
-                write_predictions(study / "classifiers" / backbone / arm / f"seed{seed}", right, generated)
+                run = study / "classifiers" / backbone / arm / f"seed{seed}"
+                write_predictions(run, right, generated, augment_ratio=2 if arm == "twice" else None)
     (study / "study.yaml").write_text(
         "title: Toy <study>\nclassifiers: {zulu_net: z.yaml, alpha_net: a.yaml}\nseeds: [0, 1]\n"
-        "generated: {sagan_generated: {model: sagan}}\n"
-        "arms: {original: {}, diffusion: {}, smote: {}, mixup: {}}\n"
+        "generated: {generated: {model: ddpm}, sagan_generated: {model: sagan}}\n"
+        "arms: {original: {}, diffusion: {images: generated}, twice: {images: generated}, smote: {}, mixup: {}}\n"
     )
     return study
 

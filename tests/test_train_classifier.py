@@ -139,52 +139,6 @@ def test_a_finished_run_returns_at_once(trained, data, monkeypatch, capsys):
         main(tiny(data, trained, learning_rate=1e-4))
 
 
-def test_resumed_equals_uninterrupted(trained, data, tmp_path, monkeypatch):
-    """The power fails at step 45: the same command goes on from step 40 and ends where the other run ended."""
-    step = Trainer.training_step
-
-    def failing(self, *args, **kwargs):
-        if self.state.global_step == 45:
-            raise KeyboardInterrupt
-        return step(self, *args, **kwargs)
-
-    monkeypatch.setattr(Trainer, "training_step", failing)
-    with pytest.raises(KeyboardInterrupt):
-        main(tiny(data, tmp_path / "run"))
-    (tmp_path / "run/checkpoint-50").mkdir()  # died while it was being written
-    steps = []
-    monkeypatch.setattr(Trainer, "training_step", lambda *a, **k: steps.append(1) or step(*a, **k))
-    main(tiny(data, tmp_path / "run"))
-    assert len(steps) == 20
-    for name in ("predictions.csv", "model.safetensors"):
-        assert (tmp_path / "run" / name).read_bytes() == (trained / name).read_bytes()
-    logs = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (trained, tmp_path / "run")]
-    with_seconds = [[json.loads(line) for line in log] for log in logs]
-    whole, resumed = ([{k: v for k, v in line.items() if k != "seconds"} for line in log] for log in with_seconds)
-    assert whole == resumed
-
-
-def test_a_resumed_stream_ends_where_the_uninterrupted_one_does(data, tmp_path, monkeypatch):
-    settings = {"streaming": True, "max_steps": 12, "save_steps": 5, "eval_steps": 12}
-    main(tiny(data, tmp_path / "whole", **settings))
-    step = Trainer.training_step
-
-    def failing(self, *args, **kwargs):
-        if self.state.global_step == 8:
-            raise KeyboardInterrupt
-        return step(self, *args, **kwargs)
-
-    monkeypatch.setattr(Trainer, "training_step", failing)
-    with pytest.raises(KeyboardInterrupt):
-        main(tiny(data, tmp_path / "run", **settings))
-    steps = []
-    monkeypatch.setattr(Trainer, "training_step", lambda *a, **k: steps.append(1) or step(*a, **k))
-    main(tiny(data, tmp_path / "run", **settings))
-    assert len(steps) == 7
-    for name in ("predictions.csv", "model.safetensors"):
-        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
 def test_a_streamed_training_learns_as_well(data, tmp_path):
     main(tiny(data, tmp_path / "run", streaming=True))
     assert results(tmp_path / "run")["accuracy"] > 0.8
@@ -347,6 +301,25 @@ def test_a_streamed_epoch_is_every_galaxy_once_over_the_processes_of_accelerate(
             labels += batch["labels"].tolist()
     assert sorted(seen) == list(range(len(everything)))
     assert labels == np.concatenate([part.labels for part in parts])[seen].tolist()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_resumed_stream_goes_on_as_the_uninterrupted_one(data, processes):
+    """Batches are functions of their positions: begun in the second epoch they are those of a stream read from 0."""
+    generated = arrays(np.random.default_rng(1).integers(256, size=(8, SIZE, SIZE, 3), dtype=np.uint8))
+
+    def stream() -> StreamedTrainingBatches:
+        parts = [load_stream(data, "train", SIZE, jpeg=True), generated]
+        return StreamedTrainingBatches(parts, [0.5] * 3, [0.5] * 3, 240, 0, processes, ["geometric", "photometric"])
+
+    whole, resumed = stream(), stream()
+    sampler = BatchSampler(SequentialSampler(whole), batch_size=8, drop_last=False)
+    batches = [(positions, whole.__getitems__(positions)) for positions in BatchSamplerShard(sampler, processes, 0)]
+    assert any(positions[0] > 80 for positions, _ in batches[len(batches) // 2 :])
+    for positions, expected in batches[len(batches) // 2 :]:
+        found = resumed.__getitems__(positions)
+        for key in ("pixel_values", "labels"):
+            assert torch.equal(found[key], expected[key])
 
 
 def test_evaluation_batches_are_normalised_and_not_turned():

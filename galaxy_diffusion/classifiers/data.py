@@ -96,7 +96,6 @@ class TrainingBatches(GalaxyBatches):
         self.images_to_see, self.seed = images_to_see, seed
         self.rows = np.arange(len(self.labels)) if rows is None else rows
         self.augmentations, self.mixing = augmentations, mixing
-        self.epoch = lru_cache(maxsize=4)(self.epoch)
 
     def __len__(self) -> int:
         return self.images_to_see
@@ -140,13 +139,17 @@ class TrainingBatches(GalaxyBatches):
         epochs, within = np.divmod(positions, len(self.rows))
         drawn = np.empty((2, len(within)), np.int64)
         for epoch in np.unique(epochs):
-            drawn[:, epochs == epoch] = self.epoch(int(epoch), order)[within[epochs == epoch]].T
+            rows, symmetry = epoch_of(len(self.rows), self.seed, int(epoch), order)
+            here = epochs == epoch
+            drawn[:, here] = self.rows[rows[within[here]]], symmetry[within[here]]
         return drawn
 
-    def epoch(self, number: int, order: int = 0) -> np.ndarray:
-        """Index and symmetry (0 to 7) of each image of an epoch, shape (N, 2)."""
-        rng = np.random.default_rng([self.seed, number, order])
-        return np.stack([rng.permutation(self.rows), rng.integers(8, size=len(self.rows))], axis=1)
+
+@lru_cache(maxsize=4)
+def epoch_of(size: int, seed: int, number: int, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each of ``size`` rows once, shuffled, and a symmetry (0 to 7) for each place, both of shape (size,)."""
+    rng = np.random.default_rng([seed, number, order])
+    return rng.permutation(size), rng.integers(8, size=size)
 
 
 def collate(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -111,7 +111,6 @@ class Batches:
         votes = None if any(part is None for part in votes) else np.concatenate(votes)
         self.labels = conditioning.labels(np.concatenate([split.labels for split in splits]), votes)
         self.null_label = conditioning.null
-        self._permutation = lru_cache(maxsize=2)(self._permutation)
 
     def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
         """The batch after ``images_seen`` images: the rows that fall to one of the processes."""
@@ -141,12 +140,14 @@ class Batches:
 
     def _shuffled(self, positions: np.ndarray) -> np.ndarray:
         epochs, within = np.divmod(positions, self.num_labelled)
-        return np.array(
-            [self._permutation(epoch)[i] for epoch, i in zip(epochs.tolist(), within.tolist(), strict=True)]
-        )
+        orders = {epoch: epoch_of(self.num_labelled, self.seed, epoch) for epoch in set(epochs.tolist())}
+        return np.array([orders[epoch][i] for epoch, i in zip(epochs.tolist(), within.tolist(), strict=True)])
 
-    def _permutation(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch, 1]).permutation(self.num_labelled)
+
+@lru_cache(maxsize=2)
+def epoch_of(size: int, seed: int, number: int) -> np.ndarray:
+    """Each of ``size`` galaxies once, shuffled."""
+    return np.random.default_rng([seed, number, 1]).permutation(size)
 
 
 def ahead(source: BatchSource, images_seen: int, end: int, process_index: int, num_processes: int) -> Iterator[Batch]:

@@ -1,8 +1,9 @@
 """The training images: on the device where they fit, in their memory-mapped files where not."""
 
 import numpy as np
-import psutil
 import torch
+
+from galaxy_diffusion.shared.machine import free_memory
 
 SHARE = 0.25
 """Of the free memory that images may take; the rest is the net's."""
@@ -38,8 +39,3 @@ class ImageStore:
         split = np.searchsorted(self.starts, index, side="right") - 1
         rows = [self.splits[s][i] for s, i in zip(split, index - self.starts[split], strict=True)]
         return torch.from_numpy(np.stack(rows))
-
-
-def free_memory(device: torch.device) -> int:
-    """Free memory of a device in bytes."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available

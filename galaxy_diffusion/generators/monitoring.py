@@ -2,7 +2,6 @@
 
 import copy
 import math
-import resource
 import time
 from collections import Counter
 from dataclasses import asdict, replace
@@ -23,6 +22,7 @@ from galaxy_diffusion.sampling.contact_sheets import save_picture, tile
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, make_scheduler
 from galaxy_diffusion.sampling.seeded_images import GeneratorPipeline, generate_batch
+from galaxy_diffusion.shared.machine import peak_memory
 from gz2_dataset import GalaxyArrays, UserError
 
 Net = TypeVar("Net", bound=torch.nn.Module)
@@ -177,10 +177,3 @@ def save_grid(pipeline: GeneratorPipeline, path: Path, seed: int, columns: int =
     seeds = [seed + i for i in range(columns)]
     rows = [generate_batch(pipeline, [c] * columns, seeds, **sampling) for c in range(len(pipeline.class_names))]
     save_picture(path, tile(np.stack(rows)))
-
-
-def peak_memory(device: torch.device) -> int:
-    """The most memory in bytes that this process has used: of the GPU, or of the machine."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

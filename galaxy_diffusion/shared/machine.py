@@ -1,8 +1,14 @@
-"""Threads on a CPU: accelerate launch leaves a process one, whatever the machine has."""
+"""What the machine has: cores, of which accelerate launch leaves a process one, and memory."""
 
 import os
+import re
+from pathlib import Path
 
+import psutil
 import torch
+
+STATUS = Path("/proc/self/status")
+"""Where Linux says how much memory a process has used at most."""
 
 
 def use_all_cores() -> None:
@@ -14,3 +20,21 @@ def use_all_cores() -> None:
     if int(os.environ.get("OMP_NUM_THREADS", "1")) <= 1:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+def free_memory(device: torch.device) -> int:
+    """Free memory of a device in bytes."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most memory in bytes that this process has used: of the GPU, or of the machine.
+
+    macOS does not tell psutil the peak; there it is the memory in use now.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if STATUS.exists():
+        return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", STATUS.read_text())[1])
+    memory = psutil.Process().memory_info()
+    return getattr(memory, "peak_wset", memory.rss)  # Windows has the former

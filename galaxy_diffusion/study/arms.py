@@ -6,8 +6,6 @@ from gz2_dataset import UserError
 
 BASELINE, QUESTION = "original", "diffusion"
 """What every arm is compared with, and the arm that the study asks about."""
-GENERATIVE = (QUESTION, "sagan", "synthetic")
-"""Names of arms that train on generated images begin like this; all other remedies are cheap ones."""
 
 
 class Run(NamedTuple):
@@ -21,11 +19,6 @@ class Run(NamedTuple):
     def path(self) -> str:
         """Its folder within ``STUDY/classifiers``."""
         return f"{self.backbone}/{self.arm}/seed{self.seed}"
-
-
-def is_cheap(arm: str) -> bool:
-    """Whether an arm is a remedy that needs no generative model."""
-    return arm != BASELINE and not arm.startswith(GENERATIVE)
 
 
 def planned_runs(preset: dict[str, Any]) -> list[Run]:

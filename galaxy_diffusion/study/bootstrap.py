@@ -264,7 +264,7 @@ def detectable_difference(n: int, discordance: float, alpha: float = ALPHA, powe
     Examples
     --------
     >>> round(detectable_difference(100, 0.2), 3), round(detectable_difference(19, 0.2), 3)
-    (0.123, nan)
+    (0.124, nan)
     """
     a, b = norm.ppf(1 - alpha / 2), norm.ppf(power)
     root = n + b**2 - a**2

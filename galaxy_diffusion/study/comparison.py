@@ -1,11 +1,12 @@
 """Every figure of every arm with its interval, and the paired differences that the study is about."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from galaxy_diffusion.study.arms import BASELINE, GENERATIVE, QUESTION, is_cheap
+from galaxy_diffusion.study.arms import BASELINE, QUESTION
 from galaxy_diffusion.study.bootstrap import ACCURACIES, ALPHA, METRICS, Bootstrap, bootstrap, holm, mcnemar
 from galaxy_diffusion.study.runs import Runs
 
@@ -38,11 +39,14 @@ class Comparison:
     discordance : DataFrame
         Columns galaxy_class, n and discordance: the share of the class's test galaxies that exactly one of two paired
         runs gets right, the mean over all pairs of an arm and original.
+    cheap : frozenset of str
+        Arms that are remedies without a generative model.
     """
 
     figures: pd.DataFrame
     differences: pd.DataFrame
     discordance: pd.DataFrame
+    cheap: frozenset[str]
 
     @property
     def scope(self) -> str:
@@ -51,7 +55,7 @@ class Comparison:
         return MEAN if MEAN in names else names[0]
 
 
-def compare(runs: Runs, mix: np.ndarray | None = None) -> Comparison:
+def compare(runs: Runs, mix: np.ndarray | None = None, generators: Mapping[str, str] | None = None) -> Comparison:
     """All figures of a study and the differences between its arms.
 
     Parameters
@@ -59,7 +63,10 @@ def compare(runs: Runs, mix: np.ndarray | None = None) -> Comparison:
     runs : Runs
     mix : ndarray, shape (classes,), optional
         How frequent the classes are in nature; without it there are no rows of the natural_accuracy.
+    generators : dict of str to str
+        The generator whose images an arm trains on, by arm; see `folder.Study`.
     """
+    generators = generators or {}
     keys = list(runs.predictions)
     boot = bootstrap(runs.labels, np.stack(list(runs.predictions.values())), len(runs.class_names), mix)
     place = {run: i for i, run in enumerate(keys)}
@@ -86,7 +93,7 @@ def compare(runs: Runs, mix: np.ndarray | None = None) -> Comparison:
             columns = {"value": part.value, "low": low, "high": high}
             figures.append(filled(layout, {"backbone": backbone, "arm": arm}, seeds, columns))
 
-    for arm, reference in pairs(runs.arms):
+    for arm, reference in pairs(runs.arms, generators):
         parts, tests = {}, {}
         for i, backbone in enumerate(runs.backbones):
             if seeds := runs.seeds(backbone, arm, reference):
@@ -108,13 +115,16 @@ def compare(runs: Runs, mix: np.ndarray | None = None) -> Comparison:
         in_order(pd.concat(figures, ignore_index=True), runs),
         in_order(pd.concat(differences, ignore_index=True), runs) if differences else pd.DataFrame(),
         discordance(runs),
+        frozenset(runs.arms) - {BASELINE, QUESTION, *generators},
     )
 
 
-def pairs(arms: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Arms and what they are compared with: all with original, diffusion with each cheap remedy and SAGAN."""
-    with_original = [(arm, BASELINE) for arm in arms if arm != BASELINE] if BASELINE in arms else []
-    rivals = [arm for arm in arms if is_cheap(arm) or arm == GENERATIVE[1]] if QUESTION in arms else []
+def pairs(arms: tuple[str, ...], generators: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Arms and what they are compared with: all with original, diffusion with each cheap remedy and other generator."""
+    others = [arm for arm in arms if arm != BASELINE]
+    with_original = [(arm, BASELINE) for arm in others] if BASELINE in arms else []
+    ours = generators.get(QUESTION, QUESTION)
+    rivals = [arm for arm in others if arm != QUESTION and generators.get(arm) != ours] if QUESTION in arms else []
     return with_original + [(QUESTION, rival) for rival in rivals]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from galaxy_diffusion.study.arms import Run, planned_runs
+from galaxy_diffusion.study.arms import BASELINE, QUESTION, Run, planned_runs
 from galaxy_diffusion.study.runs import Runs, pool, read_runs
 from gz2_dataset import UserError
 
@@ -87,10 +87,39 @@ class Study:
         place = Path("classifiers") / run.path
         return self.provenance.get(str(self.folder / place if len(self.folders) > 1 else place), {})
 
+    def settings(self, run: Run) -> dict[str, Any]:
+        """The settings that the training of a run recorded."""
+        return self.record(run).get("config", {})
+
     def ratio(self, run: Run) -> float | None:
         """Generated images of the rare class for each real one that a run was trained with; None where not recorded."""
         counts = self.record(run).get("n_train", {}).get(self.rare_class)
         return counts["generated"] / counts["real"] if counts and counts["real"] else None
+
+    @property
+    def images(self) -> dict[str, str]:
+        """The folder of generated images that an arm trains on, by arm: as the preset plans it, else as recorded.
+
+        An arm that is not in it is original, or a cheap remedy.
+        """
+        runs = self.runs.predictions if self.runs else ()
+        planned = {arm: settings.get("images") for arm, settings in self.preset.get("arms", {}).items()}
+        folders = {run.arm: self.settings(run).get("augment_with") for run in runs}
+        recorded = {arm: folder and Path(folder).name for arm, folder in folders.items()}
+        return {arm: name for arm, name in {**recorded, **planned}.items() if name}
+
+    @property
+    def generators(self) -> dict[str, str]:
+        """The generator of an arm's images, by arm; where the preset does not name it, their folder stands for it."""
+        sets = self.preset.get("generated", {})
+        return {arm: sets.get(name, {}).get("model", name) for arm, name in self.images.items()}
+
+    def is_in_sweep(self, run: Run) -> bool:
+        """Whether a run is original, the study's question, or differs from it in the number of its images alone."""
+        same_images = self.images.get(run.arm) == self.images.get(QUESTION)
+        settings = self.settings(run)
+        only_fewer = same_images and settings.get("augment_ratio") is not None and not settings.get("filtered")
+        return run.arm in (BASELINE, QUESTION) or only_fewer
 
     @property
     def steps(self) -> dict[str, set[int]]:

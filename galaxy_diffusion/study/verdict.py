@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from galaxy_diffusion.shared.names import arm_title, class_title
-from galaxy_diffusion.study.arms import BASELINE, QUESTION, is_cheap
+from galaxy_diffusion.study.arms import BASELINE, QUESTION
 from galaxy_diffusion.study.bootstrap import ALPHA
 from galaxy_diffusion.study.comparison import MEAN, METRIC_NAMES, Comparison, adjusted, of_several_runs, outcomes
 
@@ -88,7 +88,7 @@ def in_one_sentence(findings: pd.DataFrame, rare_class: str, comparison: Compari
     }
     difference = interval(ours, plain=ours["outcome"] in ("better", "worse"))
     start = sentences[ours["outcome"]].format(what, difference) + over
-    cheap = rare[rare["reference"].map(is_cheap)]
+    cheap = rare[rare["reference"].isin(comparison.cheap)]
     if cheap.empty:
         text = f"{start}; no cheap remedy was trained to compare it with."
     else:
@@ -163,7 +163,7 @@ def caveats(findings: pd.DataFrame, lost: pd.DataFrame, rare_class: str, compari
         if "others" in sizes:
             rule += (
                 f", and for the {sizes['others']} others among themselves, every other arm against original and "
-                "diffusion against each cheap remedy and SAGAN. No remedy was singled out by its figures"
+                "diffusion against each cheap remedy and other generator. No remedy was singled out by its figures"
             )
         lines.append(f"{rule}.")
     for outcome, why in (

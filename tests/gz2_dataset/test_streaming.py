@@ -1,5 +1,6 @@
 """Streaming: the same galaxies as from a local copy, and the same refusal of a leak, without downloading images."""
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -129,6 +130,14 @@ def test_a_row_group_is_read_once_for_all_its_galaxies(data, monkeypatch):
     found = [stream.submit(position, seed=0).result().image_id for position in range(66)]
     assert len(set(found)) == 66
     assert sorted(groups) == list(range(len(stream.rows.groups)))
+
+
+def test_another_process_reads_the_same_stream(data):
+    stream = load_stream(str(data), "train", SIZE)
+    galaxy = stream.submit(0, seed=0).result()
+    copy = pickle.loads(pickle.dumps(stream)).submit(0, seed=0).result()
+    assert copy.image_id == galaxy.image_id
+    np.testing.assert_array_equal(copy.image, galaxy.image)
 
 
 @pytest.mark.parametrize("listed", [False, True])

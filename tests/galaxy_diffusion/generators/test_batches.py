@@ -1,6 +1,7 @@
 """Batches as functions of (seed, images seen)."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -69,6 +70,13 @@ def test_processes_share_the_same_global_batch(processes):
         together = torch.stack([getattr(share, name) for share in shares], dim=1).flatten(0, 1)
         torch.testing.assert_close(together, getattr(whole, name))
     assert [seed for row in zip(*(s.noise_seeds for s in shares), strict=True) for seed in row] == whole.noise_seeds
+
+
+def test_another_process_draws_the_same():
+    source = batches()
+    source.at(0)
+    copy = pickle.loads(pickle.dumps(source))
+    assert drawn(copy, 60)[0].tolist() == drawn(source, 60)[0].tolist()
 
 
 def test_class_balance_draws_rare_classes_as_often():

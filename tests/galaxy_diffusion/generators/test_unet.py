@@ -26,7 +26,7 @@ def net(**changes) -> torch.nn.Module:
 
 
 def test_every_attention_is_normalised():
-    """diffusers leaves that of the middle without where time scales and shifts the features, and it grows for ever."""
+    """Diffusers leaves that of the middle without where time scales and shifts the features, and it grows for ever."""
     attentions = [module for module in net().modules() if isinstance(module, Attention)]
     assert len(attentions) == 4  # one down, two up, one in the middle
     assert all(attention.group_norm is not None for attention in attentions)

@@ -1,9 +1,15 @@
-"""Threads on a CPU: what accelerate launch takes away is given back, and what a user asks for stays."""
+"""Threads on a CPU: what accelerate launch takes away is given back, and what a user asks for stays; and memory."""
 
+from collections import namedtuple
+
+import numpy as np
+import psutil
 import pytest
 import torch
 
-from galaxy_diffusion.shared.machine import use_all_cores
+from galaxy_diffusion.shared.machine import peak_memory, use_all_cores
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -23,3 +29,20 @@ def test_cores_are_divided_among_processes(monkeypatch, asked, processes, thread
     torch.set_num_threads(2)
     use_all_cores()
     assert torch.get_num_threads() == threads
+
+
+def test_the_peak_is_in_bytes_and_remembers_what_was_held():
+    used = psutil.Process().memory_info().rss
+    held = np.ones(2**28, np.uint8)
+    size = held.nbytes
+    del held
+    assert used + 0.9 * size < peak_memory(CPU) < psutil.virtual_memory().total
+
+
+def test_memory_is_in_bytes_where_there_is_no_proc(monkeypatch, tmp_path):
+    """MacOS tells what is in use, Windows the peak; neither has Python's resource module as Linux has it."""
+    monkeypatch.setattr("galaxy_diffusion.shared.machine.STATUS", tmp_path / "absent")
+    assert peak_memory(CPU) == pytest.approx(psutil.Process().memory_info().rss, rel=0.1)
+    windows = namedtuple("pmem", ["rss", "peak_wset"])(1000, 3000)
+    monkeypatch.setattr(psutil.Process, "memory_info", lambda self: windows)
+    assert peak_memory(CPU) == 3000

@@ -99,14 +99,18 @@ def test_arms_are_paired_on_the_seeds_that_both_have():
     assert apart.differences.empty
 
 
-def test_diffusion_is_compared_with_each_cheap_remedy_and_sagan():
-    found = compared(original=40, diffusion=60, sagan=50, smote=55, diffusion_x2=58, synthetic_only=30).differences
-    pairs = set(zip(found["arm"], found["reference"], strict=True))
-    others = {"sagan", "smote", "diffusion_x2", "synthetic_only"}
-    assert pairs == {("diffusion", "original"), ("diffusion", "sagan"), ("diffusion", "smote")} | {
-        (arm, "original") for arm in others
+def test_diffusion_is_compared_with_each_cheap_remedy_and_other_generator():
+    """Which is which follows from the images that an arm trains on, not from its name."""
+    right = {"original": 40, "diffusion": 60, "flow": 50, "synthetic_noise": 55, "twice": 58}
+    generators = {"diffusion": "ddpm", "twice": "ddpm", "flow": "flow"}
+    found = compare(runs_with({"net": right}, seeds=2), generators=generators)
+    pairs = set(zip(found.differences["arm"], found.differences["reference"], strict=True))
+    assert pairs == {("diffusion", "flow"), ("diffusion", "synthetic_noise")} | {
+        (arm, "original") for arm in right.keys() - {"original"}
     }
-    assert row(found, RARE, "recall", reference="smote")["difference"] == pytest.approx(0.05)
+    assert row(found.differences, RARE, "recall", reference="flow")["difference"] == pytest.approx(0.1)
+    assert found.cheap == {"synthetic_noise"}
+    assert "the cheap remedy (synthetic noise)" in judge(found, RARE).headline
 
 
 @pytest.mark.parametrize(

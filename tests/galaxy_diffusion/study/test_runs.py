@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from galaxy_diffusion.shared.names import arm_title
-from galaxy_diffusion.study.arms import Run, is_cheap, planned_runs
+from galaxy_diffusion.study.arms import Run, planned_runs
 from galaxy_diffusion.study.comparison import compare
+from galaxy_diffusion.study.folder import Study
 from galaxy_diffusion.study.runs import Runs, pool, read_runs
 from gz2_dataset import CLASS_NAMES, UserError
 
@@ -155,8 +156,28 @@ def test_a_preset_plans_its_runs_and_an_arm_narrows_the_seeds():
         planned_runs(preset | {"arms": {"sagan": {"images": "sagan_generated"}}})
 
 
-def test_arms_are_told_apart_by_their_names():
-    cheap = [is_cheap(arm) for arm in ("original", "diffusion_x2", "sagan", "synthetic_only", "smote", "my_remedy")]
-    assert cheap == [False, False, False, False, True, True]
+def test_an_arm_of_any_name_is_generative_by_its_images():
+    preset = {
+        "generated": {"generated": {"model": "ddpm"}, "flow_images": {"model": "flow"}},
+        "arms": {
+            "original": {},
+            "diffusion": {"images": "generated"},
+            "twice": {"images": "generated"},
+            "flow": {"images": "flow_images"},
+            "synthetic_noise": {},
+        },
+    }
+    study = Study((Path("study"),), preset, {}, {}, None, {}, [])
+    assert study.generators == {"diffusion": "ddpm", "twice": "ddpm", "flow": "flow"}
+
+
+def test_an_arm_that_the_preset_does_not_plan_is_generative_by_its_record():
+    folder = "classifiers/net/flow/seed0"
+    runs = Runs(CLASS_NAMES, np.arange(5), {Run("net", arm, 0): np.arange(5) for arm in ("flow", "synthetic_noise")})
+    study = Study((Path("study"),), {}, {}, {}, runs, {folder: {"config": {"augment_with": "study/flow_images"}}}, [])
+    assert study.generators == {"flow": "flow_images"}
+
+
+def test_arms_are_printed_with_their_ratio():
     assert arm_title("diffusion_x0.5") == "Diffusion × 0.5"
     assert arm_title("sample_pairing") == "SamplePairing"
