@@ -35,7 +35,7 @@ from benchmarks.drawn_images import drawn_images
 from benchmarks.sampler_choice import Row, Setting, markdown, plot, row_of
 from galaxy_diffusion.evaluation.floors import MIN_IMAGES, MIN_UNSEEN, Sets
 from galaxy_diffusion.evaluation.pair import joined
-from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
+from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE, ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import SCHEDULERS
 from galaxy_diffusion.sampling.seeded_images import check_sampler, load_pipeline, weights_hash
 from galaxy_diffusion.shared.run_folder import same_run, write_json
@@ -93,7 +93,7 @@ class Config:
     output_dir: Path
     schedulers: list[str] = field(default_factory=lambda: list(SCHEDULERS))
     steps: list[int | None] = field(default_factory=lambda: [None])
-    guidance_scales: list[float] = field(default_factory=lambda: [2.0])
+    guidance_scales: list[float] = field(default_factory=lambda: [DEFAULT_GUIDANCE])
     guidance_intervals: list[tuple[float, float] | None] = field(default_factory=lambda: [None])
     reference: bool = True
     split: Literal["validation", "train"] = "validation"

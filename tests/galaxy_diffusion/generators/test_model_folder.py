@@ -1,13 +1,19 @@
 """A model's folder is whole where its index is, and tells what it is made of."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
+import torch
+from diffusers import DDPMScheduler
 
 from galaxy_diffusion.generators import model_folder
 from galaxy_diffusion.generators.model_card import model_card
 from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline
+from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE, ClassConditionalDDPMPipeline
+from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS
+from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline
 from galaxy_diffusion.shared.run_folder import write_json
 from galaxy_diffusion.shared.seen_images import write_seen_images
 from gz2_dataset import GalaxyArrays, UserError
@@ -59,6 +65,22 @@ def test_a_fine_tuned_model_has_seen_what_its_parent_saw(tmp_path):
     with (tmp_path / "child/seen_images.csv").open(newline="") as file:
         rows = [(row["image_id"], row["sha256"]) for row in csv.DictReader(file)]
     assert sorted(rows) == [(i, f"sha-{i}") for i in "1234"]
+
+
+def test_what_the_card_shows_draws_as_generate_does(tmp_path):
+    """Run with diffusers alone; an untrained net shows which sampler was at work."""
+    save_pipeline(untrained("ddpm"), tmp_path)
+    record = {"images_seen": 64}
+    card = model_card(str(tmp_path), {"resolution": 8}, galaxies("1"), 0, record, None)
+    code = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1].replace('"a"', '"bright"')
+    assert "galaxy_diffusion" not in code
+    shown = {"torch": torch}
+    exec(code.replace('"bright"]', '"bright"], generator=torch.Generator().manual_seed(5)'), shown)
+    pipeline = load_pipeline(str(tmp_path), DEFAULT, torch.device("cpu"))
+    drawn = generate_batch(pipeline, [1], [5], DEFAULT_GUIDANCE, DEFAULT_STEPS)[0]
+    assert abs(np.asarray(shown["image"]).astype(int) - drawn).max() <= 1
+    again = ClassConditionalDDPMPipeline.from_pretrained(tmp_path)
+    assert isinstance(again.scheduler, DDPMScheduler), "others start their training from it"
 
 
 def test_the_card_counts_the_classes_and_names_the_rare_ones():
