@@ -98,7 +98,8 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of the names; what follows a name is left to its script."""
     parser = argparse.ArgumentParser(
         prog="galaxy-diffusion",
-        description="Diffusion models for rare galaxy classes. Options of a command: galaxy-diffusion NAME --help",
+        description="Diffusion models for rare galaxy classes. Options of a command: galaxy-diffusion NAME --help. "
+        "Commands that train or generate also take --accelerate PRESET, such as multi_gpu.",
         epilog=f"A preset is a YAML file or one of these names: {', '.join(presets())}",
         allow_abbrev=False,
         formatter_class=partial(argparse.HelpFormatter, max_help_position=24),
