@@ -11,6 +11,7 @@ from accelerate.utils import parse_choice_from_env
 from tqdm.auto import tqdm
 
 from galaxy_diffusion.sampling.contact_sheets import contact_sheet, save_animation, save_picture, tile
+from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
 from galaxy_diffusion.sampling.journeys import generate_trajectory, interpolate
 from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline
 from galaxy_diffusion.sampling.schedulers import DEFAULT, SCHEDULERS, STOCHASTIC
@@ -82,7 +83,7 @@ class Config:
     seed: int = 0
     scheduler: str = DEFAULT
     num_inference_steps: int | None = None
-    guidance_scale: float = 2.0
+    guidance_scale: float = DEFAULT_GUIDANCE
     guidance_interval: tuple[float, float] | None = None
     variations_of: str | None = None
     strength: float = 0.6

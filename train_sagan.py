@@ -172,7 +172,7 @@ def main(config: Config) -> None:
         found = collapsed(training.record)
         said = f"collapsed: {'; '.join(found) or 'nothing'} (lowest diversity {training.record['diversity']:.2f})"
         named, grid = (training.model_name, training.settings), training.last_grid
-        options = {"sampling": "", "kind": "gan", "findings": [said]}
+        options = {"kind": "gan", "findings": [said]}
         card = model_card(*named, galaxies, 0, training.record, grid, **options)
         training.save(pipeline, card, galaxies, collapsed=found, diversity=training.record["diversity"])
         accelerator.print(said)

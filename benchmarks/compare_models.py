@@ -23,6 +23,7 @@ from galaxy_diffusion.evaluation.distances import kernel_discrepancy
 from galaxy_diffusion.evaluation.features import inception_features
 from galaxy_diffusion.evaluation.jackknife import jackknife, t_interval
 from galaxy_diffusion.sampling.contact_sheets import save_picture, tile
+from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
 from galaxy_diffusion.sampling.seeded_images import load_pipeline
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import write_json
@@ -69,7 +70,7 @@ class Config:
     max_real: int = 500
     scheduler: str = "sde-dpmsolver++"
     num_inference_steps: int = 25
-    guidance_scale: float = 2.0
+    guidance_scale: float = DEFAULT_GUIDANCE
     center_crop: int = 224
     batch_size: int = 50
 

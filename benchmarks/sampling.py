@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
+from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
 from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS
 from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline, seeded
 from galaxy_diffusion.shared.run_folder import write_json
@@ -45,7 +46,7 @@ class Config:
     output: Path
     scheduler: str = DEFAULT
     num_inference_steps: int = DEFAULT_STEPS
-    guidance_scale: float = 2.0
+    guidance_scale: float = DEFAULT_GUIDANCE
     batch_size: int = 32
     rounds: int = 7
 

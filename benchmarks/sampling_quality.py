@@ -26,6 +26,7 @@ from benchmarks.drawn_images import drawn_images
 from galaxy_diffusion.evaluation.distances import kid
 from galaxy_diffusion.evaluation.features import inception_features
 from galaxy_diffusion.evaluation.jackknife import Estimate
+from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
 from galaxy_diffusion.sampling.schedulers import SCHEDULERS
 from galaxy_diffusion.sampling.seeded_images import check_sampler, load_pipeline, weights_hash
 from galaxy_diffusion.shared.run_folder import same_run, write_json
@@ -75,7 +76,7 @@ class Config:
     schedulers: list[str] = field(default_factory=lambda: list(SCHEDULERS))
     steps: list[int] = field(default_factory=lambda: [5, 10, 15, 25, 50, 100, 250])
     reference_steps: int = 1000
-    guidance_scale: float = 2.0
+    guidance_scale: float = DEFAULT_GUIDANCE
     center_crop: int = 224
     batch_size: int = 100
     torch_compile: bool = False

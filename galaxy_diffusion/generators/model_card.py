@@ -1,11 +1,13 @@
 """A generator's model card, filled from its run."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from huggingface_hub import ModelCardData
 
+from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
+from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, FOLDER, SCHEDULERS
 from gz2_dataset import GalaxyArrays
 
 TEXT = """---
@@ -17,11 +19,7 @@ TEXT = """---
 Generates galaxy images of {side} x {side} pixels of a given class{votes}, trained for {images_seen:,} images.
 
 {grid}```python
-from diffusers import DiffusionPipeline
-
-pipe = DiffusionPipeline.from_pretrained("{name}", custom_pipeline="{name}", trust_remote_code=True)
-pipe(class_labels=["{example}"]{sampling}).images[0]
-```
+{snippet}```
 
 `trust_remote_code` runs the `pipeline.py` of this folder: read it first, and pin the revision that you have read with
 `revision=` and `custom_revision=`.
@@ -88,8 +86,7 @@ def model_card(
     num_unlabelled: int,
     record: dict[str, Any],
     grid: str | None,
-    sampling: str = ", guidance_scale=2.0, num_inference_steps=250",
-    kind: str = "diffusion",
+    kind: Literal["diffusion", "gan"] = "diffusion",
     findings: Sequence[str] = (),
 ) -> str:
     """Text of the card.
@@ -108,10 +105,8 @@ def model_card(
         Last line of metrics.jsonl.
     grid : str, optional
         Path of a picture with a row a class, in the model's folder.
-    sampling : str
-        Further arguments of the call that the card shows.
-    kind : str
-        Tag of the model on the Hub.
+    kind : {"diffusion", "gan"}
+        Which is also its tag on the Hub.
     findings : sequence of str
         What the training has found out about the model, each a line.
     """
@@ -132,9 +127,7 @@ def model_card(
         votes=" or given vote fractions" if config.get("conditioning") == "votes" else "",
         images_seen=record["images_seen"],
         grid=f"![A row a class, in the order of the table below]({grid})\n\n" if grid else "",
-        name=name,
-        example=labelled.class_names[0],
-        sampling=sampling,
+        snippet=snippet(name, labelled.class_names[0], kind),
         findings="".join(f"- {finding}\n" for finding in findings),
         counts="\n".join(f"| {label} | {count:,} |" for label, count in counts.items()),
         data=f"Beside them {num_unlabelled:,} galaxies without a class. " if num_unlabelled else "",
@@ -145,3 +138,15 @@ def model_card(
         if rare
         else f"No class had fewer than {RARE} galaxies.",
     )
+
+
+def snippet(name: str, class_name: str, kind: Literal["diffusion", "gan"] = "diffusion") -> str:
+    """Lines of Python with which diffusers alone draws a galaxy, a diffusion model's with the default sampler."""
+    scheduler = f", {SCHEDULERS[DEFAULT].scheduler_class.__name__}" if kind == "diffusion" else ""
+    load = f'pipe = DiffusionPipeline.from_pretrained("{name}", custom_pipeline="{name}", trust_remote_code=True)'
+    lines = [f"from diffusers import DiffusionPipeline{scheduler}", "", load]
+    call = f'class_labels=["{class_name}"]'
+    if scheduler:
+        lines.append(f'pipe.scheduler = {scheduler[2:]}.from_pretrained("{name}", subfolder="{FOLDER}")')
+        call += f", guidance_scale={DEFAULT_GUIDANCE}, num_inference_steps={DEFAULT_STEPS}"
+    return "\n".join([*lines, f"image = pipe({call}).images[0]", ""])

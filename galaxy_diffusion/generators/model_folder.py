@@ -11,6 +11,8 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from galaxy_diffusion.generators.unet import VoteEmbedding, class_rows_from_votes
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ImageFormat
+from galaxy_diffusion.sampling.schedulers import DEFAULT, make_scheduler
+from galaxy_diffusion.sampling.schedulers import FOLDER as SAMPLER_FOLDER
 from gz2_dataset import GalaxyArrays, UserError
 
 INDEX, RECORD = "model_index.json", "run.json"
@@ -44,6 +46,8 @@ def save_pipeline(pipeline: DiffusionPipeline, folder: Path) -> None:
     aside = folder / ".pipeline"
     shutil.rmtree(aside, ignore_errors=True)
     pipeline.save_pretrained(aside)
+    if isinstance(pipeline, ClassConditionalDDPMPipeline):
+        make_scheduler(DEFAULT, pipeline.scheduler).save_pretrained(aside / SAMPLER_FOLDER)
     for entry in sorted(aside.iterdir(), key=lambda entry: entry.name == INDEX):
         if (folder / entry.name).is_dir():
             shutil.rmtree(folder / entry.name)

@@ -172,7 +172,7 @@ def save_grid(pipeline: GeneratorPipeline, path: Path, seed: int, columns: int =
         sampler, image_format = make_scheduler(DEFAULT, pipeline.scheduler), asdict(pipeline.image_format)
         pipeline = ClassConditionalDDPMPipeline(pipeline.unet, sampler, pipeline.config.id2label, **image_format)
         pipeline.set_progress_bar_config(disable=True)
-        sampling = {"guidance_scale": 2.0, "num_inference_steps": DEFAULT_STEPS}
+        sampling = {"num_inference_steps": DEFAULT_STEPS}
     seeds = [seed + i for i in range(columns)]
     rows = [generate_batch(pipeline, [c] * columns, seeds, **sampling) for c in range(len(pipeline.class_names))]
     save_picture(path, tile(np.stack(rows)))

@@ -18,6 +18,8 @@ from diffusers.image_processor import PipelineImageInput, VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+DEFAULT_GUIDANCE = 2.0
+
 
 @dataclass(frozen=True)
 class ImageFormat:
@@ -113,7 +115,7 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
     def __call__(
         self,
         class_labels: list[int | str] | None = None,
-        guidance_scale: float = 1.0,
+        guidance_scale: float = DEFAULT_GUIDANCE,
         num_inference_steps: int = 50,
         generator: torch.Generator | list[torch.Generator] | None = None,
         output_type: str = "pil",

@@ -51,6 +51,8 @@ SCHEDULERS = {
 }
 DEFAULT = "heun"
 DEFAULT_STEPS = SCHEDULERS[DEFAULT].steps
+FOLDER = "sampler"
+"""Subfolder of a saved model with the scheduler that `DEFAULT` makes for it; its own is that of the training."""
 STOCHASTIC = {"ddpm", "sde-dpmsolver++"}  # they add noise on the way
 SMALLEST_SIGMA, LARGEST_SIGMA = 0.006, 80.0
 """Noise levels between which samplers step, and the geometric schedule trains (Karras et al. 2022: 0.002 to 80)."""

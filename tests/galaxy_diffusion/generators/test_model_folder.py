@@ -1,15 +1,20 @@
 """A model's folder is whole where its index is, and tells what it is made of."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
+from diffusers import DDPMScheduler
 
 from galaxy_diffusion.generators import model_folder
 from galaxy_diffusion.generators.model_card import model_card
 from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline
+from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
+from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, make_scheduler
 from galaxy_diffusion.shared.run_folder import write_json
 from galaxy_diffusion.shared.seen_images import write_seen_images
+from generate import Config
 from gz2_dataset import GalaxyArrays, UserError
 from tests.galaxy_diffusion.sampling.test_ddpm_pipeline import untrained
 
@@ -59,6 +64,25 @@ def test_a_fine_tuned_model_has_seen_what_its_parent_saw(tmp_path):
     with (tmp_path / "child/seen_images.csv").open(newline="") as file:
         rows = [(row["image_id"], row["sha256"]) for row in csv.DictReader(file)]
     assert sorted(rows) == [(i, f"sha-{i}") for i in "1234"]
+
+
+def test_what_the_card_shows_draws_as_generate_does(tmp_path):
+    """Run with diffusers alone."""
+    save_pipeline(untrained("ddpm"), tmp_path)
+    record = {"images_seen": 64}
+    card = model_card(str(tmp_path), {"resolution": 8}, galaxies("1"), 0, record, None)
+    code = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1].replace('"a"', '"bright"')
+    assert "galaxy_diffusion" not in code
+    exec(code, shown := {})
+    pipeline = ClassConditionalDDPMPipeline.from_pretrained(tmp_path)
+    assert isinstance(pipeline.scheduler, DDPMScheduler), "others start their training from it"
+    expected = make_scheduler(DEFAULT, pipeline.scheduler)
+    expected.set_timesteps(DEFAULT_STEPS)
+    used = shown["pipe"].scheduler
+    assert type(used) is type(expected)
+    assert (used.timesteps.tolist(), used.sigmas.tolist()) == (expected.timesteps.tolist(), expected.sigmas.tolist())
+    assert f"guidance_scale={Config('', '', '').guidance_scale}," in code
+    assert shown["image"].size == (8, 8)
 
 
 def test_the_card_counts_the_classes_and_names_the_rare_ones():

@@ -95,7 +95,7 @@ def test_every_sampler_draws_from_the_distribution(sampler, schedule):
     pipeline = best_pipeline(schedule, sampler)
     steps = 1000 if (sampler, schedule) == ("ddpm", "linear") else 100
     images = pipeline(
-        [0] * 6 + ["bright"] * 6, num_inference_steps=steps, generator=generators(*range(12)), output_type="pt"
+        [0] * 6 + ["bright"] * 6, 1.0, num_inference_steps=steps, generator=generators(*range(12)), output_type="pt"
     ).images
     for label in (0, 1):
         mine = images[6 * label : 6 * label + 6] * 2 - 1
@@ -131,6 +131,7 @@ def test_the_recommended_steps_keep_faint_noise(sampler, spread):
     pipeline, states = best_pipeline("cosine", sampler, spread, clip_sample=False), []
     pipeline(
         ["bright"] * 16,
+        1.0,
         num_inference_steps=SCHEDULERS[sampler].steps,
         generator=generators(*range(16)),
         callback_on_step_end=lambda _, step, timestep, state: states.append(state["latents"]),
@@ -140,7 +141,7 @@ def test_the_recommended_steps_keep_faint_noise(sampler, spread):
 
 def test_the_default_keeps_faint_noise_on_the_linear_schedule_too():
     images = best_pipeline("linear", DEFAULT, 0.02)(
-        ["bright"] * 16, num_inference_steps=DEFAULT_STEPS, generator=generators(*range(16)), output_type="pt"
+        ["bright"] * 16, 1.0, num_inference_steps=DEFAULT_STEPS, generator=generators(*range(16)), output_type="pt"
     ).images
     assert 2 * float(images.std()) == pytest.approx(0.02, rel=0.1)
 
@@ -229,6 +230,7 @@ def test_a_variation_keeps_of_its_image_what_theory_says(sampler):
         timesteps = []
         varied = pipeline(
             ["bright"] * 8,
+            1.0,
             num_inference_steps=200,
             generator=generators(*range(8)),
             output_type="pt",
@@ -280,7 +282,11 @@ def test_votes_are_a_mixture_of_the_answers_that_the_model_has_learned():
     pipeline.unet.class_embedding = torch.nn.Embedding.from_pretrained(rows[:, None])
     votes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
     images = pipeline(
-        vote_fractions=votes, num_inference_steps=30, generator=generators(1, 2, 3), output_type="pt"
+        vote_fractions=votes,
+        guidance_scale=1.0,
+        num_inference_steps=30,
+        generator=generators(1, 2, 3),
+        output_type="pt",
     ).images
     assert (images.mean(dim=(1, 2, 3)) * 2 - 1).tolist() == pytest.approx([-0.6, 0.4, -0.1], abs=0.03)
     with pytest.raises(ValueError, match="3 vote fractions; this model was trained on 2"):
