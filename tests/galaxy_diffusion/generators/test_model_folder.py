@@ -2,11 +2,16 @@
 
 import csv
 import re
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from diffusers import DDPMScheduler
 
+import train_ddpm
+import train_sagan
 from galaxy_diffusion.generators import model_folder
 from galaxy_diffusion.generators.model_card import model_card
 from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline
@@ -16,6 +21,7 @@ from galaxy_diffusion.shared.run_folder import write_json
 from galaxy_diffusion.shared.seen_images import write_seen_images
 from generate import Config
 from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.command_line import provenance
 from tests.galaxy_diffusion.sampling.test_ddpm_pipeline import untrained
 
 
@@ -101,6 +107,14 @@ def test_the_card_counts_the_classes_and_names_the_rare_ones():
     assert "![A row a class, in the order of the table below](samples/64.png)" in text
     assert "seconds" not in text
     assert "![" not in model_card("m", config, galaxies("1"), 0, record, None)
+
+
+@pytest.mark.parametrize(("script", "kind"), [(train_ddpm, "diffusion"), (train_sagan, "gan")])
+def test_the_card_lists_every_setting(script, kind):
+    config = provenance(script.Config("data", Path("runs/model"), total_images=64))["config"]
+    card = model_card("m", config, galaxies("1"), 0, {"images_seen": 64}, None, kind)
+    assert yaml.safe_load(re.search(r"```yaml\n(.*?)```", card, re.DOTALL)[1]) == config
+    assert list(config) == [field.name for field in fields(script.Config)]
 
 
 def test_checkpoints_are_not_uploaded_and_failure_is_told(tmp_path, monkeypatch):
