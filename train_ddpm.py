@@ -87,13 +87,13 @@ class Config:
         Dropout in the residual blocks.
     prediction_type : Literal["epsilon", "sample", "v_prediction"]
         What the UNet predicts: the noise (the paper), the image, or the velocity of Salimans & Ho 2022.
-    beta_schedule : Literal["linear", "squaredcos_cap_v2", "geometric"]
-        Noise schedule: linear (Ho et al. 2020), cosine (Nichol & Dhariwal 2021), or noise levels spread evenly in their
-        logarithm, so that both shapes and sky are learned.
+    beta_schedule : Literal["linear", "squaredcos_cap_v2"]
+        Noise schedule: linear (Ho et al. 2020) or cosine (Nichol & Dhariwal 2021).
     zero_terminal_snr : bool
         Rescale the schedule so that it ends in pure noise (Lin et al. 2024).
     noise_shift : float
-        Multiplies every noise level; large images want more (Hoogeboom et al. 2023): the resolution over 64, say.
+        Multiplies the largest noise levels, at which shapes are decided, and leaves the smallest, at which sky is: an
+        eighth of the resolution, say (Hoogeboom et al. 2023).
     num_train_timesteps : int
         Steps T of the diffusion.
     min_snr_gamma : float
@@ -163,7 +163,7 @@ class Config:
     norm_num_groups: int = 8
     dropout: float = 0.0
     prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
-    beta_schedule: Literal["linear", "squaredcos_cap_v2", "geometric"] = "linear"
+    beta_schedule: Literal["linear", "squaredcos_cap_v2"] = "linear"
     zero_terminal_snr: bool = False
     noise_shift: float = 1.0
     num_train_timesteps: int = 1000

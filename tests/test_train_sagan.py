@@ -68,7 +68,7 @@ def test_the_model_card_says_what_there_is_to_know(trained):
     assert "- collapsed: " in card
     assert f"(lowest diversity {record['diversity']:.2f})" in card
     assert "`trust_remote_code` runs the `pipeline.py` of this folder" in card
-    assert "generator_learning_rate 0.001" in card
+    assert "\ngenerator_learning_rate: 0.001\n" in card
     assert "guidance" not in card
 
 

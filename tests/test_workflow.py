@@ -86,6 +86,15 @@ def test_every_study_preset_names_files_that_exist(study):
     assert len(planned_runs(settings)) == len(set(planned_runs(settings)))
 
 
+@pytest.mark.parametrize("study", STUDY_PRESETS, ids=lambda path: path.stem)
+def test_a_study_preset_says_its_folder_once_and_leads_nowhere_outside(study):
+    text = study.read_text()
+    settings = yaml.safe_load(text)
+    assert text.count(settings["output_dir"]) == 1
+    assert not Path(settings["data"].get("data_dir", ".")).is_absolute()
+    assert ".." not in Path(settings["data"].get("data_dir", ".")).parts
+
+
 def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
     """Nothing is run: which commands would be, and with which images, options and seeds."""
     settings = yaml.safe_load((ROOT / "configs/study_gz2_real.yaml").read_text()) | {"output_dir": str(tmp_path)}
@@ -101,7 +110,9 @@ def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
         return found[0]
 
     assert f"--model {tmp_path}/sagan" in the("generate.py", f"--output_dir {tmp_path}/sagan_generated")
-    assert f"--model {tmp_path}/ddpm" in the("generate.py", f"--output_dir {tmp_path}/variations", "--variations_of")
+    assert f"--model {tmp_path}/ddpm" in the(
+        "generate.py", f"--output_dir {tmp_path}/variations", f"--variations_of {tmp_path}/data"
+    )
     assert "train_sagan.py --config configs/sagan_32.yaml" in the("train_sagan.py")
     judged = the("evaluate_images.py", f"--output_dir {tmp_path}/fidelity/generated")
     assert f"--classifier {tmp_path}/classifiers/efficientnetv2_tiny/original/seed0 --write_verdicts true" in judged

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+import yaml
 from huggingface_hub import ModelCardData
 
 from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
@@ -35,7 +36,8 @@ from its images, on any of these.
 
 ## Training
 
-{settings}
+```yaml
+{settings}```
 
 {metrics}
 
@@ -55,29 +57,6 @@ RARE = 500
 FINDINGS = ("diversity", "saturation")
 """Figures of a training that the card shows beside the losses begin so."""
 
-LISTED = (
-    "resolution",
-    "center_crop",
-    "conditioning",
-    "prediction_type",
-    "beta_schedule",
-    "zero_terminal_snr",
-    "min_snr_gamma",
-    "num_train_timesteps",
-    "batch_size",
-    "learning_rate",
-    "ema_decay",
-    "class_balance",
-    "unlabelled_share",
-    "init_from",
-    "lora_rank",
-    "generator_learning_rate",
-    "discriminator_learning_rate",
-    "num_discriminator_steps",
-    "diff_augment",
-    "seed",
-)
-
 
 def model_card(
     name: str,
@@ -96,7 +75,7 @@ def model_card(
     name : str
         Folder or Hub id of the model.
     config : dict
-        Settings of the training.
+        Settings of the training, all of which are listed.
     labelled : GalaxyArrays
         The galaxies with a class that it learned from.
     num_unlabelled : int
@@ -132,7 +111,7 @@ def model_card(
         counts="\n".join(f"| {label} | {count:,} |" for label, count in counts.items()),
         data=f"Beside them {num_unlabelled:,} galaxies without a class. " if num_unlabelled else "",
         seen="seen_images.csv",
-        settings=", ".join(f"{key} {config[key]}" for key in LISTED if key in config),
+        settings=yaml.safe_dump(config, sort_keys=False),
         metrics="\n".join(["| at the end | |", "|---|---|", *(f"| {k} | {v:.5f} |" for k, v in figures.items())]),
         rarest=f"Learned from few galaxies, so likely to be copied and uniform: {', '.join(rare)}."
         if rare

@@ -8,7 +8,7 @@ from diffusers import DDPMScheduler
 
 from galaxy_diffusion.generators.batches import Batch, BatchSource, to_model_range
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
-from galaxy_diffusion.sampling.schedulers import bounded_betas, geometric_betas
+from galaxy_diffusion.sampling.schedulers import bounded_betas
 from galaxy_diffusion.shared.noise import noise_like
 from galaxy_diffusion.shared.symmetry import turn
 from gz2_dataset import UserError
@@ -18,7 +18,7 @@ DISTURBED = 2**31
 
 
 def make_noise_scheduler(
-    schedule: Literal["linear", "squaredcos_cap_v2", "geometric"],
+    schedule: Literal["linear", "squaredcos_cap_v2"],
     num_train_timesteps: int,
     prediction_type: Literal["epsilon", "sample", "v_prediction"],
     zero_terminal_snr: bool = False,
@@ -29,8 +29,8 @@ def make_noise_scheduler(
 
     Parameters
     ----------
-    schedule : {"linear", "squaredcos_cap_v2", "geometric"}
-        Linear betas (Ho et al. 2020), the cosine schedule (Nichol & Dhariwal 2021), or `geometric_betas`.
+    schedule : {"linear", "squaredcos_cap_v2"}
+        Linear betas (Ho et al. 2020) or the cosine schedule (Nichol & Dhariwal 2021).
     num_train_timesteps : int
         T.
     prediction_type : {"epsilon", "sample", "v_prediction"}
@@ -38,9 +38,9 @@ def make_noise_scheduler(
         Rescale the betas so that nothing of the image is left at T (Lin et al. 2024, arXiv:2305.08891); the linear
         schedule leaves 0.6 % of its amplitude, and with it the mean brightness.
     noise_shift : float
-        Multiplies every noise level sigma = sqrt(1 / alpha_bar - 1), as a larger image of the same galaxy wants more
-        noise to be hidden (Hoogeboom et al. 2023, arXiv:2301.11093): the resolution over 64 px, say. The levels then
-        end at ``noise_shift * LARGEST_SIGMA``.
+        Multiplies the largest noise levels by this and the smallest by 1: a galaxy is one coherent object, whose shape
+        is decided at noise that grows with the number of its pixels, on a sky that is decided at low noise. See
+        `bounded_betas`.
     clip_sample : bool
         Whether ddpm and ddim keep the image within [-1, 1] on its way, which standardised images are not.
 
@@ -57,10 +57,6 @@ def make_noise_scheduler(
     options = {"prediction_type": prediction_type, "rescale_betas_zero_snr": zero_terminal_snr}
     if not clip_sample:
         options["clip_sample"] = False
-    if schedule == "geometric":
-        return DDPMScheduler(
-            num_train_timesteps, trained_betas=geometric_betas(num_train_timesteps, noise_shift), **options
-        )
     if noise_shift != 1.0:
         plain = DDPMScheduler(num_train_timesteps, beta_schedule=schedule)
         options["trained_betas"] = bounded_betas(plain, noise_shift)

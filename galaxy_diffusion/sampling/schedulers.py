@@ -54,8 +54,7 @@ DEFAULT_STEPS = SCHEDULERS[DEFAULT].steps
 FOLDER = "sampler"
 """Subfolder of a saved model with the scheduler that `DEFAULT` makes for it; its own is that of the training."""
 STOCHASTIC = {"ddpm", "sde-dpmsolver++"}  # they add noise on the way
-SMALLEST_SIGMA, LARGEST_SIGMA = 0.006, 80.0
-"""Noise levels between which samplers step, and the geometric schedule trains (Karras et al. 2022: 0.002 to 80)."""
+LARGEST_SIGMA = 80.0  # Karras et al. 2022, arXiv:2206.00364
 
 
 def make_scheduler(name: str, trained_with: SchedulerMixin) -> SchedulerMixin:
@@ -92,36 +91,25 @@ def make_scheduler(name: str, trained_with: SchedulerMixin) -> SchedulerMixin:
 
 
 def bounded_betas(scheduler: SchedulerMixin, noise_shift: float = 1.0) -> list[float]:
-    """Betas of nearly the same schedule, whose last noise level is at most `LARGEST_SIGMA` instead of infinite.
+    """Betas of nearly the same schedule, whose last noise level is bounded instead of infinite.
 
     Parameters
     ----------
     scheduler : SchedulerMixin
+        One that was made with such betas is left as it is.
     noise_shift : float
-        Multiplies all noise levels, the bound too. A scheduler that has been made so is left as it is.
+        Multiplies the noise levels, the smallest by 1, the largest by this, those between by a power of it that grows
+        with the timestep (the interpolated shift of Hoogeboom et al. 2023, arXiv:2301.11093). The bound is
+        `LARGEST_SIGMA` times its square root.
     """
     if scheduler.config.trained_betas is not None:
         return list(scheduler.config.trained_betas)
-    floor = 1 / (1 + LARGEST_SIGMA**2)
-    alphas_cumprod = floor + (1 - floor) * scheduler.alphas_cumprod.double()
-    return betas_of(noise_shift * (1 / alphas_cumprod - 1).sqrt())
-
-
-def geometric_betas(num_train_timesteps: int, noise_shift: float = 1.0) -> list[float]:
-    """Betas whose noise levels grow by the same factor from each timestep to the next (Song et al. 2021).
-
-    A galaxy is one coherent object, decided at high noise, on faint sky, decided at low noise. The cosine schedule
-    spends 58 % of the training between noise levels of 0.2 and 2, these spend 24 % there.
-
-    Parameters
-    ----------
-    num_train_timesteps : int
-    noise_shift : float
-        Multiplies all noise levels, which else are those from `SMALLEST_SIGMA` to `LARGEST_SIGMA`.
-    """
-    ends = torch.tensor([SMALLEST_SIGMA, LARGEST_SIGMA], dtype=torch.float64).log()
-    share = torch.linspace(0, 1, num_train_timesteps, dtype=torch.float64)
-    return betas_of(noise_shift * torch.lerp(*ends, share).exp())
+    alphas_cumprod = scheduler.alphas_cumprod.double().clamp(min=2.0**-60)
+    share = torch.linspace(0, 1, len(alphas_cumprod), dtype=torch.float64)
+    sigmas = (1 / alphas_cumprod - 1).sqrt() * noise_shift**share
+    largest = LARGEST_SIGMA * noise_shift**0.5
+    floor = 1 / (1 + largest**2)
+    return betas_of((1 / (floor + (1 - floor) / (1 + sigmas**2)) - 1).sqrt())
 
 
 def betas_of(sigmas: torch.Tensor) -> list[float]:

@@ -44,7 +44,7 @@ def test_the_new_net_sees_images_as_the_old_one_did(tmp_path):
     config = {k: v for k, v in small_unet().config.items() if not k.startswith("_")}
     old = UNet2DModel(**{**config, "in_channels": 12, "out_channels": 12, "sample_size": 4})
     seen = ImageFormat((-0.8, -0.7, -0.6), 0.25, 2)
-    scheduler = make_noise_scheduler("geometric", 1000, "v_prediction", clip_sample=False)
+    scheduler = make_noise_scheduler("squaredcos_cap_v2", 1000, "v_prediction", clip_sample=False)
     ClassConditionalDDPMPipeline(old, scheduler, NAMES, **asdict(seen)).save_pretrained(tmp_path)
     new, image_format = start_from(str(tmp_path), Conditioning(("bright",)).row_names, 16, scheduler)
     assert image_format == seen
@@ -56,7 +56,7 @@ def test_the_new_net_sees_images_as_the_old_one_did(tmp_path):
     for resolution, complaint in ((9, "does not divide into patches of 2"), (2, "cannot be halved")):
         with pytest.raises(UserError, match=complaint):
             start_from(str(tmp_path), Conditioning(("bright",)).row_names, resolution, scheduler)
-    shifted = make_noise_scheduler("geometric", 1000, "v_prediction", noise_shift=2.0, clip_sample=False)
+    shifted = make_noise_scheduler("squaredcos_cap_v2", 1000, "v_prediction", noise_shift=2.0, clip_sample=False)
     with pytest.raises(UserError, match="noise_shift"):
         start_from(str(tmp_path), Conditioning(("bright",)).row_names, 16, shifted)
 

@@ -2,21 +2,26 @@
 
 import csv
 import re
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+import yaml
 from diffusers import DDPMScheduler
 
+import train_ddpm
+import train_sagan
 from galaxy_diffusion.generators import model_folder
 from galaxy_diffusion.generators.model_card import model_card
 from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline
-from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE, ClassConditionalDDPMPipeline
-from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS
-from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline
+from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
+from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, make_scheduler
 from galaxy_diffusion.shared.run_folder import write_json
 from galaxy_diffusion.shared.seen_images import write_seen_images
+from generate import Config
 from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.command_line import provenance
 from tests.galaxy_diffusion.sampling.test_ddpm_pipeline import untrained
 
 
@@ -68,19 +73,22 @@ def test_a_fine_tuned_model_has_seen_what_its_parent_saw(tmp_path):
 
 
 def test_what_the_card_shows_draws_as_generate_does(tmp_path):
-    """Run with diffusers alone; an untrained net shows which sampler was at work."""
+    """Run with diffusers alone."""
     save_pipeline(untrained("ddpm"), tmp_path)
     record = {"images_seen": 64}
     card = model_card(str(tmp_path), {"resolution": 8}, galaxies("1"), 0, record, None)
     code = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1].replace('"a"', '"bright"')
     assert "galaxy_diffusion" not in code
-    shown = {"torch": torch}
-    exec(code.replace('"bright"]', '"bright"], generator=torch.Generator().manual_seed(5)'), shown)
-    pipeline = load_pipeline(str(tmp_path), DEFAULT, torch.device("cpu"))
-    drawn = generate_batch(pipeline, [1], [5], DEFAULT_GUIDANCE, DEFAULT_STEPS)[0]
-    assert abs(np.asarray(shown["image"]).astype(int) - drawn).max() <= 1
-    again = ClassConditionalDDPMPipeline.from_pretrained(tmp_path)
-    assert isinstance(again.scheduler, DDPMScheduler), "others start their training from it"
+    exec(code, shown := {})
+    pipeline = ClassConditionalDDPMPipeline.from_pretrained(tmp_path)
+    assert isinstance(pipeline.scheduler, DDPMScheduler), "others start their training from it"
+    expected = make_scheduler(DEFAULT, pipeline.scheduler)
+    expected.set_timesteps(DEFAULT_STEPS)
+    used = shown["pipe"].scheduler
+    assert type(used) is type(expected)
+    assert (used.timesteps.tolist(), used.sigmas.tolist()) == (expected.timesteps.tolist(), expected.sigmas.tolist())
+    assert f"guidance_scale={Config('', '', '').guidance_scale}," in code
+    assert shown["image"].size == (8, 8)
 
 
 def test_the_card_counts_the_classes_and_names_the_rare_ones():
@@ -99,6 +107,14 @@ def test_the_card_counts_the_classes_and_names_the_rare_ones():
     assert "![A row a class, in the order of the table below](samples/64.png)" in text
     assert "seconds" not in text
     assert "![" not in model_card("m", config, galaxies("1"), 0, record, None)
+
+
+@pytest.mark.parametrize(("script", "kind"), [(train_ddpm, "diffusion"), (train_sagan, "gan")])
+def test_the_card_lists_every_setting(script, kind):
+    config = provenance(script.Config("data", Path("runs/model"), total_images=64))["config"]
+    card = model_card("m", config, galaxies("1"), 0, {"images_seen": 64}, None, kind)
+    assert yaml.safe_load(re.search(r"```yaml\n(.*?)```", card, re.DOTALL)[1]) == config
+    assert list(config) == [field.name for field in fields(script.Config)]
 
 
 def test_checkpoints_are_not_uploaded_and_failure_is_told(tmp_path, monkeypatch):

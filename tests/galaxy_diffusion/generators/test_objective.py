@@ -93,21 +93,14 @@ def test_zero_terminal_snr_leaves_nothing_of_the_image(schedule):
     assert (scheduler.alphas_cumprod.diff() < 0).all()
 
 
-def test_a_shift_multiplies_every_noise_level():
-    """Of the schedule that ends at sigma 80, as sampling does."""
-    plain, shifted = (
-        make_noise_scheduler("squaredcos_cap_v2", 1000, "v_prediction", noise_shift=s) for s in (1.0, 3.5)
-    )
-    sigma, shifted_sigma = ((1 / s.alphas_cumprod - 1).sqrt() for s in (plain, shifted))
-    torch.testing.assert_close(shifted_sigma[10:900], 3.5 * sigma[10:900], rtol=5e-3, atol=0)
-    assert float(shifted_sigma[-1]) == pytest.approx(3.5 * 80, rel=1e-3)
-
-
-def test_the_geometric_schedule_gives_every_decade_of_noise_the_same_share():
-    scheduler = make_noise_scheduler("geometric", 1000, "v_prediction")
-    log_sigma = (1 / scheduler.alphas_cumprod.double() - 1).sqrt().log()
-    assert log_sigma[[0, -1]].exp().tolist() == pytest.approx([0.006, 80], rel=2e-3)
-    torch.testing.assert_close(log_sigma.diff()[20:], log_sigma.diff()[20:].mean().expand(979), rtol=0.05, atol=0)
+def test_a_shift_multiplies_the_largest_noise_levels_and_leaves_the_smallest():
+    settings = ("squaredcos_cap_v2", 1000, "v_prediction")
+    plain, shifted = (make_noise_scheduler(*settings, noise_shift=shift) for shift in (1.0, 9.0))
+    sigma, shifted_sigma = ((1 / s.alphas_cumprod.double() - 1).sqrt() for s in (plain, shifted))
+    ratio = shifted_sigma / sigma
+    assert ratio[[0, 500, 900]].tolist() == pytest.approx([1, 3, 9**0.9], rel=0.02)
+    assert float(shifted_sigma[-1]) == pytest.approx(3 * 80, rel=1e-3)
+    assert (shifted_sigma.diff() > 0).all()
 
 
 def test_pixels_are_standardised_by_the_images_of_the_training():
@@ -146,7 +139,10 @@ def test_a_net_on_patches_sees_each_pixel_once():
 
 @pytest.mark.parametrize("prediction_type", TYPES)
 def test_a_net_that_knows_the_standardised_image_has_no_loss(prediction_type):
-    scheduler, image_format = make_noise_scheduler("geometric", 1000, prediction_type), ImageFormat((-0.8,) * 3, 0.24)
+    scheduler, image_format = (
+        make_noise_scheduler("squaredcos_cap_v2", 1000, prediction_type, noise_shift=8.0),
+        ImageFormat((-0.8,) * 3, 0.24),
+    )
     batch = some_batch()
     net = Knowing(image_format.standardize(to_model_range(batch.images, CPU)), scheduler)
     assert Objective(scheduler, image_format=image_format).losses(net, batch, CPU).max() < 1e-4
