@@ -3,37 +3,34 @@
 import os
 import tempfile
 
+from .cores import WORKER, all_cores
+
+# isort: split
+
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="galaxy-diffusion-tests-")  # before datasets is imported
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import contextlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import yaml
 from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
 
-import train_ddpm
 from gz2_dataset import CLASS_NAMES, build
+from gz2_dataset.mock.survey import write_mock_survey
 
 settings.register_profile("galaxies", deadline=None, max_examples=25)
 settings.load_profile("galaxies")
 
 ROOT = Path(__file__).parent.parent
-CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
-WORKER = os.environ.get("PYTEST_XDIST_WORKER")
-if WORKER and CORES:  # one core a worker, which what it starts shares with it
-    os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
-    torch.set_num_threads(1)
+MOCK_COUNT, MOCK_SEED = 60, 3
 AXIS_RATIO = dict(zip(CLASS_NAMES, (1.0, 0.6, 0.25, 0.12, 0.9), strict=True))
 COLOUR = dict(
     zip(CLASS_NAMES, ((1, 0.8, 0.5), (1, 0.7, 0.4), (1, 0.6, 0.3), (0.6, 0.7, 1), (0.5, 0.6, 1)), strict=True)
@@ -84,25 +81,27 @@ def toy_data(toy_source, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(toy_data, tmp_path_factory) -> Path:
     """A diffusion model trained with the test preset."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
+    import train_ddpm  # here, as most tests do not need its libraries, nor does the process that starts the workers
+
+    folder = shared_folder(tmp_path_factory) / "tiny"
     preset = yaml.safe_load((ROOT / "configs/ddpm_tiny.yaml").read_text())
-    train_ddpm.main(train_ddpm.Config(data=str(toy_data), output_dir=folder, **preset))
+    with FileLock(f"{folder}.lock"):
+        train_ddpm.main(train_ddpm.Config(data=str(toy_data), output_dir=folder, **preset))
     return folder
 
 
-@contextlib.contextmanager
-def all_cores() -> Iterator[None]:
-    """For what starts processes of its own: the cores of all workers, for one of them at a time."""
-    if not (WORKER and CORES):
-        yield
-        return
-    mine = os.sched_getaffinity(0)
-    with FileLock(Path(tempfile.gettempdir()) / f"galaxy-diffusion-{os.environ['PYTEST_XDIST_TESTRUNUID']}.lock"):
-        os.sched_setaffinity(0, CORES)
-        try:
-            yield
-        finally:
-            os.sched_setaffinity(0, mine)
+@pytest.fixture(scope="session")
+def mock_survey(tmp_path_factory) -> Path:
+    """`MOCK_COUNT` drawn galaxies of the seed `MOCK_SEED`, in Kaggle's layout."""
+    folder = shared_folder(tmp_path_factory) / "mock"
+    with FileLock(f"{folder}.lock"):
+        write_mock_survey(folder, MOCK_COUNT, MOCK_SEED, processes=1)
+    return folder
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Where all workers find what one of them has made: for commands that leave alone what is finished."""
+    return factory.getbasetemp().parent if WORKER else factory.mktemp("shared")
 
 
 def launch_two_processes(*command: object) -> subprocess.CompletedProcess:

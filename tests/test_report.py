@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,10 @@ import pytest
 from PIL import Image
 
 import report
+from galaxy_diffusion.study import comparison
+from galaxy_diffusion.study.bootstrap import bootstrap
 from gz2_dataset import CLASS_NAMES, UserError, load_arrays
+from gz2_dataset.command_line import run
 from tests.conftest import ROOT, draw_toy_galaxy
 
 SIZE = 24
@@ -122,8 +126,14 @@ def test_every_evaluation_of_generated_images_has_its_section(page):
     assert "43.2" in text
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """For pages whose figures are not looked at: 200 replicates in place of 10,000."""
+    monkeypatch.setattr(comparison, "bootstrap", partial(bootstrap, replicates=200))
+
+
 def copy(study: Path, folder: Path, *without: str) -> Path:
-    """A study without some of its parts; one without data or showcase draws no Fig. 3 and is quick to report."""
+    """A study without some of its parts; one without data or showcase draws no Fig. 3, one of two arms few charts."""
     return Path(shutil.copytree(study, folder / "study", ignore=shutil.ignore_patterns(*without)))
 
 
@@ -203,6 +213,7 @@ def test_figure_3_shows_the_first_galaxies_and_the_smallest_seeds(whole_study, p
         assert abs(shown[30:126, left : left + 96] - large).max() <= 3
 
 
+@pytest.mark.slow
 def test_a_second_report_is_the_same(whole_study, page, tmp_path):
     write_report(whole_study, tmp_path)
     for name in (*TABLES, "tables.md", "figure3.png"):
@@ -220,8 +231,8 @@ def test_a_second_report_is_the_same(whole_study, page, tmp_path):
         ("study.yaml", "Diffusion raises"),
     ],
 )
-def test_a_missing_part_is_named_with_its_command(whole_study, tmp_path, part, says):
-    study = copy(whole_study, tmp_path, part, "showcase", "sagan_showcase")
+def test_a_missing_part_is_named_with_its_command(whole_study, quick, tmp_path, part, says):
+    study = copy(whole_study, tmp_path, part, "showcase", "sagan_showcase", "diffusion_x2", "smote")
     assert says in text_of(write_report(study, tmp_path / "report"))
 
 
@@ -233,21 +244,26 @@ def test_the_first_step_of_a_study_gives_a_page(tmp_path):
         assert command in text
 
 
-def test_with_the_original_arm_alone_there_is_no_verdict(whole_study, tmp_path):
+def test_with_the_original_arm_alone_there_is_no_verdict(whole_study, quick, tmp_path):
     study = copy(whole_study, tmp_path, "diffusion*", "smote", "showcase", "sagan_showcase")
     html = write_report(study, tmp_path / "report")
     assert "Not every backbone has been trained both with and without generated images yet" in text_of(html)
     assert pd.read_csv(tmp_path / "report" / "table3.csv")["difference"].isna().all()
 
 
-def test_folds_are_pooled_from_the_command_line(whole_study, tmp_path):
+def from_the_command_line(monkeypatch, *words: object) -> None:
+    """As `page`, without a process of its own."""
+    monkeypatch.setattr(sys, "argv", ["report.py", *map(str, words)])
+    run(report.main, report.Config, "")
+
+
+def test_folds_are_pooled_from_the_command_line(quick, tmp_path, monkeypatch):
     for fold in ("one", "two"):
         for arm, right in (("original", 6), ("diffusion", 9)):
             folder = tmp_path / fold / "classifiers" / "net" / arm / "seed0"
             write_predictions(folder, right, 0, prefix=fold)
-    command = ["--study", str(tmp_path / "one"), "--study+", str(tmp_path / "two"), "--output_dir", str(tmp_path / "r")]
-    done = subprocess.run([sys.executable, "report.py", *command], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    folds = "--study", tmp_path / "one", "--study+", tmp_path / "two"
+    from_the_command_line(monkeypatch, *folds, "--output_dir", tmp_path / "r")
     text = text_of((tmp_path / "r" / "index.html").read_text())
     assert "200 test galaxies, 40 of the rare class" in text
     assert "The test galaxies of 2 folds are pooled" in text
@@ -266,8 +282,8 @@ def test_folds_are_pooled_from_the_command_line(whole_study, tmp_path):
         ("showcase/edge_on/000000.jpg", b"no image"),
     ],
 )
-def test_a_damaged_file_is_named_in_one_line(whole_study, tmp_path, file, content):
-    study = copy(whole_study, tmp_path, *({"data"} - {Path(file).parts[0]}))
+def test_a_damaged_file_is_named_in_one_line(whole_study, quick, tmp_path, file, content):
+    study = copy(whole_study, tmp_path, *({"data"} - {Path(file).parts[0]}), "diffusion_x2", "smote")
     (study / file).write_bytes(content)
     with pytest.raises(UserError, match=re.escape(Path(file).name)) as error:
         write_report(study, tmp_path / "report")
@@ -275,11 +291,12 @@ def test_a_damaged_file_is_named_in_one_line(whole_study, tmp_path, file, conten
     assert not (tmp_path / "report").exists()
 
 
-def test_a_folder_that_is_no_study_ends_with_one_line(tmp_path):
-    command = [sys.executable, "report.py", "--study", str(tmp_path), "--output_dir", str(tmp_path / "report")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith(f"error: {tmp_path}: no study")
-    assert "Traceback" not in done.stderr
+def test_a_folder_that_is_no_study_ends_with_one_line(tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        from_the_command_line(monkeypatch, "--study", tmp_path, "--output_dir", tmp_path / "report")
+    assert leaving.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert said[0].startswith(f"error: {tmp_path}: no study")
     with pytest.raises(UserError, match="nowhere: no study"):
         write_report(tmp_path / "nowhere", tmp_path / "report")

@@ -145,7 +145,7 @@ class Coloured:
         return np.stack([images[labels == label].mean(axis=(0, 1, 2)) for label in range(3)])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_classes_that_differ_in_colour_are_learned(tmp_path, monkeypatch, capsys):
     coloured = Coloured()
     monkeypatch.setattr(train_sagan, "load_arrays", coloured.load)

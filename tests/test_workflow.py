@@ -12,6 +12,7 @@ import yaml
 from galaxy_diffusion.study.arms import planned_runs
 
 from .conftest import ROOT
+from .cores import all_cores
 
 STUDY_PRESETS = sorted((ROOT / "configs").glob("study_*.yaml"))
 
@@ -19,13 +20,14 @@ STUDY_PRESETS = sorted((ROOT / "configs").glob("study_*.yaml"))
 def snakemake(preset: Path, *options: str) -> str:
     command = ["-s", "workflow/Snakefile", "--configfile", str(preset), "--cores", "2", *options]
     scripts = Path(sys.executable).parent
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *command, "--rerun-triggers", "mtime", "params"],
-        cwd=ROOT,
-        env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-    )
+    with all_cores():
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", *command, "--rerun-triggers", "mtime", "params"],
+            cwd=ROOT,
+            env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+        )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
@@ -51,6 +53,7 @@ def preset(tmp_path_factory) -> Path:
     return folder / "study.yaml"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_from_drawn_galaxies_to_the_report_and_no_further(preset):
     run = preset.parent / "run"

@@ -23,6 +23,22 @@ def test_pieces_have_the_loss_and_gradient_of_the_whole(size):
         torch.testing.assert_close(other.grad, one.grad, rtol=1e-4, atol=1e-6)
 
 
+def test_dropout_is_a_function_of_the_images_seen():
+    """So a run that goes on draws what the uninterrupted one draws, wherever torch's generator stands."""
+    accelerator, objective = Accelerator(cpu=True), Objective(make_noise_scheduler("linear", 1000, "epsilon"))
+    gradients = []
+    for dropout in (0.2, 0.2, 0.0):
+        torch.rand(len(gradients) + 1)
+        config = {name: value for name, value in small_unet().config.items() if not name.startswith("_")}
+        unet = type(small_unet())(**{**config, "dropout": dropout})
+        unet.load_state_dict(small_unet().state_dict())
+        torch.rand(len(gradients) + 1)
+        backward(accelerator, unet.train(), objective, some_batch(6), 4)
+        gradients.append(torch.cat([weight.grad.flatten() for weight in unet.parameters()]))
+    assert torch.equal(gradients[0], gradients[1])
+    assert not torch.allclose(gradients[0], gradients[2])
+
+
 def test_the_size_is_halved_until_it_fits():
     tried = []
 

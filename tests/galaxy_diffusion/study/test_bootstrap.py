@@ -41,6 +41,7 @@ def difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray, replic
     return (boot[range(seeds, 2 * seeds)] - boot[range(seeds)]).over_seeds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("per_class", "at_least"),
     [((100, 100, 100, 100, 100), 0.92), ((100, 100, 25, 100, 100), 0.90)],
@@ -67,6 +68,7 @@ def paired_arms(rng, labels, seeds, helped=0.0):
     return original, np.where((labels == 2) & (rng.random((seeds, len(labels))) < helped), labels, augmented)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("helped", "seeds"), [(0.0, 1), (0.4, 1), (0.4, 3)])
 def test_the_interval_of_a_known_difference_covers_it_95_times_of_100(helped, seeds):
     """The truth is the difference of the figures of both arms' chances, as the classifiers of a seed are drawn anew."""
@@ -84,6 +86,7 @@ def test_the_interval_of_a_known_difference_covers_it_95_times_of_100(helped, se
         assert fewest - 0.02 * simulations <= covered[row, column] <= most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.0, 0.2])
 def test_the_interval_covers_a_known_difference_where_galaxies_are_hard_and_seeds_lucky(spread):
     """A galaxy is right where its ease, its seed's luck, the arm's effect and noise sum to more than 0."""
@@ -98,6 +101,7 @@ def test_the_interval_covers_a_known_difference_where_galaxies_are_hard_and_seed
     assert 0.89 <= covered / simulations <= 0.99
 
 
+@pytest.mark.slow
 def test_on_no_difference_the_tests_reject_in_5_of_100():
     rng = np.random.default_rng(2)
     labels = np.repeat(np.arange(5), 100)
@@ -190,6 +194,7 @@ def test_the_detectable_difference_is_found_in_80_of_100_test_sets(n, discordanc
     assert found / simulations == pytest.approx(0.8, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_standard_errors_of_a_difference_say_what_is_found_in_80_of_100():
     rng, simulations, n = np.random.default_rng(23), 300, 100
     labels = np.repeat(np.arange(5), n)

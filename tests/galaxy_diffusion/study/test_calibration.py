@@ -30,6 +30,7 @@ def test_the_error_of_overconfident_probabilities_is_how_far_they_are_too_high()
     assert found.confidence - found.accuracy == pytest.approx(0.15, abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_error_95_times_of_100():
     rng, covered, simulations = np.random.default_rng(2), 0, 200
     for _ in range(simulations):

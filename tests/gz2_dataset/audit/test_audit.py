@@ -18,7 +18,6 @@ from PIL import Image
 from gz2_dataset import CLASS_NAMES, UserError, build
 from gz2_dataset.audit.audit import audit
 from gz2_dataset.audit.findings import Audit
-from gz2_dataset.mock.survey import write_mock_survey
 from tests.conftest import draw_toy_galaxy
 
 Galaxies = dict[str, list[dict]]
@@ -166,9 +165,8 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-def test_mock_galaxies_are_audited_into_a_page_of_its_own(tmp_path):
-    write_mock_survey(tmp_path / "mock", 60, seed=3)
-    build(tmp_path / "mock", tmp_path / "data", test_per_class=2, validation_per_class=1)
+def test_mock_galaxies_are_audited_into_a_page_of_its_own(mock_survey, tmp_path):
+    build(mock_survey, tmp_path / "data", test_per_class=2, validation_per_class=1)
     found = audit(tmp_path / "data", tmp_path / "report")
     assert found.problems == []
     assert found.duplicates == []

@@ -16,15 +16,13 @@ from gz2_dataset.mock import survey as module
 from gz2_dataset.mock.population import KINDS, NATIVE_SCALE, Galaxy, draw_galaxy, edge_on_axis_ratio
 from gz2_dataset.mock.survey import write_mock_survey
 from gz2_dataset.rules import VOTE_COLUMNS
+from tests.conftest import MOCK_COUNT as COUNT
+from tests.conftest import MOCK_SEED as SEED
 
-SEED, COUNT = 3, 36
 
-
-@pytest.fixture(scope="session")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mock") / "survey"
-    write_mock_survey(folder, COUNT, SEED, processes=1)
-    return folder
+@pytest.fixture
+def survey(mock_survey: Path) -> Path:
+    return mock_survey
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -77,19 +75,17 @@ def test_images_are_a_galaxy_on_dark_sky(survey: Path):
     assert (centre - sky > 50).all()
 
 
-def test_fewer_galaxies_are_a_prefix(survey: Path, tmp_path: Path):
-    write_mock_survey(tmp_path / "few", 5, SEED, processes=1)
-    many = contents(survey)
-    for name, data in contents(tmp_path / "few").items():
+def test_fewer_galaxies_are_a_prefix_and_processes_and_repetition_change_nothing(survey: Path, tmp_path: Path):
+    for name, processes in (("few", 1), ("again", 2)):
+        write_mock_survey(tmp_path / name, 6, SEED, processes=processes)
+    few, many = contents(tmp_path / "few"), contents(survey)
+    assert contents(tmp_path / "again") == few
+    assert sum(name.endswith(".jpg") for name in few) == 6
+    for name, data in few.items():
         if name.endswith(".jpg"):
             assert data == many[name]
         elif name.endswith(".csv"):
             assert many[name].startswith(data)
-
-
-def test_processes_and_repetition_change_nothing(survey: Path, tmp_path: Path):
-    write_mock_survey(tmp_path / "again", COUNT, SEED, processes=2)
-    assert contents(tmp_path / "again") == contents(survey)
 
 
 def test_another_seed_is_another_survey(survey: Path, tmp_path: Path):
