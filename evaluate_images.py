@@ -37,47 +37,32 @@ SHOWN = 12
 
 @dataclass
 class Config:
-    """What to compare.
-
-    Attributes
-    ----------
-    real : str
-        Data of the generator: folder of python -m gz2_dataset build, Hub id, or a folder of images a class.
-    generated : str
-        Output folder of generate.py.
-    output_dir : Path
-        Becomes a folder with fidelity.json, fidelity.md, copies.csv, morphology.csv and pictures.
-    nets : list[str]
-        Feature nets. With inception come FID, KID, precision, recall, density and coverage; any other
-        (efficientnet_lite0, dinov2, a timm name, the folder of a classifier) adds a Fréchet distance of that name.
-    classifier : str | None
-        Output folder of train_classifier.py, trained without generated images: does it agree with the labels?
-    morphology : bool | None
-        Measure every galaxy with statmorph, which takes about 0.4 s of a core each at 32 px, once; None: where it is
-        installed.
-    probe : bool
-        Look for shortcuts: can a probe tell generated from real galaxies of a class?
-    write_verdicts : bool
-        Write into the metadata.jsonl of the generated folder which images to keep; needs morphology.
-    center_crop : int
-        Side in pixels of the central square kept of each real image, as in the generator's training.
-    batch_size : int
-        Images at a time; has no influence on the figures.
-    seed : int
-        Of the random splits and groups behind floors and intervals.
-    """
+    """What to compare."""
 
     real: str
+    """Data of the generator: folder of python -m gz2_dataset build, Hub id, or a folder of images a class."""
     generated: str
+    """Output folder of generate.py."""
     output_dir: Path
+    """Becomes a folder with fidelity.json, fidelity.md, copies.csv, morphology.csv and pictures."""
     nets: list[str] = field(default_factory=lambda: ["inception"])
+    """Feature nets. With inception come FID, KID, precision, recall, density and coverage; any other
+    (efficientnet_lite0, dinov2, a timm name, the folder of a classifier) adds a Fréchet distance of that name."""
     classifier: str | None = None
+    """Output folder of train_classifier.py, trained without generated images: does it agree with the labels?"""
     morphology: bool | None = None
+    """Measure every galaxy with statmorph, which takes about 0.4 s of a core each at 32 px, once; None: where it is
+    installed."""
     probe: bool = True
+    """Look for shortcuts: can a probe tell generated from real galaxies of a class?"""
     write_verdicts: bool = False
+    """Write into the metadata.jsonl of the generated folder which images to keep; needs morphology."""
     center_crop: int = 224
+    """Side in pixels of the central square kept of each real image, as in the generator's training."""
     batch_size: int = 64
+    """Images at a time; has no influence on the figures."""
     seed: int = 0
+    """Of the random splits and groups behind floors and intervals."""
 
 
 class Findings:

@@ -33,67 +33,47 @@ DIFFUSION_OPTIONS = (
 
 @dataclass
 class Config:
-    """Settings of a generation.
-
-    Attributes
-    ----------
-    model : str
-        Output folder of train_ddpm.py or train_sagan.py, or Hub id. The options from scheduler to strength, trajectory
-        and interpolate are a diffusion model's.
-    num_images : str
-        How many of which class, such as cigar_shaped_smooth=5163,spiral=10; a bare number means so many of every class.
-    output_dir : Path
-        Becomes an image folder with metadata.jsonl.
-    seed : int
-        Image i of a class depends on seed + i, the class, the model and the sampler alone.
-    scheduler : str
-        ddpm, ddim, dpmsolver++, sde-dpmsolver++, unipc, euler or heun; ddpm and sde-dpmsolver++ add noise on the way,
-        which mends errors of a net that has not seen many images.
-    num_inference_steps : int | None
-        Denoising steps; None takes as many as the scheduler needs to keep faint sky: heun 18, in each but the last of
-        which it calls the net twice, unipc 18, dpmsolver++ 25, sde-dpmsolver++ 35, euler 100, ddim and ddpm 1000.
-    guidance_scale : float
-        1 follows the class as trained, more follows it more closely at the cost of variety.
-    guidance_interval : tuple[float, float] | None
-        Guide only between these noise levels sigma, such as [0.3, 3], for more variety in less time; None is always.
-    variations_of : str | None
-        Vary real galaxies instead of starting from noise: the --data of the model's training, whose train galaxies of
-        the class are taken one after the other.
-    strength : float
-        Of a variation: the share of the steps that a real galaxy is taken back by, above 0 and at most 1.
-    batch_size : int
-        Images at a time and process; has no influence on them.
-    mixed_precision : Literal["no", "bf16", "fp16"] | None
-        Precision of the net; None leaves it to accelerate launch.
-    compile : bool
-        Compile the net first: worth it for thousands of images on a GPU.
-    grid : bool
-        Also write grid.png: the first images of each class, a row a class.
-    trajectory : bool
-        Also write one image a class from noise to galaxy, as trajectory.npz and .png every 100 timesteps and .webp.
-    interpolate : str | None
-        Also write interpolation.png and .webp between two of CLASS:SEED, such as cigar_shaped_smooth:3,edge_on:3.
-    num_frames : int
-        Images of an interpolation, the two ends included.
-    """
+    """Settings of a generation."""
 
     model: str
+    """Output folder of train_ddpm.py or train_sagan.py, or Hub id. The options from scheduler to strength, trajectory
+    and interpolate are a diffusion model's."""
     num_images: str
+    """How many of which class, such as cigar_shaped_smooth=5163,spiral=10; a bare number means so many of every class.
+    """
     output_dir: Path
+    """Becomes an image folder with metadata.jsonl."""
     seed: int = 0
+    """Image i of a class depends on seed + i, the class, the model and the sampler alone."""
     scheduler: str = DEFAULT
+    """ddpm, ddim, dpmsolver++, sde-dpmsolver++, unipc, euler or heun; ddpm and sde-dpmsolver++ add noise on the way,
+    which mends errors of a net that has not seen many images."""
     num_inference_steps: int | None = None
+    """Denoising steps; None takes as many as the scheduler needs to keep faint sky: heun 18, in each but the last of
+    which it calls the net twice, unipc 18, dpmsolver++ 25, sde-dpmsolver++ 35, euler 100, ddim and ddpm 1000."""
     guidance_scale: float = DEFAULT_GUIDANCE
+    """1 follows the class as trained, more follows it more closely at the cost of variety."""
     guidance_interval: tuple[float, float] | None = None
+    """Guide only between these noise levels sigma, such as [0.3, 3], for more variety in less time; None is always."""
     variations_of: str | None = None
+    """Vary real galaxies instead of starting from noise: the --data of the model's training, whose train galaxies of
+    the class are taken one after the other."""
     strength: float = 0.6
+    """Of a variation: the share of the steps that a real galaxy is taken back by, above 0 and at most 1."""
     batch_size: int = 64
+    """Images at a time and process; has no influence on them."""
     mixed_precision: Literal["no", "bf16", "fp16"] | None = None
+    """Precision of the net; None leaves it to accelerate launch."""
     compile: bool = False
+    """Compile the net first: worth it for thousands of images on a GPU."""
     grid: bool = False
+    """Also write grid.png: the first images of each class, a row a class."""
     trajectory: bool = False
+    """Also write one image a class from noise to galaxy, as trajectory.npz and .png every 100 timesteps and .webp."""
     interpolate: str | None = None
+    """Also write interpolation.png and .webp between two of CLASS:SEED, such as cigar_shaped_smooth:3,edge_on:3."""
     num_frames: int = 9
+    """Images of an interpolation, the two ends included."""
 
 
 def main(config: Config) -> None:

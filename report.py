@@ -23,19 +23,13 @@ GALAXIES_PER_ROW = 6
 
 @dataclass
 class Config:
-    """What to report on.
-
-    Attributes
-    ----------
-    study : list[Path] | Path
-        Folder of the study, as the workflow writes it; what is not there yet is named in the report. Several,
-        as --study FOLD0 --study+ FOLD1, are the folds of a cross-validation: their test galaxies are pooled.
-    output_dir : Path
-        Folder for index.html, the tables as CSV files, tables.md and the figures as PNG files.
-    """
+    """What to report on."""
 
     study: list[Path] | Path
+    """Folder of the study, as the workflow writes it; what is not there yet is named in the report. Several, as --study
+    FOLD0 --study+ FOLD1, are the folds of a cross-validation: their test galaxies are pooled."""
     output_dir: Path
+    """Folder for index.html, the tables as CSV files, tables.md and the figures as PNG files."""
 
 
 def main(config: Config) -> None:

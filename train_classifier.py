@@ -49,116 +49,79 @@ ORIGINS = ("real", "generated", "smote")
 
 @dataclass
 class Config:
-    """Settings of a training.
-
-    Attributes
-    ----------
-    data : str
-        Folder of python -m gz2_dataset build, Hub id, or a folder of images a class.
-    output_dir : str
-        Becomes the model's folder, with metrics.json, predictions.csv and metrics.jsonl.
-    streaming : bool
-        Read training galaxies from the Hub while they are needed, without a local copy; the test and validation splits
-        are read once into memory. ``data`` is then a Hub id or a folder of python -m gz2_dataset build.
-    augment_with : str | None
-        Folder of generated images that are added to the training split.
-    augment_ratio : float | None
-        Generated images at most for each real one of their class, the smallest seeds first; None takes all.
-    filtered : bool
-        Take only the generated images that have the verdict "kept" in their metadata.jsonl.
-    synthetic_only : bool
-        Train on the generated images alone.
-    smote : str | None
-        Images to interpolate between real ones of a class, such as cigar_shaped_smooth=442 (Chawla et al. 2002).
-    oversampling : bool
-        Draw every class equally often, the images of a class in turns.
-    class_weights : bool
-        Weigh each class in the loss by the inverse of its number of images.
-    focal_gamma : float
-        Exponent of the focal loss (Lin et al. 2017); 0 is cross entropy.
-    augmentations : list[Literal["geometric", "photometric", "random_erasing"]]
-        On top of the flips and quarter turns that every training has.
-    mixing : Literal["none", "mixup", "cutmix", "sample_pairing"]
-        How each training image is mixed with another one.
-    backbone : str
-        Name of a model in timm.
-    model_args : dict[str, Any]
-        Passed on to timm.create_model: drop_rate, embed_dim, depths, channel_multiplier, ...
-    pretrained : bool
-        Start from timm's ImageNet weights, from the Hub or its local cache.
-    resolution : int
-        Side of the images in pixels.
-    center_crop : int
-        Side in pixels of the central square kept of each original image.
-    max_steps : int
-        Optimiser steps: the same for every arm.
-    batch_size : int
-        Images a step over all processes.
-    gradient_accumulation_steps : int
-        Parts in which a process takes its share of a batch, where memory is short.
-    learning_rate : float
-        Of AdamW at the end of the warm-up; it then falls to 0 as a cosine.
-    warmup_steps : int
-        Steps over which the learning rate rises from 0.
-    weight_decay : float
-        Of AdamW; none for biases and normalisations.
-    label_smoothing : float
-        Share of the target that is spread over all classes.
-    mixed_precision : Literal["no", "bf16", "fp16"]
-        Precision of the network; bf16 works on a CPU too.
-    compile : bool
-        Compile the network with torch.compile: minutes at the start, faster from then on.
-    early_stopping_patience : int
-        Stop after so many looks at the validation split without a better macro F1 and keep the weights of the best one;
-        checkpoints are then written at each look. 0 trains to the end and keeps the last weights.
-    seed : int
-        Initial weights, order, flips, augmentation and dropout follow from it.
-    logging_steps : int
-        Steps between two lines of metrics.jsonl.
-    eval_steps : int
-        Steps between two looks at the validation split; nothing is selected by them but the end of an early stopping.
-    save_steps : int
-        Steps between two checkpoints, of which the newest is kept until the end.
-    num_workers : int
-        Processes that prepare batches, for each training process.
-    report_to : list[str]
-        Trackers such as tensorboard, trackio or wandb.
-    """
+    """Settings of a training."""
 
     data: str
+    """Folder of python -m gz2_dataset build, Hub id, or a folder of images a class."""
     output_dir: str
+    """Becomes the model's folder, with metrics.json, predictions.csv and metrics.jsonl."""
     streaming: bool = False
+    """Read training galaxies from the Hub while they are needed, without a local copy; the test and validation splits
+    are read once into memory. ``data`` is then a Hub id or a folder of python -m gz2_dataset build."""
     augment_with: str | None = None
+    """Folder of generated images that are added to the training split."""
     augment_ratio: float | None = None
+    """Generated images at most for each real one of their class, the smallest seeds first; None takes all."""
     filtered: bool = False
+    """Take only the generated images that have the verdict "kept" in their metadata.jsonl."""
     synthetic_only: bool = False
+    """Train on the generated images alone."""
     smote: str | None = None
+    """Images to interpolate between real ones of a class, such as cigar_shaped_smooth=442 (Chawla et al. 2002)."""
     oversampling: bool = False
+    """Draw every class equally often, the images of a class in turns."""
     class_weights: bool = False
+    """Weigh each class in the loss by the inverse of its number of images."""
     focal_gamma: float = 0.0
+    """Exponent of the focal loss (Lin et al. 2017); 0 is cross entropy."""
     augmentations: list[Literal["geometric", "photometric", "random_erasing"]] = field(default_factory=list)
+    """On top of the flips and quarter turns that every training has."""
     mixing: Literal["none", "mixup", "cutmix", "sample_pairing"] = "none"
+    """How each training image is mixed with another one."""
     backbone: str = "tf_efficientnetv2_s"
+    """Name of a model in timm."""
     model_args: dict[str, Any] = field(default_factory=dict)
+    """Passed on to timm.create_model: drop_rate, embed_dim, depths, channel_multiplier, ..."""
     pretrained: bool = False
+    """Start from timm's ImageNet weights, from the Hub or its local cache."""
     resolution: int = 224
+    """Side of the images in pixels."""
     center_crop: int = 224
+    """Side in pixels of the central square kept of each original image."""
     max_steps: int = 2000
+    """Optimiser steps: the same for every arm."""
     batch_size: int = 64
+    """Images a step over all processes."""
     gradient_accumulation_steps: int = 1
+    """Parts in which a process takes its share of a batch, where memory is short."""
     learning_rate: float = 1e-3
+    """Of AdamW at the end of the warm-up; it then falls to 0 as a cosine."""
     warmup_steps: int = 100
+    """Steps over which the learning rate rises from 0."""
     weight_decay: float = 0.05
+    """Of AdamW; none for biases and normalisations."""
     label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    """Precision of the network; bf16 works on a CPU too."""
     compile: bool = False
+    """Compile the network with torch.compile: minutes at the start, faster from then on."""
     early_stopping_patience: int = 0
+    """Stop after so many looks at the validation split without a better macro F1 and keep the weights of the best one;
+    checkpoints are then written at each look. 0 trains to the end and keeps the last weights."""
     seed: int = 0
+    """Initial weights, order, flips, augmentation and dropout follow from it."""
     logging_steps: int = 50
+    """Steps between two lines of metrics.jsonl."""
     eval_steps: int = 250
+    """Steps between two looks at the validation split; nothing is selected by them but the end of an early stopping.
+    """
     save_steps: int = 500
+    """Steps between two checkpoints, of which the newest is kept until the end."""
     num_workers: int = 0
+    """Processes that prepare batches, for each training process."""
     report_to: list[str] = field(default_factory=list)
+    """Trackers such as tensorboard, trackio or wandb."""
 
 
 def main(config: Config) -> None:

@@ -46,151 +46,103 @@ MOST_LEFT_OUT = 0.1
 
 @dataclass
 class Config:
-    """Settings of a training.
-
-    Attributes
-    ----------
-    data : str
-        Folder of python -m gz2_dataset build, Hub id, or a folder of images a class.
-    output_dir : Path
-        Becomes the pipeline's folder; holds checkpoints, samples and metrics.jsonl meanwhile.
-    streaming : bool
-        Read the galaxies from the Hub while they are needed, without a local copy; class_balance must be 0.
-    resolution : int
-        Side of the images in pixels.
-    patch_size : int
-        The net works on patches of so many pixels a side instead of on pixels: 2 at 64 px or 7 at 224 px cost about
-        what 32 px cost. 1 is the paper's.
-    standardize : bool
-        Shift and scale the pixels to mean 0 and standard deviation 1 of the training images, which are faint; the
-        pipeline does and undoes the same.
-    center_crop : int
-        Side in pixels of the central square kept of each original image.
-    conditioning : Literal["class", "votes"]
-        What the net is told of a galaxy: its class, or the 37 vote fractions of Galaxy Zoo 2.
-    init_from : str | None
-        Pipeline folder or Hub id to start from; its net takes the place of patch_size, standardize and the fields from
-        block_out_channels to norm_num_groups. Classes that it knows by name are kept, others start as any galaxy.
-    lora_rank : int
-        Above 0 the net of init_from is held and only LoRA matrices of this rank and the class table are learned.
-    block_out_channels : list[int]
-        Channels of each level of the UNet; each level but the last halves the image.
-    layers_per_block : int
-        Residual blocks a level.
-    attention_levels : list[int]
-        Levels with self-attention, 0 being the full resolution.
-    attention_head_dim : int
-        Channels an attention head.
-    norm_num_groups : int
-        Groups of the group normalisation; divides all block_out_channels.
-    dropout : float
-        Dropout in the residual blocks.
-    prediction_type : Literal["epsilon", "sample", "v_prediction"]
-        What the UNet predicts: the noise (the paper), the image, or the velocity of Salimans & Ho 2022.
-    beta_schedule : Literal["linear", "squaredcos_cap_v2"]
-        Noise schedule: linear (Ho et al. 2020) or cosine (Nichol & Dhariwal 2021).
-    zero_terminal_snr : bool
-        Rescale the schedule so that it ends in pure noise (Lin et al. 2024).
-    noise_shift : float
-        Multiplies the largest noise levels, at which shapes are decided, and leaves the smallest, at which sky is: an
-        eighth of the resolution, say (Hoogeboom et al. 2023).
-    num_train_timesteps : int
-        Steps T of the diffusion.
-    min_snr_gamma : float
-        Weight noise levels by min(SNR, this) (Hang et al. 2023, who take 5); 0 weights the prediction's errors alike.
-    input_perturbation : float
-        Further noise that the net sees but is not asked for (Ning et al. 2023, who take 0.1).
-    null_share : float
-        Share of labelled images whose class is hidden, so that guidance works.
-    unlabelled_share : float
-        Share of images without a class in a batch, where the data has any; they train the null class.
-    class_balance : float
-        Share of labelled images that are drawn class by class instead of as they come.
-    total_images : int
-        Length of the training in images seen.
-    batch_size : int
-        Images a step over all processes.
-    gradient_accumulation_steps : int
-        Pieces in which a process works on its share of a batch; on a GPU that is too small, more are taken.
-    learning_rate : float
-        Of AdamW, after the warm-up.
-    warmup_images : int
-        Images over which the learning rate rises from 0.
-    cooldown_images : int
-        Images at the end over which the learning rate falls to 0; shapes get straight and sky quiet in them.
-    max_grad_norm : float
-        Gradients are scaled down to this norm.
-    ema_decay : float
-        Limit of the decay of the weights' moving average, which is what is saved and sampled.
-    mixed_precision : Literal["no", "bf16", "fp16"] | None
-        Precision of the UNet; None leaves it to accelerate launch.
-    gradient_checkpointing : bool
-        Compute activations twice instead of keeping them: a third slower, a fraction of the memory.
-    compile : bool
-        Compile the UNet with torch.compile: minutes at the start, faster from then on.
-    seed : int
-        Everything random follows from it and the number of images seen.
-    log_images : int
-        Images between two lines of metrics.jsonl.
-    validation_images : int
-        Images between two losses of each class on the validation split; 0 means never.
-    sample_images : int
-        Images between two sample grids in samples/.
-    checkpoint_images : int
-        Images between two checkpoints.
-    log_with : str | None
-        Also log to a tracker of accelerate: tensorboard, wandb or trackio.
-    dry_run : bool
-        Print the settings and what the training will take, and stop.
-    push_to_hub : str | None
-        Hub id to upload the finished model to.
-    """
+    """Settings of a training."""
 
     data: str
+    """Folder of python -m gz2_dataset build, Hub id, or a folder of images a class."""
     output_dir: Path
+    """Becomes the pipeline's folder; holds checkpoints, samples and metrics.jsonl meanwhile."""
     streaming: bool = False
+    """Read the galaxies from the Hub while they are needed, without a local copy; class_balance must be 0."""
     resolution: int = 32
+    """Side of the images in pixels."""
     patch_size: int = 1
+    """The net works on patches of so many pixels a side instead of on pixels: 2 at 64 px or 7 at 224 px cost about what
+    32 px cost. 1 is the paper's."""
     standardize: bool = False
+    """Shift and scale the pixels to mean 0 and standard deviation 1 of the training images, which are faint; the
+    pipeline does and undoes the same."""
     center_crop: int = 224
+    """Side in pixels of the central square kept of each original image."""
     conditioning: Literal["class", "votes"] = "class"
+    """What the net is told of a galaxy: its class, or the 37 vote fractions of Galaxy Zoo 2."""
     init_from: str | None = None
+    """Pipeline folder or Hub id to start from; its net takes the place of patch_size, standardize and the fields from
+    block_out_channels to norm_num_groups. Classes that it knows by name are kept, others start as any galaxy."""
     lora_rank: int = 0
+    """Above 0 the net of init_from is held and only LoRA matrices of this rank and the class table are learned."""
     block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 96])
+    """Channels of each level of the UNet; each level but the last halves the image."""
     layers_per_block: int = 1
+    """Residual blocks a level."""
     attention_levels: list[int] = field(default_factory=lambda: [2])
+    """Levels with self-attention, 0 being the full resolution."""
     attention_head_dim: int = 32
+    """Channels an attention head."""
     norm_num_groups: int = 8
+    """Groups of the group normalisation; divides all block_out_channels."""
     dropout: float = 0.0
+    """Dropout in the residual blocks."""
     prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
+    """What the UNet predicts: the noise (the paper), the image, or the velocity of Salimans & Ho 2022."""
     beta_schedule: Literal["linear", "squaredcos_cap_v2"] = "linear"
+    """Noise schedule: linear (Ho et al. 2020) or cosine (Nichol & Dhariwal 2021)."""
     zero_terminal_snr: bool = False
+    """Rescale the schedule so that it ends in pure noise (Lin et al. 2024)."""
     noise_shift: float = 1.0
+    """Multiplies the largest noise levels, at which shapes are decided, and leaves the smallest, at which sky is: an
+    eighth of the resolution, say (Hoogeboom et al. 2023)."""
     num_train_timesteps: int = 1000
+    """Steps T of the diffusion."""
     min_snr_gamma: float = 0.0
+    """Weight noise levels by min(SNR, this) (Hang et al. 2023, who take 5); 0 weights the prediction's errors alike.
+    """
     input_perturbation: float = 0.0
+    """Further noise that the net sees but is not asked for (Ning et al. 2023, who take 0.1)."""
     null_share: float = 0.1
+    """Share of labelled images whose class is hidden, so that guidance works."""
     unlabelled_share: float = 0.25
+    """Share of images without a class in a batch, where the data has any; they train the null class."""
     class_balance: float = 0.0
+    """Share of labelled images that are drawn class by class instead of as they come."""
     total_images: int = 1_000_000
+    """Length of the training in images seen."""
     batch_size: int = 64
+    """Images a step over all processes."""
     gradient_accumulation_steps: int = 1
+    """Pieces in which a process works on its share of a batch; on a GPU that is too small, more are taken."""
     learning_rate: float = 2e-4
+    """Of AdamW, after the warm-up."""
     warmup_images: int = 10_000
+    """Images over which the learning rate rises from 0."""
     cooldown_images: int = 0
+    """Images at the end over which the learning rate falls to 0; shapes get straight and sky quiet in them."""
     max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm."""
     ema_decay: float = 0.9999
+    """Limit of the decay of the weights' moving average, which is what is saved and sampled."""
     mixed_precision: Literal["no", "bf16", "fp16"] | None = None
+    """Precision of the UNet; None leaves it to accelerate launch."""
     gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: a third slower, a fraction of the memory."""
     compile: bool = False
+    """Compile the UNet with torch.compile: minutes at the start, faster from then on."""
     seed: int = 0
+    """Everything random follows from it and the number of images seen."""
     log_images: int = 1_000
+    """Images between two lines of metrics.jsonl."""
     validation_images: int = 0
+    """Images between two losses of each class on the validation split; 0 means never."""
     sample_images: int = 20_000
+    """Images between two sample grids in samples/."""
     checkpoint_images: int = 10_000
+    """Images between two checkpoints."""
     log_with: Literal["tensorboard", "trackio", "wandb"] | None = None
+    """Also log to a tracker of accelerate: tensorboard, wandb or trackio."""
     dry_run: bool = False
+    """Print the settings and what the training will take, and stop."""
     push_to_hub: str | None = None
+    """Hub id to upload the finished model to."""
 
 
 def main(config: Config) -> None:

@@ -26,85 +26,58 @@ BETAS = (0.0, 0.9)  # of both optimisers, as in the paper
 
 @dataclass
 class Config:
-    """Settings of a training.
-
-    Attributes
-    ----------
-    data : str
-        Folder of python -m gz2_dataset build, Hub id, or a folder of images a class; galaxies without a class are not
-        used.
-    output_dir : Path
-        Becomes the pipeline's folder; holds checkpoints, samples and metrics.jsonl meanwhile.
-    resolution : int
-        Side of the images in pixels.
-    center_crop : int
-        Side in pixels of the central square kept of each original image.
-    latent_dim : int
-        Length of the noise vector that the generator starts from.
-    block_out_channels : list[int]
-        Channels of each level of both nets, from the full resolution down; each level but the last halves the image,
-        so that six levels start 224 pixels from 7 x 7.
-    attention_levels : list[int]
-        Levels with self-attention, 0 being the full resolution, which has none.
-    discriminator_gain : float
-        Contrast of what the discriminator sees, in units of the galaxies' own. Spectral normalisation bounds how steep
-        it can be; where its loss rises towards 2 while the images are poor, a higher gain lets it tell them apart.
-    diff_augment : list[str]
-        Differentiable augmentation of all that the discriminator sees (Zhao et al. 2020), for few galaxies: any of
-        colour, translation and cutout.
-    class_balance : float
-        Share of the images that are drawn class by class instead of as they come.
-    total_images : int
-        Length of the training in images that the discriminator has seen.
-    batch_size : int
-        Images a step over all processes.
-    num_discriminator_steps : int
-        Steps of the discriminator to one of the generator.
-    generator_learning_rate : float
-        Of Adam.
-    discriminator_learning_rate : float
-        Of Adam; higher than the generator's (TTUR, Heusel et al. 2017).
-    ema_decay : float
-        Limit of the decay of the generator's moving average, which is what is saved and sampled.
-    mixed_precision : Literal["no", "bf16"] | None
-        Precision of the nets; None leaves it to accelerate launch.
-    seed : int
-        Everything random follows from it and the number of images seen.
-    log_images : int
-        Images between two lines of metrics.jsonl.
-    sample_images : int
-        Images between two sample grids in samples/, each with a measure of the diversity of every class.
-    checkpoint_images : int
-        Images between two checkpoints.
-    log_with : str | None
-        Also log to a tracker of accelerate: tensorboard, wandb or trackio.
-    push_to_hub : str | None
-        Hub id to upload the finished model to.
-    """
+    """Settings of a training."""
 
     data: str
+    """Folder of python -m gz2_dataset build, Hub id, or a folder of images a class; galaxies without a class are not
+    used."""
     output_dir: Path
+    """Becomes the pipeline's folder; holds checkpoints, samples and metrics.jsonl meanwhile."""
     resolution: int = 32
+    """Side of the images in pixels."""
     center_crop: int = 224
+    """Side in pixels of the central square kept of each original image."""
     latent_dim: int = 128
+    """Length of the noise vector that the generator starts from."""
     block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128, 128])
+    """Channels of each level of both nets, from the full resolution down; each level but the last halves the image, so
+    that six levels start 224 pixels from 7 x 7."""
     attention_levels: list[int] = field(default_factory=lambda: [1])
+    """Levels with self-attention, 0 being the full resolution, which has none."""
     discriminator_gain: float = 1.0
+    """Contrast of what the discriminator sees, in units of the galaxies' own. Spectral normalisation bounds how steep
+    it can be; where its loss rises towards 2 while the images are poor, a higher gain lets it tell them apart."""
     diff_augment: list[str] = field(default_factory=list)
+    """Differentiable augmentation of all that the discriminator sees (Zhao et al. 2020), for few galaxies: any of
+    colour, translation and cutout."""
     class_balance: float = 0.0
+    """Share of the images that are drawn class by class instead of as they come."""
     total_images: int = 1_000_000
+    """Length of the training in images that the discriminator has seen."""
     batch_size: int = 64
+    """Images a step over all processes."""
     num_discriminator_steps: int = 1
+    """Steps of the discriminator to one of the generator."""
     generator_learning_rate: float = 1e-4
+    """Of Adam."""
     discriminator_learning_rate: float = 4e-4
+    """Of Adam; higher than the generator's (TTUR, Heusel et al. 2017)."""
     ema_decay: float = 0.999
+    """Limit of the decay of the generator's moving average, which is what is saved and sampled."""
     mixed_precision: Literal["no", "bf16"] | None = None
+    """Precision of the nets; None leaves it to accelerate launch."""
     seed: int = 0
+    """Everything random follows from it and the number of images seen."""
     log_images: int = 1_000
+    """Images between two lines of metrics.jsonl."""
     sample_images: int = 20_000
+    """Images between two sample grids in samples/, each with a measure of the diversity of every class."""
     checkpoint_images: int = 10_000
+    """Images between two checkpoints."""
     log_with: Literal["tensorboard", "trackio", "wandb"] | None = None
+    """Also log to a tracker of accelerate: tensorboard, wandb or trackio."""
     push_to_hub: str | None = None
+    """Hub id to upload the finished model to."""
 
 
 def main(config: Config) -> None:

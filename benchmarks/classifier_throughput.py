@@ -37,33 +37,14 @@ from gz2_dataset.command_line import provenance, run  # noqa: E402
 
 @dataclass
 class Config:
-    """Settings of the comparison; those of the net are those of configs/classifier_swin_mini.yaml.
-
-    Attributes
-    ----------
-    data : str
-        Any data that train_classifier.py takes.
-    output_dir : Path
-        Gets throughput.json and the run.
-    backbone : str
-        Name of a model in timm.
-    model_args : dict[str, Any]
-        Passed on to timm.create_model; nothing random may be left in the net, since both loops draw from one stream.
-    resolution : int
-        Side of the images in pixels.
-    batch_size : int
-        Images a step.
-    steps : int
-        Steps of each loop; the first quarter is not counted.
-    turn : int
-        Steps of one loop before it is the other's turn; on a GPU some 50, since it works ahead within a turn only.
-    mixed_precision : str
-        no or bf16.
-    """
+    """Settings of the comparison; those of the net are those of configs/classifier_swin_mini.yaml."""
 
     data: str
+    """Any data that train_classifier.py takes."""
     output_dir: Path
+    """Gets throughput.json and the run."""
     backbone: str = "swin_tiny_patch4_window7_224"
+    """Name of a model in timm."""
     model_args: dict[str, Any] = field(
         default_factory=lambda: {
             "patch_size": 4,
@@ -74,11 +55,17 @@ class Config:
             "drop_path_rate": 0.0,
         }
     )
+    """Passed on to timm.create_model; nothing random may be left in the net, since both loops draw from one stream."""
     resolution: int = 32
+    """Side of the images in pixels."""
     batch_size: int = 32
+    """Images a step."""
     steps: int = 400
+    """Steps of each loop; the first quarter is not counted."""
     turn: int = 4
+    """Steps of one loop before it is the other's turn; on a GPU some 50, since it works ahead within a turn only."""
     mixed_precision: str = "bf16"
+    """no or bf16."""
 
 
 def main(config: Config) -> None:

@@ -36,43 +36,30 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass
 class Config:
-    """Settings of the comparison.
-
-    Attributes
-    ----------
-    first, second : str
-        Output folders of train_ddpm.py.
-    data : str
-        The data that both were trained with.
-    output_dir : Path
-        Gets table.md, results.json and samples.png (a row a class and model).
-    num_images : str
-        Images of each class, such as cigar_shaped_smooth=300,spiral=100.
-    max_real : int
-        Galaxies of each class that they are compared with, at most.
-    scheduler : str
-        As in generate.py.
-    num_inference_steps : int
-        Denoising steps.
-    guidance_scale : float
-        Weight of the class.
-    center_crop : int
-        As in training.
-    batch_size : int
-        Images at a time.
-    """
+    """Settings of the comparison."""
 
     first: str
+    """Output folders of train_ddpm.py."""
     second: str
+    """Output folders of train_ddpm.py."""
     data: str
+    """The data that both were trained with."""
     output_dir: Path
+    """Gets table.md, results.json and samples.png (a row a class and model)."""
     num_images: str
+    """Images of each class, such as cigar_shaped_smooth=300,spiral=100."""
     max_real: int = 500
+    """Galaxies of each class that they are compared with, at most."""
     scheduler: str = "sde-dpmsolver++"
+    """As in generate.py."""
     num_inference_steps: int = 25
+    """Denoising steps."""
     guidance_scale: float = DEFAULT_GUIDANCE
+    """Weight of the class."""
     center_crop: int = 224
+    """As in training."""
     batch_size: int = 50
+    """Images at a time."""
 
 
 def main(config: Config) -> None:

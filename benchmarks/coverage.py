@@ -25,30 +25,20 @@ NOISE = 0.5
 
 @dataclass
 class Config:
-    """Settings of the simulation.
-
-    Attributes
-    ----------
-    output : Path
-        Markdown file for the table.
-    seeds : list[int]
-        Trainings of each arm.
-    spreads : list[float]
-        Standard deviations of a seed's luck, in units of that of the galaxies' ease.
-    galaxies : int
-        Test galaxies of a class.
-    simulations : int
-        Studies for each figure.
-    replicates : int
-        Of the bootstrap in each study.
-    """
+    """Settings of the simulation."""
 
     output: Path
+    """Markdown file for the table."""
     seeds: list[int] = field(default_factory=lambda: [1, 2, 3, 5])
+    """Trainings of each arm."""
     spreads: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.4])
+    """Standard deviations of a seed's luck, in units of that of the galaxies' ease."""
     galaxies: int = 60
+    """Test galaxies of a class."""
     simulations: int = 1000
+    """Studies for each figure."""
     replicates: int = 500
+    """Of the bootstrap in each study."""
 
 
 def main(config: Config) -> None:

@@ -20,24 +20,16 @@ from gz2_dataset.command_line import run
 
 @dataclass
 class Config:
-    """What to measure.
-
-    Attributes
-    ----------
-    num_images : int
-        Generated images, and as many real ones each in the reference, for the floor, and seen by the generator.
-    resolution : int
-        Side of the images in pixels.
-    net : str
-        Feature net.
-    batch_size : int
-        Images at a time.
-    """
+    """What to measure."""
 
     num_images: int = 5000
+    """Generated images, and as many real ones each in the reference, for the floor, and seen by the generator."""
     resolution: int = 224
+    """Side of the images in pixels."""
     net: str = "inception"
+    """Feature net."""
     batch_size: int = 64
+    """Images at a time."""
 
 
 def main(config: Config) -> None:

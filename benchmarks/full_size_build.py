@@ -36,30 +36,20 @@ LARGEST_ID = 999_967
 
 @dataclass
 class Config:
-    """What to measure.
-
-    Attributes
-    ----------
-    images : Path
-        Folder of JPEG files.
-    work : Path
-        Scratch folder.
-    labels : Path | None
-        CSV of GalaxyID and galaxy_class.
-    num_images : int
-        Size of the survey.
-    resolution : int
-        Of the prepared arrays.
-    images_to_prepare : int
-        How many of the training images the comparison with plain decoding takes.
-    """
+    """What to measure."""
 
     images: Path
+    """Folder of JPEG files."""
     work: Path
+    """Scratch folder."""
     labels: Path | None = None
+    """CSV of GalaxyID and galaxy_class."""
     num_images: int = GALAXIES
+    """Size of the survey."""
     resolution: int = 224
+    """Of the prepared arrays."""
     images_to_prepare: int = 8192
+    """How many of the training images the comparison with plain decoding takes."""
 
 
 def main(config: Config) -> None:

@@ -32,24 +32,16 @@ SAFETY = 0.9
 
 @dataclass
 class Config:
-    """Settings of the measurement.
-
-    Attributes
-    ----------
-    data : str
-        Any data that train_ddpm.py takes.
-    output_dir : Path
-        Gets the archives.
-    minutes : float
-        From the start of this command to its end.
-    presets : list[str]
-        Names of presets in configs/, trained at the same time.
-    """
+    """Settings of the measurement."""
 
     data: str
+    """Any data that train_ddpm.py takes."""
     output_dir: Path
+    """Gets the archives."""
     minutes: float = 9.0
+    """From the start of this command to its end."""
     presets: list[str] = field(default_factory=lambda: ["ddpm_64_gpu", "ddpm_224_gpu"])
+    """Names of presets in configs/, trained at the same time."""
 
 
 def main(config: Config) -> None:

@@ -27,27 +27,18 @@ LONGEST_WAIT = 0.2  # seconds between a change of the folder and the kill
 
 @dataclass
 class Config:
-    """Settings of the experiment.
-
-    Attributes
-    ----------
-    data : str
-        Any data that train_ddpm.py takes.
-    output_dir : Path
-        Gets both runs and kills.json; must not exist.
-    kills : int
-        How often the run is killed.
-    total_images : int
-        Length of the training, with the test preset.
-    seed : int
-        Of the moments.
-    """
+    """Settings of the experiment."""
 
     data: str
+    """Any data that train_ddpm.py takes."""
     output_dir: Path
+    """Gets both runs and kills.json; must not exist."""
     kills: int = 10
+    """How often the run is killed."""
     total_images: int = 480
+    """Length of the training, with the test preset."""
     seed: int = 0
+    """Of the moments."""
 
 
 def main(config: Config) -> None:

@@ -23,18 +23,12 @@ DRAWN = 100
 
 @dataclass
 class Config:
-    """What to measure.
-
-    Attributes
-    ----------
-    num_images : int
-        Galaxies.
-    resolution : int
-        Side of the images in pixels.
-    """
+    """What to measure."""
 
     num_images: int = 1000
+    """Galaxies."""
     resolution: int = 64
+    """Side of the images in pixels."""
 
 
 def main(config: Config) -> None:

@@ -25,27 +25,18 @@ Edit = Callable[[Image.Image], Image.Image]
 
 @dataclass
 class Config:
-    """What to measure.
-
-    Attributes
-    ----------
-    images : Path
-        Folder of JPEG files that all show different galaxies.
-    output : Path
-        JSON file for the figures.
-    num_copies : int
-        Images that are copied, once for each kind of copy.
-    full_size : int
-        Number of signatures for the time and the memory of the search.
-    seed : int
-        Which images are copied.
-    """
+    """What to measure."""
 
     images: Path
+    """Folder of JPEG files that all show different galaxies."""
     output: Path
+    """JSON file for the figures."""
     num_copies: int = 400
+    """Images that are copied, once for each kind of copy."""
     full_size: int = 61_578
+    """Number of signatures for the time and the memory of the search."""
     seed: int = 0
+    """Which images are copied."""
 
 
 def main(config: Config) -> None:

@@ -27,24 +27,16 @@ from gz2_dataset.command_line import run
 
 @dataclass
 class Config:
-    """Settings of the table.
-
-    Attributes
-    ----------
-    output : Path
-        Markdown file.
-    steps : list[int]
-        Denoising steps, beside those that are recommended for each sampler.
-    spreads : list[float]
-        Standard deviations of the data.
-    beta_schedule : str
-        As in train_ddpm.py.
-    """
+    """Settings of the table."""
 
     output: Path
+    """Markdown file."""
     steps: list[int] = field(default_factory=lambda: [9, 14, 18, 25, 50])
+    """Denoising steps, beside those that are recommended for each sampler."""
     spreads: list[float] = field(default_factory=lambda: [0.02, 0.1, 1.0])
+    """Standard deviations of the data."""
     beta_schedule: str = "squaredcos_cap_v2"
+    """As in train_ddpm.py."""
 
 
 def main(config: Config) -> None:

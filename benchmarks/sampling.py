@@ -22,33 +22,22 @@ from gz2_dataset.command_line import provenance, run
 
 @dataclass
 class Config:
-    """Settings of the measurement.
-
-    Attributes
-    ----------
-    model : str
-        Output folder of train_ddpm.py or Hub id.
-    output : Path
-        JSON file with every timing.
-    scheduler : str
-        As in generate.py.
-    num_inference_steps : int
-        Denoising steps.
-    guidance_scale : float
-        Weight of the class.
-    batch_size : int
-        Images at a time.
-    rounds : int
-        Turns of each of the two, after one that is not counted.
-    """
+    """Settings of the measurement."""
 
     model: str
+    """Output folder of train_ddpm.py or Hub id."""
     output: Path
+    """JSON file with every timing."""
     scheduler: str = DEFAULT
+    """As in generate.py."""
     num_inference_steps: int = DEFAULT_STEPS
+    """Denoising steps."""
     guidance_scale: float = DEFAULT_GUIDANCE
+    """Weight of the class."""
     batch_size: int = 32
+    """Images at a time."""
     rounds: int = 7
+    """Turns of each of the two, after one that is not counted."""
 
 
 def main(config: Config) -> None:

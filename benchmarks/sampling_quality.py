@@ -47,63 +47,43 @@ from gz2_dataset.command_line import provenance, run
 
 @dataclass
 class Config:
-    """Settings of the measurement.
-
-    Attributes
-    ----------
-    model : str
-        Output folder of train_ddpm.py or Hub id.
-    data : str
-        The data that it was trained with.
-    output_dir : Path
-        Gets results.jsonl (a line a setting), table.md, figure.png and the images.
-    schedulers : list[str]
-        As in generate.py.
-    steps : list[int | None]
-        Denoising steps of each scheduler; null or 0 stands for as many as it needs to keep faint sky.
-    guidance_scales : list[float]
-        Weights of the class.
-    guidance_intervals : list[tuple[float, float] | None]
-        Noise levels between which to guide; null is always.
-    reference : bool
-        Measure ddpm with 1000 steps, first guidance scale and interval, and compare with it; else with the first
-        setting of the lists.
-    split : Literal["validation", "train"]
-        Real galaxies to compare with; those of the other split serve for the floor. The two change places in a class
-        that has fewer than 20 in the first, and more in the other.
-    num_images : int
-        Generated images of each class, the same seeds for every setting.
-    max_real : int
-        Galaxies of each class that they are compared with, at most.
-    measure_at : int | None
-        Side in pixels to which real and generated images are resized (Lanczos) before they are measured, so that models
-        of different resolution can be compared; None is that of the model.
-    center_crop : int
-        As in training.
-    batch_size : int
-        Images at a time.
-    compile : bool
-        Compile the UNet.
-    seed : int
-        Of the first image.
-    """
+    """Settings of the measurement."""
 
     model: str
+    """Output folder of train_ddpm.py or Hub id."""
     data: str
+    """The data that it was trained with."""
     output_dir: Path
+    """Gets results.jsonl (a line a setting), table.md, figure.png and the images."""
     schedulers: list[str] = field(default_factory=lambda: list(SCHEDULERS))
+    """As in generate.py."""
     steps: list[int | None] = field(default_factory=lambda: [None])
+    """Denoising steps of each scheduler; null or 0 stands for as many as it needs to keep faint sky."""
     guidance_scales: list[float] = field(default_factory=lambda: [DEFAULT_GUIDANCE])
+    """Weights of the class."""
     guidance_intervals: list[tuple[float, float] | None] = field(default_factory=lambda: [None])
+    """Noise levels between which to guide; null is always."""
     reference: bool = True
+    """Measure ddpm with 1000 steps, first guidance scale and interval, and compare with it; else with the first setting
+    of the lists."""
     split: Literal["validation", "train"] = "validation"
+    """Real galaxies to compare with; those of the other split serve for the floor. The two change places in a class
+    that has fewer than 20 in the first, and more in the other."""
     num_images: int = 200
+    """Generated images of each class, the same seeds for every setting."""
     max_real: int = 1000
+    """Galaxies of each class that they are compared with, at most."""
     measure_at: int | None = None
+    """Side in pixels to which real and generated images are resized (Lanczos) before they are measured, so that models
+    of different resolution can be compared; None is that of the model."""
     center_crop: int = 224
+    """As in training."""
     batch_size: int = 50
+    """Images at a time."""
     compile: bool = False
+    """Compile the UNet."""
     seed: int = 0
+    """Of the first image."""
 
 
 def main(config: Config) -> None:

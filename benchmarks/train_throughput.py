@@ -47,45 +47,30 @@ PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 
 @dataclass
 class Config:
-    """Settings of the comparison.
-
-    Attributes
-    ----------
-    data : str
-        Any data that train_ddpm.py takes.
-    output_dir : Path
-        Gets throughput.json, the images as files, and the runs.
-    reference : Path | None
-        A copy of diffusers' train_unconditional.py; it needs tensorboard.
-    resolution : int
-        Side of the images in pixels.
-    block_out_channels : list[int]
-        Of the UNet; with layers_per_block 2 and attention on the last level, 3.9 M parameters.
-    batch_size : int
-        Images a step.
-    steps : int
-        Steps of a run; the first quarter is not counted.
-    rounds : int
-        Runs of each loop.
-    mixed_precision : str
-        no, bf16 or fp16.
-    compile : bool
-        Compile the UNet of train_ddpm.py.
-    other_threads : int | None
-        CPU threads of the other loop: 1 is what accelerate launch leaves it, None as many as train_ddpm.py takes.
-    """
+    """Settings of the comparison."""
 
     data: str
+    """Any data that train_ddpm.py takes."""
     output_dir: Path
+    """Gets throughput.json, the images as files, and the runs."""
     reference: Path | None = None
+    """A copy of diffusers' train_unconditional.py; it needs tensorboard."""
     resolution: int = 64
+    """Side of the images in pixels."""
     block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128])
+    """Of the UNet; with layers_per_block 2 and attention on the last level, 3.9 M parameters."""
     batch_size: int = 16
+    """Images a step."""
     steps: int = 16
+    """Steps of a run; the first quarter is not counted."""
     rounds: int = 3
+    """Runs of each loop."""
     mixed_precision: str = "no"
+    """no, bf16 or fp16."""
     compile: bool = False
+    """Compile the UNet of train_ddpm.py."""
     other_threads: int | None = None
+    """CPU threads of the other loop: 1 is what accelerate launch leaves it, None as many as train_ddpm.py takes."""
 
 
 def main(config: Config) -> None:

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
+set_parsing_settings(docstring_parse_attribute_docstrings=True)  # a field is described below itself
+
 PACKAGES = ("accelerate", "datasets", "diffusers", "numpy", "pillow", "timm", "torch", "torchvision", "transformers")
 
 
@@ -54,7 +56,7 @@ def run(main: Callable[[Any], None], config_class: type, description: str) -> No
     main : callable
         Takes the filled-in ``config_class``.
     config_class : type
-        A dataclass; the fields' descriptions in its numpydoc docstring become ``--help``.
+        A dataclass; the descriptions below its fields become ``--help``.
     description : str
         First paragraph of ``--help``.
 
