@@ -213,7 +213,7 @@ def test_galaxies_that_the_model_has_not_learned_from_are_not_varied(tiny_model,
 def test_a_model_that_does_not_say_what_it_saw_varies_nothing(tiny_model, toy_data, tmp_path):
     shutil.copytree(tiny_model, tmp_path / "model")
     (tmp_path / "model/seen_images.csv").unlink()
-    with pytest.raises(UserError, match=r"no seen_images\.csv"):
+    with pytest.raises(UserError, match=r"seen_images\.csv: does not tell which images"):
         generate.main(settings(tmp_path / "model", tmp_path / "out", variations_of=str(toy_data)))
 
 
