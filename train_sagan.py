@@ -10,6 +10,7 @@ import torch
 from diffusers.training_utils import EMAModel
 
 from galaxy_diffusion.generators.batches import Batches
+from galaxy_diffusion.generators.conditioning import Conditioning
 from galaxy_diffusion.generators.model_card import model_card
 from galaxy_diffusion.generators.monitoring import averaged, save_grid
 from galaxy_diffusion.generators.sagan_augmentation import check_kinds
@@ -94,6 +95,7 @@ def main(config: Config) -> None:
         null_share=0.0,
         unlabelled_share=0.0,
         class_balance=config.class_balance,
+        conditioning=Conditioning(galaxies.class_names),
         device=accelerator.device,
     )
     diversity = Diversity(galaxies)

@@ -232,7 +232,7 @@ def test_a_second_report_is_the_same(whole_study, page, tmp_path):
     ],
 )
 def test_a_missing_part_is_named_with_its_command(whole_study, quick, tmp_path, part, says):
-    study = copy(whole_study, tmp_path, part, "showcase", "sagan_showcase", "diffusion_x2", "smote")
+    study = copy(whole_study, tmp_path, part, "showcase", "sagan_showcase", "twice", "smote")
     assert says in text_of(write_report(study, tmp_path / "report"))
 
 
@@ -245,7 +245,7 @@ def test_the_first_step_of_a_study_gives_a_page(tmp_path):
 
 
 def test_with_the_original_arm_alone_there_is_no_verdict(whole_study, quick, tmp_path):
-    study = copy(whole_study, tmp_path, "diffusion*", "smote", "showcase", "sagan_showcase")
+    study = copy(whole_study, tmp_path, "diffusion", "twice", "smote", "showcase", "sagan_showcase")
     html = write_report(study, tmp_path / "report")
     assert "Not every backbone has been trained both with and without generated images yet" in text_of(html)
     assert pd.read_csv(tmp_path / "report" / "table3.csv")["difference"].isna().all()

@@ -95,5 +95,5 @@ def test_every_image_has_a_row_however_many_processes_there_are(monkeypatch):
 
 def test_a_missing_package_is_one_line_with_its_extra(monkeypatch):
     monkeypatch.setattr(module, "is_available", lambda: False)
-    with pytest.raises(UserError, match=r"galaxy-diffusion\[morphology\]"):
+    with pytest.raises(UserError, match=r"\.\[morphology\]"):
         morphology(np.zeros((1, 32, 32, 3), np.uint8))
