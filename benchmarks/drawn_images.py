@@ -1,5 +1,6 @@
-"""Images of one class for a measurement, drawn once and kept."""
+"""Images for a measurement, drawn once and kept."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,33 @@ def drawn_images(
     -------
     ndarray of uint8, shape (N, H, W, 3)
     """
+
+    def draw(batch: range) -> np.ndarray:
+        labels = [pipeline.label_of(name)] * len(batch)
+        return generate_batch(pipeline, labels, list(batch), guidance_scale, steps)
+
+    return kept_images(path, draw, seeds, batch_size)
+
+
+def kept_images(path: Path, draw: Callable[[range], np.ndarray], seeds: range, batch_size: int) -> np.ndarray:
+    """What ``draw`` makes of seeds, after its JPEG, kept in an .npz file that is read where it is there.
+
+    Parameters
+    ----------
+    path : Path
+    draw : callable
+        Takes a batch of seeds, gives an image each: uint8, shape (B, H, W, 3).
+    seeds : range
+    batch_size : int
+
+    Returns
+    -------
+    ndarray of uint8, shape (N, H, W, 3)
+    """
     if not path.exists():
         images = []
         for start in tqdm(range(0, len(seeds), batch_size), desc=path.stem, unit="batch", leave=False):
-            batch = list(seeds[start : start + batch_size])
-            labels = [pipeline.label_of(name)] * len(batch)
-            drawn = generate_batch(pipeline, labels, batch, guidance_scale, steps)
-            images += [jpeg_round_trip(image) for image in drawn]
+            images += [jpeg_round_trip(image) for image in draw(seeds[start : start + batch_size])]
         with written_aside(path) as aside:
             np.savez(aside, images=np.stack(images))
     return np.load(path)["images"]
