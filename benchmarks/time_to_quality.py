@@ -1,0 +1,520 @@
+"""Time to quality: how good are the images of a training after so many minutes on the same cores?
+
+    python benchmarks/time_to_quality.py --data DATA --output_dir OUT --reference PATH/TO/train_unconditional.py
+
+Contenders, which learn from the same images (train and unlabelled) with all cores:
+
+- ours: train_ddpm.py with its preset. Its cool-down has the preset's share of the images that it will see.
+- example: diffusers' train_unconditional.py (the copy at --reference; it needs tensorboard) with its defaults and the
+  flags of its own documentation, --center_crop --random_flip --use_ema.
+- example_tuned: the same script as a careful user would call it: with a net of about the parameters of ours (5.6 M, no
+  patches), a learning rate of 4e-4, the batch and precision of ours, and a cosine that ends with the minutes.
+
+The warm-up of 8,000 images that both scripts come with would be half of such a training on a CPU; ours and
+example_tuned get the same shorter one.
+
+They train in turns, a piece of a few minutes each, every piece in a process of its own that ends with a checkpoint, so
+that drifts of the machine fall on all. Only training counts: the clock runs from the end of a piece's first step to the
+end of its last, and the first counts as much as the mean of the others. The learning rates' ends, in images, are
+reckoned anew at every piece from the speed so far. The averaged weights are kept at the times of the measurement;
+before the last time they are those of a training that is not at its end.
+
+All are sampled alike, from the same noise. Ours draws the classes, and no class, in the shares of its training galaxies
+without guidance: what the others, who know no classes, have learned as well. Images are compared with galaxies that all
+have learned from, which flatters all alike. Intervals tell what another draw of images would give; it is one training
+each. To go on after an interruption, run the same command again.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import multiprocessing
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+import yaml
+from accelerate import PartialState
+from accelerate.utils import set_seed
+from diffusers import DDPMScheduler, UNet2DModel
+from diffusers.training_utils import EMAModel
+from PIL import Image
+from tqdm.auto import tqdm
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import train_ddpm  # noqa: E402
+from benchmarks.quality_over_time import REAL, figures, kept_images, markdown, plot  # noqa: E402
+from galaxy_diffusion.generators.unet import make_unet  # noqa: E402
+from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline  # noqa: E402
+from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS  # noqa: E402
+from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline  # noqa: E402
+from galaxy_diffusion.shared.machine import use_all_cores  # noqa: E402
+from galaxy_diffusion.shared.run_folder import same_run, write_json  # noqa: E402
+from gz2_dataset import GalaxyArrays, UserError, load_arrays  # noqa: E402
+from gz2_dataset.aside import write_whole  # noqa: E402
+from gz2_dataset.command_line import provenance, run  # noqa: E402
+
+OURS, TUNED, EXAMPLE = "ours", "example_tuned", "example"
+NEVER = 10**9
+ENOUGH = 0.99
+"""Of its time; a training whose images are seen sooner, as the machine has become faster, goes on."""
+KEPT_TOGETHER = 100
+"""Images in a file: what an interruption may cost."""
+MEASUREMENT = ("num_images", "max_real", "scheduler", "num_inference_steps")
+FREE = {"data", "output_dir", "reference", "batch_size", *MEASUREMENT}
+"""Settings that may differ between two calls: what is measured may change when the trainings are done."""
+
+
+@dataclass
+class Config:
+    """Settings of the comparison."""
+
+    data: str
+    """Any data that train_ddpm.py takes."""
+    output_dir: Path
+    """Gets results.jsonl (a line a measurement), table.md, figure.png and run.json; holds the trainings, snapshots and
+    images meanwhile, 10 GB with the example's default net."""
+    reference: Path
+    """A copy of diffusers' train_unconditional.py."""
+    minutes: list[float] = field(default_factory=lambda: [5, 10, 15, 20, 30])
+    """Minutes of training after which images are drawn; the last ends the training."""
+    piece_minutes: float = 2.5
+    """Minutes of training before it is the next one's turn."""
+    contenders: list[str] = field(default_factory=lambda: [OURS, TUNED, EXAMPLE])
+    """Who takes part, of ours, example_tuned and example; measured in this order."""
+    preset: Path = ROOT / "configs/ddpm_64.yaml"
+    """Of ours."""
+    warmup_images: int = 1600
+    """Images over which the learning rates of ours and example_tuned rise."""
+    mixed_precision: str = "bf16"
+    """Of ours and example_tuned: no, bf16 or fp16."""
+    tuned_channels: list[int] = field(default_factory=lambda: [32, 64, 96, 128])
+    """Channels of the levels of example_tuned; the last level has attention, the rest is as in the preset."""
+    tuned_learning_rate: float = 4e-4
+    """Of example_tuned."""
+    example_channels: list[int] | None = None
+    """The same for example, to rehearse; None is its default net of 113.7 M parameters."""
+    calibration_seconds: float = 60.0
+    """A trial of so long tells how many images a training will see."""
+    num_images: int = 1000
+    """Generated images a measurement."""
+    max_real: int = 2000
+    """Galaxies that they are compared with, at most."""
+    scheduler: str = DEFAULT
+    """As in generate.py. Heun's steps keep a faint sky under the example's noise schedule too, unipc's lose a tenth.
+    """
+    num_inference_steps: int = DEFAULT_STEPS
+    """Denoising steps."""
+    batch_size: int = 25
+    """Images drawn at a time."""
+    seed: int = 0
+    """Of trainings and first image."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of one contender's training.
+
+    Attributes
+    ----------
+    contender : str
+    folder : Path
+        Of the training.
+    seconds : float
+        How long it shall last.
+    total_images : int
+        Images that the whole training will see, by the speed so far.
+    cooldown_images : int
+        Of ours.
+    snapshot : Path | None
+        Where the averaged weights are to be kept as a pipeline.
+    class_names : tuple[str, ...]
+    """
+
+    contender: str
+    folder: Path
+    seconds: float
+    total_images: int
+    cooldown_images: int
+    snapshot: Path | None
+    class_names: tuple[str, ...]
+
+
+class TimeUp(Exception):
+    """A piece has its checkpoint and ends."""
+
+
+class Clock:
+    """The time that training steps take, from the times at which they end."""
+
+    def __init__(self, seconds: float):
+        self.limit, self.ends = seconds, []
+        self.average: EMAModel | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Of all steps; the first, which starts cold, counts as much as the mean of the others."""
+        n = len(self.ends)
+        return (self.ends[-1] - self.ends[0]) * n / (n - 1) if n > 1 else 0.0
+
+    @property
+    def is_over(self) -> bool:
+        return len(self.ends) > 1 and self.seconds >= self.limit
+
+
+def main(config: Config) -> None:
+    if not config.reference.is_file():
+        raise UserError(f"{config.reference}: no such file; give a copy of diffusers' train_unconditional.py")
+    if config.minutes != sorted(set(config.minutes)):
+        raise UserError(f"minutes {config.minutes}: each must be later than the one before")
+    if unknown := set(config.contenders) - {OURS, TUNED, EXAMPLE}:
+        raise UserError(f"contenders: {unknown.pop()!r} is none of {OURS}, {TUNED}, {EXAMPLE}")
+    use_all_cores()
+    settings = our_settings(config)
+    splits = [load_galaxies(settings, split) for split in ("train", "unlabelled")]
+    same = {
+        "preset": yaml.safe_load(config.preset.read_text()),
+        "data_fingerprint": [split.fingerprint for split in splits],
+        "reference_sha256": hashlib.sha256(config.reference.read_bytes()).hexdigest(),
+    }
+    known = {key: value for key, value in provenance(config)["config"].items() if key not in FREE}
+    same_run(config.output_dir / "settings.json", {**known, **same})
+    export_images(config.output_dir / "images", *splits)
+    rates, pieces = train_in_turns(config, settings, splits[0].class_names)
+    hardware = {"cpu": cpu_name(), "threads": torch.get_num_threads()}
+    trainings = {"calibrated_images_per_second": rates, "pieces": pieces}
+    write_json(config.output_dir / "run.json", {**provenance(config), **same, **hardware, **trainings})
+    measure(config, settings, pieces, np.concatenate([split.labels for split in splits]))
+    print((config.output_dir / "table.md").read_text())
+
+
+def our_settings(config: Config) -> train_ddpm.Config:
+    """The preset with what the comparison changes."""
+    changed = {
+        "warmup_images": config.warmup_images,
+        "mixed_precision": config.mixed_precision,
+        "seed": config.seed,
+        "validation_images": 0,
+        "sample_images": NEVER,
+        "checkpoint_images": NEVER,
+    }
+    preset = yaml.safe_load(config.preset.read_text())
+    return train_ddpm.Config(config.data, config.output_dir / OURS, **{**preset, **changed})
+
+
+def load_galaxies(settings: train_ddpm.Config, split: str, jpeg: bool = False) -> GalaxyArrays:
+    return load_arrays(settings.data, split, settings.resolution, settings.center_crop, jpeg)
+
+
+def export_images(folder: Path, *splits: GalaxyArrays) -> None:
+    """The training images as PNG files, for the example."""
+    if folder.exists():
+        return
+    aside = folder.with_name(f".{folder.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    for i, image in enumerate(image for split in splits for image in split.images):
+        Image.fromarray(image).save(aside / f"{i:06d}.png")
+    aside.rename(folder)
+
+
+def train_in_turns(
+    config: Config, settings: train_ddpm.Config, class_names: tuple[str, ...]
+) -> tuple[dict[str, float], list[dict]]:
+    """Images a second in the trial, and what each piece has taken: contender, minutes (its end), steps, seconds."""
+    log = config.output_dir / "pieces.jsonl"
+    pieces = read_lines(log)
+    length = 60 * config.minutes[-1]
+    rates = calibrate(config, settings, class_names)
+    share = settings.cooldown_images / settings.total_images
+    cooldown = round(share * rates[OURS] * length) if OURS in rates else 0
+    for minutes, name in tqdm(turns(config), desc="train", unit="piece"):
+        folder = config.output_dir / name
+        while not is_done(pieces, name, minutes):
+            steps, seconds = taken(pieces, name, minutes)
+            images = steps * batch_size_of(settings, name)
+            rate = images / seconds if steps else rates.get(name, 0.0)
+            piece = Piece(
+                contender=name,
+                folder=folder,
+                seconds=60 * minutes - seconds,
+                total_images=total_images(images, rate, length - seconds, settings.batch_size),
+                cooldown_images=cooldown,
+                snapshot=snapshot_of(config, name, minutes) if minutes in config.minutes else None,
+                class_names=class_names,
+            )
+            forget_unrecorded(folder, steps, settings.batch_size)
+            pieces.append({"contender": name, "minutes": minutes, **train_apart(config, piece)})
+            append_line(log, pieces[-1])
+    return rates, pieces
+
+
+def calibrate(config: Config, settings: train_ddpm.Config, class_names: tuple[str, ...]) -> dict[str, float]:
+    """Images a second of those whose learning rates end with the minutes, from a trial that is thrown away."""
+    path = config.output_dir / "calibration.json"
+    if not path.exists():
+        rates = {}
+        for name in (name for name in config.contenders if name != EXAMPLE):
+            folder = config.output_dir / "trial" / name
+            shutil.rmtree(folder, ignore_errors=True)
+            piece = Piece(name, folder, config.calibration_seconds, NEVER, 0, None, class_names)
+            took = train_apart(config, piece)
+            rates[name] = took["steps"] * settings.batch_size / took["seconds"]
+            shutil.rmtree(folder)
+        write_json(path, rates)
+    return json.loads(path.read_text())
+
+
+def taken(pieces: list[dict], contender: str, minutes: float) -> tuple[int, float]:
+    """Steps and seconds of a contender's pieces up to one that ends at ``minutes``."""
+    mine = [piece for piece in pieces if piece["contender"] == contender and piece["minutes"] <= minutes]
+    return sum(piece["steps"] for piece in mine), sum(piece["seconds"] for piece in mine)
+
+
+def is_done(pieces: list[dict], contender: str, minutes: float) -> bool:
+    """Whether a contender has had its turn and is at its time."""
+    ended = any(piece["contender"] == contender and piece["minutes"] == minutes for piece in pieces)
+    return ended and taken(pieces, contender, minutes)[1] >= ENOUGH * 60 * minutes
+
+
+def turns(config: Config) -> list[tuple[float, str]]:
+    """Minutes at which pieces end, and whose; each round begins with another contender."""
+    count = int(config.minutes[-1] / config.piece_minutes)
+    ends = {round(config.piece_minutes * (i + 1), 6) for i in range(count)}
+    names = config.contenders
+    rounds = enumerate(sorted({*config.minutes, *ends}))
+    return [(end, names[(r + i) % len(names)]) for r, end in rounds for i in range(len(names))]
+
+
+def total_images(seen: int, rate: float, seconds: float, batch_size: int) -> int:
+    """Images of a training that goes on for so many seconds at a rate: whole batches, and two, as one has no time."""
+    return seen + batch_size * max(2, round(rate * seconds / batch_size))
+
+
+def batch_size_of(settings: train_ddpm.Config, contender: str) -> int:
+    return 16 if contender == EXAMPLE else settings.batch_size
+
+
+def snapshot_of(config: Config, contender: str, minutes: float) -> Path:
+    return config.output_dir / "snapshots" / f"{contender}-{minutes:g}"
+
+
+def forget_unrecorded(folder: Path, steps: int, batch_size: int) -> None:
+    """Remove checkpoints of a piece that was interrupted, whose time nobody knows."""
+    for pattern, unit in (("checkpoints/images-*", batch_size), ("checkpoint-*", 1)):
+        for checkpoint in folder.glob(pattern):
+            if int(checkpoint.name.partition("-")[2]) > steps * unit:
+                shutil.rmtree(checkpoint)
+
+
+def train_apart(config: Config, piece: Piece) -> dict[str, float]:
+    """Train for a piece in a process of its own; gives its steps and seconds."""
+    context = multiprocessing.get_context("forkserver")  # of a process that has imported everything and done nothing
+    context.set_forkserver_preload(["benchmarks.time_to_quality"])
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=train, args=(config, piece, sender))
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        raise UserError(f"{piece.contender}: the training failed; see {piece.folder / 'output.log'}") from None
+    finally:
+        process.join()
+
+
+def train(config: Config, piece: Piece, sender: Connection) -> None:
+    """Train for a piece in this process and send its steps and seconds."""
+    use_all_cores()
+    piece.folder.mkdir(parents=True, exist_ok=True)
+    with (piece.folder / "output.log").open("a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    clock = (train_ours if piece.contender == OURS else train_example)(config, piece)
+    sender.send({"steps": len(clock.ends), "seconds": clock.seconds})
+
+
+def train_ours(config: Config, piece: Piece) -> Clock:
+    """A piece of train_ddpm.py; the last may come to its end before the time."""
+    lengths = {"total_images": piece.total_images, "cooldown_images": piece.cooldown_images}
+    settings = replace(our_settings(config), output_dir=piece.folder, **lengths)
+
+    def save() -> None:
+        settings.sample_images = settings.checkpoint_images = 1
+
+    def keep(pipeline: ClassConditionalDDPMPipeline, *_: object) -> None:
+        if piece.snapshot:
+            pipeline.save_pretrained(piece.snapshot)
+
+    with mock.patch.object(train_ddpm, "save_grid", keep), timed(piece.seconds, save) as clock:
+        train_ddpm.main(settings)
+    return clock
+
+
+def train_example(config: Config, piece: Piece) -> Clock:
+    """A piece of diffusers' example, run as it is."""
+    specification = importlib.util.spec_from_file_location("train_unconditional", config.reference)
+    example = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(example)
+    with mock.patch.object(sys, "argv", ["train_unconditional.py", *example_options(config, piece)]):
+        arguments = example.parse_args()
+    if piece.contender == TUNED:
+        steps = piece.total_images // our_settings(config).batch_size
+        get_scheduler = example.get_scheduler
+        example.get_scheduler = lambda *args, **options: get_scheduler(*args, **options | {"num_training_steps": steps})
+
+    def save() -> None:
+        arguments.checkpointing_steps = 1
+
+    set_seed(config.seed)
+    with timed(piece.seconds, save) as clock:
+        example.main(arguments)
+    if not clock.is_over:
+        raise UserError(f"{piece.contender}: came to the end of its epochs before its time; give fewer minutes")
+    if piece.snapshot:
+        keep_example(clock.average, piece)
+    return clock
+
+
+def example_options(config: Config, piece: Piece) -> list[str]:
+    """The command line of the example."""
+    settings = our_settings(config)
+    options = {
+        "train_data_dir": config.output_dir / "images",
+        "output_dir": piece.folder,
+        "resolution": settings.resolution,
+        "checkpointing_steps": NEVER,
+        "checkpoints_total_limit": 2,
+        "resume_from_checkpoint": "latest",
+        "save_images_epochs": NEVER,
+        "save_model_epochs": NEVER,
+        "eval_batch_size": 1,  # it draws after its first epoch in any case
+        "ddpm_num_inference_steps": 1,
+    }
+    channels = config.example_channels
+    if piece.contender == TUNED:
+        channels = config.tuned_channels
+        options |= {
+            "train_batch_size": settings.batch_size,
+            "learning_rate": config.tuned_learning_rate,
+            "lr_warmup_steps": config.warmup_images // settings.batch_size,
+            "mixed_precision": config.mixed_precision,
+            "num_epochs": NEVER,
+        }
+    if channels:
+        net = {"patch_size": 1, "block_out_channels": channels, "attention_levels": [len(channels) - 1]}
+        unet = make_unet(replace(settings, **net), 1)
+        UNet2DModel.from_config({**unet.config, "num_class_embeds": None}).save_config(piece.folder / "net")
+        options["model_config_name_or_path"] = piece.folder / "net"
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return [*words, "--center_crop", "--random_flip", "--use_ema"]
+
+
+def keep_example(average: EMAModel, piece: Piece) -> None:
+    """The averaged net as a pipeline of ours, which it is with a class table of zeros."""
+    learned = UNet2DModel.from_config(average.model_config)
+    average.copy_to(learned.parameters())
+    net = {key: value for key, value in average.model_config.items() if not key.startswith("_")}
+    unet = UNet2DModel.from_config({**net, "num_class_embeds": len(piece.class_names) + 1})
+    zeros = torch.zeros_like(unet.class_embedding.weight)
+    unet.load_state_dict({**learned.state_dict(), "class_embedding.weight": zeros})
+    pipeline = ClassConditionalDDPMPipeline(unet, DDPMScheduler(), dict(enumerate(piece.class_names)))
+    pipeline.save_pretrained(piece.snapshot)
+
+
+@contextlib.contextmanager
+def timed(seconds: float, save: Callable[[], None]) -> Iterator[Clock]:
+    """Time the training steps inside, which end with that of the weights' average.
+
+    In the step that completes the time ``save`` asks the script for a checkpoint; the next step ends it.
+    """
+    step, clock, parent = EMAModel.step, Clock(seconds), multiprocessing.parent_process()
+
+    def timed_step(average: EMAModel, parameters: Iterable[torch.nn.Parameter]) -> None:
+        if parent and not parent.is_alive():
+            sys.exit("the command that started this piece has ended")
+        if clock.is_over:
+            raise TimeUp
+        step(average, parameters)
+        clock.average = average
+        clock.ends.append(time.monotonic())
+        if clock.is_over:
+            save()
+
+    with mock.patch.object(EMAModel, "step", timed_step), contextlib.suppress(TimeUp):
+        yield clock
+
+
+def measure(config: Config, settings: train_ddpm.Config, pieces: list[dict], labels: np.ndarray) -> None:
+    """Write results.jsonl, table.md and figure.png: the contenders one after the other, their last minutes first."""
+    images = np.concatenate([load_galaxies(settings, split, jpeg=True).images for split in ("train", "unlabelled")])
+    images = np.random.default_rng(config.seed).permutation(images)
+    real, others = images[: config.max_real], images[config.max_real :][: config.num_images]
+    same = {key: getattr(config, key) for key in MEASUREMENT}
+    log = config.output_dir / "results.jsonl"
+    rows = [row for row in read_lines(log) if same.items() <= row.items()]
+    wanted = [(name, end) for name in config.contenders for end in reversed(config.minutes)]
+    for name, minutes in tqdm([(REAL, 0.0), *wanted], desc="measure"):
+        if (name, minutes) in {(row["contender"], row["minutes"]) for row in rows}:
+            continue
+        if name == REAL:
+            generated, of_training = others, {"seconds": 0.0, "images": 0, "parameters": 0}
+        else:
+            steps, seconds = taken(pieces, name, minutes)
+            generated, parameters = draw(config, name, minutes, labels)
+            seen = steps * batch_size_of(settings, name)
+            of_training = {"seconds": seconds, "images": seen, "parameters": parameters}
+        row = {"contender": name, "minutes": minutes, **of_training, **same, **figures(real, generated)}
+        rows.append(row)
+        append_line(log, row)
+        write_whole(config.output_dir / "table.md", markdown(rows))
+        plot(rows, config.output_dir / "figure.png")
+
+
+def draw(config: Config, contender: str, minutes: float, labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Images of a snapshot, uint8 of shape (N, H, W, 3), in the classes' mix of the data, and the net's parameters."""
+    pipeline = load_pipeline(str(snapshot_of(config, contender, minutes)), config.scheduler, PartialState().device)
+    mix = np.resize(np.random.default_rng(config.seed).permutation(labels), config.num_images)
+    table = pipeline.unet.class_embedding.weight.detach()
+    seeds = range(config.seed, config.seed + config.num_images)
+
+    def of_seeds(some: range) -> np.ndarray:
+        rows = table[[mix[seeds.index(seed)] for seed in some]]  # -1, no class, is the last
+        return generate_batch(pipeline, None, list(some), 1.0, config.num_inference_steps, class_embeddings=rows)
+
+    folder = config.output_dir / "drawn" / f"{contender}-{minutes:g}-{config.scheduler}-{config.num_inference_steps}"
+    parts = [seeds[start : start + KEPT_TOGETHER] for start in range(0, len(seeds), KEPT_TOGETHER)]
+    kept = [kept_images(folder / f"{p.start}-{p.stop}.npz", of_seeds, p, config.batch_size) for p in parts]
+    return np.concatenate(kept), sum(weight.numel() for weight in pipeline.unet.parameters())
+
+
+def cpu_name() -> str:
+    """The processor's name, where the system tells it."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def append_line(path: Path, content: dict) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(content) + "\n")
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__.partition("\n")[0])
