@@ -145,6 +145,12 @@ def test_the_space_is_this_metric_and_loads_without_the_hub(space):
     assert "galaxy_diffusion" not in (space / "galaxy_classification.py").read_text()
 
 
+def test_the_space_has_no_metric_of_its_own():
+    """A link, which the upload follows: a copy would go its own way."""
+    path = ROOT / "spaces/galaxy_classification/galaxy_classification.py"
+    assert path.resolve() == ROOT / "galaxy_diffusion/classifiers/metric.py"
+
+
 def test_the_spaces_page_computes_the_figures(space, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", types.ModuleType("gradio"))
     page = runpy.run_path(str(space / "app.py"))
