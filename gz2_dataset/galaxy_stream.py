@@ -85,6 +85,7 @@ class GalaxyStream:
         self.image_ids, self.digests = galaxies["image_id"].tolist(), galaxies["sha256"].tolist()
         self.fingerprint = fingerprint_of(self.class_names, self.image_ids, self.labels, self.digests)
         self.sha256_of = dict(zip(self.image_ids, self.digests, strict=True))
+        self.starts = tuple(rows.starts.tolist())
         self._begin()
 
     def _begin(self) -> None:
@@ -112,7 +113,7 @@ class GalaxyStream:
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """Row at each place of an epoch, shape (N,): every row once."""
-        return shuffled_rows(tuple(self.rows.starts.tolist()), seed, epoch)
+        return shuffled_rows(self.starts, seed, epoch)
 
     def submit(self, position: int, seed: int) -> Future[Galaxy]:
         """Begin to read and prepare the galaxy at a position, counted over all epochs, of the shuffled stream."""

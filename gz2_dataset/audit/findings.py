@@ -21,10 +21,10 @@ class Audit:
         What ``build.json`` holds.
     classes : list of ClassCount
     galaxies : DataFrame
-        Of `image_audit.examine`: a row a galaxy.
+        Of `images.examine`: a row a galaxy.
     duplicates : list of Duplicates
     histograms : list of dict
-        Of `vote_audit.vote_histograms`.
+        Of `votes.vote_histograms`.
     problems : list of str
         Why the dataset is not fit for use, a line each; empty if it is.
     warnings : list of str
