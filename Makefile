@@ -20,8 +20,7 @@ demo: CONFIG = configs/study_demo.yaml
 demo: study
 
 study: $(STAMP)
-	snakemake -s workflow/Snakefile --configfile $(CONFIG) --cores $(CORES) \
-		--rerun-triggers mtime params --rerun-incomplete --nolock --quiet host
+	galaxy-diffusion study --config $(CONFIG) --cores $(CORES)
 	@echo "report: $(CURDIR)/$$(sed -n 's/^output_dir: *//p' $(CONFIG))/report/index.html"
 
 test: $(STAMP) lint

@@ -16,10 +16,17 @@ HOME = PACKAGE / "recipes" if (PACKAGE / "recipes").is_dir() else PACKAGE.parent
 """Folder of the scripts, configs/ and workflow/: in a wheel it is part of the package, else it is the clone."""
 
 # Snakemake's options of a study; those that the user gives come later and win.
-STUDY_OPTIONS = (
-    *("--cores", "all", "--rerun-triggers", "mtime", "params"),
-    *("--rerun-incomplete", "--nolock", "--quiet", "host"),
-)
+STUDY_OPTIONS = [
+    "--cores",
+    "all",
+    "--rerun-triggers",
+    "mtime",
+    "params",
+    "--rerun-incomplete",
+    "--nolock",
+    "--quiet",
+    "host",
+]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Are generated images copies of what the generator has seen, or of each other?
 
-An image is a copy when it is nearer to a training image (see `nearest_images`) than all but one in a hundred galaxies
+An image is a copy when it is nearer to a training image (see `nearest`) than all but one in a hundred galaxies
 that the generator has not seen. Galaxies of the validation split set that threshold, those of the test split say how
 often it is wrong, and Fisher's exact test whether generated images lie under it more often than they do.
 """

@@ -89,7 +89,7 @@ class Verdicts:
         return {"generated": len(rows), **{name: int(passed[rows].sum()) for name, passed in tests.items()}}
 
     def by_file(self, file_names: list[str]) -> dict[str, dict[str, bool]]:
-        """The outcome of each test by file name, as `generated.write_verdicts` takes it."""
+        """The outcome of each test by file name, as `image_folder.write_verdicts` takes it."""
         return {
             file: {name: bool(passed[i]) for name, passed in vars(self).items()} for i, file in enumerate(file_names)
         }

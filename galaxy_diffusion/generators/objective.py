@@ -14,7 +14,7 @@ from galaxy_diffusion.shared.symmetry import turn
 from gz2_dataset import UserError
 
 DISTURBED = 2**31
-"""The bit by which the seed of a perturbation differs from that of the noise; a CPU's generator takes 32 bits of it."""
+"""The bit by which the seed of a perturbation differs from that of the noise."""
 
 
 def make_noise_scheduler(
@@ -47,20 +47,26 @@ def make_noise_scheduler(
     Raises
     ------
     UserError
-        If the noise is to be predicted from noise alone.
+        If the noise is to be predicted from noise alone, or the schedule is to end in two ways.
     """
     if zero_terminal_snr and prediction_type == "epsilon":
         raise UserError(
             "zero_terminal_snr: noise alone says nothing about the image when epsilon is predicted; "
             "use --prediction_type v_prediction or sample"
         )
-    options = {"prediction_type": prediction_type, "rescale_betas_zero_snr": zero_terminal_snr}
-    if not clip_sample:
-        options["clip_sample"] = False
-    if noise_shift != 1.0:
-        plain = DDPMScheduler(num_train_timesteps, beta_schedule=schedule)
-        options["trained_betas"] = bounded_betas(plain, noise_shift)
-    return DDPMScheduler(num_train_timesteps, beta_schedule=schedule, **options)
+    if zero_terminal_snr and noise_shift != 1.0:
+        raise UserError(
+            "noise_shift ends the noise levels where it says, zero_terminal_snr nowhere; leave one of them out"
+        )
+    plain = DDPMScheduler(num_train_timesteps, beta_schedule=schedule)
+    return DDPMScheduler(
+        num_train_timesteps,
+        beta_schedule=schedule,
+        trained_betas=None if noise_shift == 1.0 else bounded_betas(plain, noise_shift),
+        prediction_type=prediction_type,
+        rescale_betas_zero_snr=zero_terminal_snr,
+        clip_sample=clip_sample,
+    )
 
 
 def standardized(batches: BatchSource, patch_size: int, num_images: int = 2048) -> ImageFormat:

@@ -180,7 +180,7 @@ class TrainingRun:
         pipeline : DiffusionPipeline
         card : str
         *splits, parent
-            As for `model_folder.write_seen_images`.
+            As for `seen_images.write_seen_images`.
         **results
             More for run.json.
         """

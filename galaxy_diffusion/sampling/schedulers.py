@@ -107,13 +107,7 @@ def bounded_betas(scheduler: SchedulerMixin, noise_shift: float = 1.0) -> list[f
     alphas_cumprod = scheduler.alphas_cumprod.double().clamp(min=2.0**-60)
     share = torch.linspace(0, 1, len(alphas_cumprod), dtype=torch.float64)
     sigmas = (1 / alphas_cumprod - 1).sqrt() * noise_shift**share
-    largest = LARGEST_SIGMA * noise_shift**0.5
-    floor = 1 / (1 + largest**2)
-    return betas_of((1 / (floor + (1 - floor) / (1 + sigmas**2)) - 1).sqrt())
-
-
-def betas_of(sigmas: torch.Tensor) -> list[float]:
-    """The betas of rising noise levels sigma = sqrt(1 / alpha_bar - 1)."""
-    alphas_cumprod = 1 / (1 + sigmas**2)
+    floor = 1 / (1 + noise_shift * LARGEST_SIGMA**2)
+    alphas_cumprod = floor + (1 - floor) / (1 + sigmas**2)
     before = torch.cat([torch.ones(1, dtype=torch.float64), alphas_cumprod[:-1]])
     return (1 - alphas_cumprod / before).tolist()

@@ -129,7 +129,7 @@ def pairs(arms: tuple[str, ...], generators: Mapping[str, str]) -> list[tuple[st
 
 
 def rows_of(runs: Runs, mix: np.ndarray | None) -> pd.DataFrame:
-    """The class, metric and test galaxies of each figure that `statistics.scores` returns, in its order."""
+    """The class, metric and test galaxies of each figure that `bootstrap.scores` returns, in its order."""
     n = [*runs.galaxies_per_class, len(runs.labels)]
     rows = [(name, metric, k) for name, k in zip([*runs.class_names, "macro"], n, strict=True) for metric in METRICS]
     frame = pd.DataFrame(
