@@ -4,30 +4,41 @@
 
 The presets are trained side by side, as one of them alone does not fill a large GPU. Each is first run for a few steps,
 which compiles its net and tells how many images fit into the time that is left. OUT gets for each preset PRESET.tar.gz
-with the pipeline in half precision and its records (at most 16 MiB for a net of 7 million parameters), its sample grids
-and a JSON file with its speed.
+with the pipeline in half precision and its records (at most 16 MiB for a net of 7 million parameters), its sample
+grids, and PRESET.json with its size and speed. What takes long to import is imported where it is used, in the processes
+that train, so that they do it at the same time.
 """
 
 import json
 import multiprocessing
 import shutil
 import sys
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+if TYPE_CHECKING:
+    import train_ddpm
 
-import yaml
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
 
-from gz2_dataset.command_line import UserError, run
+import yaml  # noqa: E402
+
+from gz2_dataset.command_line import UserError, run  # noqa: E402
 
 MEASURED_STEPS, LOGGED_STEPS = 96, 24
 COOLDOWN = 0.4
 """Share of a training in which the learning rate falls."""
 SAFETY = 0.9
 """Share of the time that is planned for, as other processes come and go."""
+SECONDS_AT_THE_END = 30
+"""For the last sample grid and the archives."""
+ATTEMPTS = 3
+"""Times that a training whose loss has become no number goes on from its last checkpoint."""
 
 
 @dataclass
@@ -40,12 +51,14 @@ class Config:
     """Gets the archives."""
     minutes: float = 9.0
     """From the start of this command to its end."""
-    presets: list[str] = field(default_factory=lambda: ["ddpm_64_gpu", "ddpm_224_gpu"])
+    presets: list[str] = field(default_factory=lambda: ["ddpm_64_gpu", "ddpm_224_patch_gpu"])
     """Names of presets in configs/, trained at the same time."""
 
 
 def main(config: Config) -> None:
     end = time.time() + 60 * config.minutes
+    if missing := next((name for name in config.presets if not preset_file(name).is_file()), None):
+        raise UserError(f"presets: there is no {preset_file(missing)}")
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(len(config.presets))
     processes = [context.Process(target=train, args=(config, name, end, barrier)) for name in config.presets]
@@ -57,39 +70,40 @@ def main(config: Config) -> None:
         sys.exit(1)
 
 
+def preset_file(name: str) -> Path:
+    return ROOT / "configs" / f"{name}.yaml"
+
+
 def train(config: Config, name: str, end: float, barrier: Barrier) -> None:
     """Measure, then train a preset until shortly before ``end``, and pack what came out."""
-    import torch
-
     import train_ddpm
-    from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
-    from galaxy_diffusion.shared.run_folder import write_json
 
-    said = yaml.safe_load(Path(f"configs/{name}.yaml").read_text())
+    said = yaml.safe_load(preset_file(name).read_text())
     preset = train_ddpm.Config(data=config.data, output_dir=config.output_dir / "runs" / name, **said)
-    batch = preset.batch_size
-    short = replace(
+    trial = replace(
         preset,
-        total_images=MEASURED_STEPS * batch,
-        log_images=LOGGED_STEPS * batch,
+        total_images=MEASURED_STEPS * preset.batch_size,
+        log_images=LOGGED_STEPS * preset.batch_size,
         validation_images=0,
         sample_images=0,
         checkpoint_images=10**12,
     )
-    begun = time.time()
-    train_ddpm.main(replace(short, output_dir=config.output_dir / "runs" / f"{name}-compiled"))
-    say(name, f"compiled in {time.time() - begun:.0f} s")
-    barrier.wait()
-    begun, measured = time.time(), replace(short, output_dir=config.output_dir / "runs" / f"{name}-measured")
-    train_ddpm.main(measured)
-    took, lines = time.time() - begun, metrics_of(measured.output_dir)
-    rate = lines[-1]["images_per_second"]
-    overhead = took - MEASURED_STEPS * batch / rate
-    left = end - time.time() - overhead - 30
-    total = int(SAFETY * rate * left / batch) * batch
-    if total <= 0:
+    try:
+        seconds, _ = timed(replace(trial, output_dir=config.output_dir / "runs" / f"{name}-compiled"))
+        say(name, f"compiled in {seconds:.0f} s")
+    except BaseException:
+        barrier.abort()  # or the others wait for ever
+        raise
+    try:
+        barrier.wait()  # so that the presets are measured beside each other
+    except threading.BrokenBarrierError:
+        say(name, "another preset has failed; going on alone")
+    seconds, rate = timed(replace(trial, output_dir=config.output_dir / "runs" / f"{name}-measured"))
+    left = end - time.time() - (seconds - trial.total_images / rate) - SECONDS_AT_THE_END
+    total = images_in(left, rate, preset.batch_size)
+    if not total:
         raise UserError(f"{name}: nothing is left of {config.minutes:g} minutes after compiling; give more --minutes")
-    say(name, f"{rate:.0f} images/s, {overhead:.0f} s beside it; {total:,} images in the {left:.0f} s that are left")
+    say(name, f"{rate:.0f} images/s; {total:,} images in the {left:.0f} s that are left")
     whole = replace(
         preset,
         total_images=total,
@@ -99,30 +113,65 @@ def train(config: Config, name: str, end: float, barrier: Barrier) -> None:
         sample_images=total // 2,
         checkpoint_images=total // 8,
     )
-    while True:
+    for attempt in range(ATTEMPTS):
         try:
             train_ddpm.main(whole)
             break
-        except UserError as error:  # the loss is not a number: go on from the last checkpoint while there is time
-            say(name, f"{error}")
-            if time.time() > end - left / 2:
+        except UserError as error:
+            say(name, str(error))
+            if attempt + 1 == ATTEMPTS or time.time() > end:
                 raise
     say(name, "trained")
+    pack(whole, config.output_dir / name, rate)
 
-    folder = config.output_dir / "runs" / f"{name}-half"
-    pipeline = ClassConditionalDDPMPipeline.from_pretrained(whole.output_dir)
-    pipeline.to(dtype=torch.float16).save_pretrained(folder)
+
+def timed(config: "train_ddpm.Config") -> tuple[float, float]:
+    """Seconds of a training from start to end, and images a second of its last steps."""
+    import train_ddpm
+
+    begun = time.time()
+    train_ddpm.main(config)
+    return time.time() - begun, last_record(config.output_dir)["images_per_second"]
+
+
+def images_in(seconds: float, rate: float, batch_size: int) -> int:
+    """Images, in whole batches, of a training that has so many seconds; 0 where there is no time."""
+    return max(0, int(SAFETY * rate * seconds / batch_size)) * batch_size
+
+
+def pack(config: "train_ddpm.Config", target: Path, rate: float) -> None:
+    """The model in half precision, its sample grids, and what it is and took, beside each other at ``target``."""
+    import torch
+
+    from benchmarks.train_throughput import peak_flops
+    from galaxy_diffusion.generators.cost import cost_of
+    from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
+    from galaxy_diffusion.shared.run_folder import write_json
+
+    pipeline = ClassConditionalDDPMPipeline.from_pretrained(config.output_dir)
+    cost = cost_of(pipeline.unet, torch.zeros(1, dtype=torch.int64))
+    half = config.output_dir.with_name(f"{target.name}-half")
+    pipeline.to(dtype=torch.float16).save_pretrained(half)
     for path in ("metrics.jsonl", "settings.json", "run.json", "seen_images.csv", "README.md"):
-        shutil.copyfile(whole.output_dir / path, folder / path)
-    shutil.make_archive(str(config.output_dir / name), "gztar", folder)
-    shutil.make_archive(str(config.output_dir / f"{name}-samples"), "gztar", whole.output_dir / "samples")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    sizes = {"images": total, "images_per_second": rate, "seconds": metrics_of(whole.output_dir)[-1]["seconds"]}
-    write_json(config.output_dir / f"{name}.json", {"device": device, "torch": torch.__version__, **sizes})
+        shutil.copyfile(config.output_dir / path, half / path)
+    shutil.make_archive(str(target), "gztar", half)
+    shutil.make_archive(f"{target}-samples", "gztar", config.output_dir / "samples")
+    measured = {
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "torch": torch.__version__,
+        "parameters": cost.parameters,
+        "flops_an_image": cost.flops,
+        "images_per_second": rate,
+        "share_of_peak": rate * cost.flops / peak_flops(),
+        "total_images": config.total_images,
+        "seconds": last_record(config.output_dir)["seconds"],
+    }
+    write_json(target.with_name(f"{target.name}.json"), measured)
+    say(target.name, ", ".join(f"{key} {value}" for key, value in measured.items()))
 
 
-def metrics_of(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+def last_record(folder: Path) -> dict:
+    return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
 
 
 def say(name: str, what: str) -> None:

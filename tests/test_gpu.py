@@ -1,0 +1,46 @@
+"""benchmarks/gpu.py, rehearsed with a tiny net on the CPU."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from benchmarks import gpu
+from gz2_dataset import UserError
+
+
+def test_the_presets_that_it_trains_are_there():
+    assert [name for name in gpu.Config("", Path()).presets if not gpu.preset_file(name).is_file()] == []
+    with pytest.raises(UserError, match=r"there is no .*ddpm_65\.yaml"):
+        gpu.main(gpu.Config("", Path(), presets=["ddpm_65"]))
+
+
+def test_a_training_gets_nine_tenths_of_the_time_that_is_left():
+    assert gpu.images_in(10.0, 100.0, 16) == 896
+    assert gpu.images_in(-3.0, 100.0, 16) == 0
+
+
+@pytest.mark.slow
+def test_a_model_its_samples_and_its_speed_are_packed(toy_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "SECONDS_AT_THE_END", 0)
+    monkeypatch.setattr(gpu, "images_in", lambda *_: 64)
+    monkeypatch.setattr(gpu, "MEASURED_STEPS", 4)
+    monkeypatch.setattr(gpu, "LOGGED_STEPS", 2)
+
+    class Alone:
+        def wait(self):
+            pass
+
+        def abort(self):
+            raise AssertionError("it failed while it compiled")
+
+    gpu.train(gpu.Config(str(toy_data), tmp_path), "ddpm_tiny", 0.0, Alone())
+    with tarfile.open(tmp_path / "ddpm_tiny.tar.gz") as packed:
+        names = packed.getnames()
+    assert {"./unet/diffusion_pytorch_model.safetensors", "./pipeline.py", "./seen_images.csv"} <= set(names)
+    with tarfile.open(tmp_path / "ddpm_tiny-samples.tar.gz") as packed:
+        assert "./000000000064.png" in packed.getnames()
+    measured = json.loads((tmp_path / "ddpm_tiny.json").read_text())
+    assert measured["total_images"] == 64
+    assert 0 < measured["share_of_peak"] < 1
