@@ -1,10 +1,12 @@
-"""Images of one class for a measurement, drawn once and kept."""
+"""Images for a measurement, drawn once and kept."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
@@ -42,18 +44,40 @@ def drawn_images(
     batch_size: int,
     **options: object,
 ) -> Drawn:
-    """Images of one class, a seed each, kept in an .npz file that is read where it is there.
+    """Images of one class, a seed each; see `kept_images`.
 
     ``options`` are more arguments of the pipeline, such as ``guidance_interval``.
     """
+    label = pipeline.label_of(name)
+
+    def draw(batch: list[int]) -> np.ndarray:
+        return generate_batch(pipeline, [label] * len(batch), batch, guidance_scale, steps, **options)
+
+    return kept_images(path, draw, seeds, batch_size, pipeline.unet)
+
+
+def kept_images(
+    path: Path, draw: Callable[[list[int]], np.ndarray], seeds: range, batch_size: int, unet: torch.nn.Module
+) -> Drawn:
+    """What ``draw`` makes of seeds, kept in an .npz file that is read where it is there.
+
+    Parameters
+    ----------
+    path : Path
+    draw : callable
+        Takes a batch of seeds, gives an image each: uint8, shape (B, H, W, 3).
+    seeds : range
+    batch_size : int
+    unet : Module
+        Whose calls are counted.
+    """
     if not path.exists():
         images, seconds, predictions = [], [], []
-        with pipeline.unet.register_forward_hook(lambda net, inputs, output: predictions.append(len(inputs[0]))):
+        with unet.register_forward_hook(lambda net, inputs, output: predictions.append(len(inputs[0]))):
             for start in tqdm(range(0, len(seeds), batch_size), desc=path.stem, unit="batch", leave=False):
                 batch = list(seeds[start : start + batch_size])
-                labels = [pipeline.label_of(name)] * len(batch)
                 started = time.perf_counter()
-                drawn = generate_batch(pipeline, labels, batch, guidance_scale, steps, **options)
+                drawn = draw(batch)
                 seconds.append((time.perf_counter() - started) / len(batch))
                 images += [jpeg_round_trip(image) for image in drawn]
         took = {"unet_calls": sum(predictions) / len(seeds), "seconds": np.median(seconds)}

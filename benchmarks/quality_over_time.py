@@ -1,20 +1,16 @@
 """How good images are at several times of a training: KID, recall and the sky, and a table and a plot of them."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from tqdm.auto import tqdm
 
 from galaxy_diffusion.evaluation.distances import kid
 from galaxy_diffusion.evaluation.features import inception_features
-from galaxy_diffusion.evaluation.jackknife import Estimate, jackknife, t_interval
 from galaxy_diffusion.evaluation.prdc import prdc
-from gz2_dataset.arrays import jpeg_round_trip
-from gz2_dataset.aside import written_aside
+from galaxy_diffusion.evaluation.sky import amplitude_ratio, sky_amplitude
 from gz2_dataset.card import markdown_table
 
 REAL = "real galaxies"
@@ -24,38 +20,10 @@ REAL = "real galaxies"
 def figures(real: np.ndarray, generated: np.ndarray) -> dict[str, object]:
     """KID, recall and the sky's amplitude of generated images, with intervals."""
     features = inception_features(real), inception_features(generated)
-    found = {"kid": kid(*features), "recall": prdc(*features)["recall"], "sky": sky_ratio(real, generated)}
+    sky = amplitude_ratio(sky_amplitude(real), sky_amplitude(generated))
+    found = {"kid": kid(*features), "recall": prdc(*features)["recall"], "sky": sky}
     sizes = {"n_real": len(real), "n_generated": len(generated)}
     return {name: asdict(estimate) for name, estimate in found.items()} | sizes
-
-
-def sky_ratio(real: np.ndarray, generated: np.ndarray) -> Estimate:
-    """The sky's mean amplitude in generated images over that in real ones, with an interval."""
-    real, generated = sky_amplitudes(real), sky_amplitudes(generated)
-    return t_interval(*jackknife(lambda i, j: generated[j].mean() / real[i].mean(), len(real), len(generated)), 0.0)
-
-
-def sky_amplitudes(images: np.ndarray) -> np.ndarray:
-    """Standard deviation of the border's pixels, 1.4826 times their median absolute deviation, in grey levels.
-
-    Parameters
-    ----------
-    images : ndarray of uint8, shape (N, H, H, 3)
-        The border is an eighth of the side wide. Grey levels are made continuous by uniform noise, without which the
-        median deviation of a real sky would be 2 or 3.
-
-    Returns
-    -------
-    ndarray, shape (N,)
-        Means of the channels.
-    """
-    side = images.shape[1]
-    border = np.ones((side, side), bool)
-    border[side // 8 : -(side // 8), side // 8 : -(side // 8)] = False
-    pixels = images[:, border].astype(np.float32)
-    pixels += np.random.default_rng(0).uniform(-0.5, 0.5, pixels.shape)
-    deviations = np.abs(pixels - np.median(pixels, axis=1, keepdims=True))
-    return 1.4826 * np.median(deviations, axis=1).mean(axis=1)
 
 
 def markdown(rows: list[dict]) -> str:
@@ -131,27 +99,3 @@ def plot(rows: list[dict], path: Path) -> None:
     axes.set_ylabel("1000 KID, 95 % intervals")
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)
-
-
-def kept_images(path: Path, draw: Callable[[range], np.ndarray], seeds: range, batch_size: int) -> np.ndarray:
-    """What ``draw`` makes of seeds, after its JPEG, kept in an .npz file that is read where it is there.
-
-    Parameters
-    ----------
-    path : Path
-    draw : callable
-        Takes a batch of seeds, gives an image each: uint8, shape (B, H, W, 3).
-    seeds : range
-    batch_size : int
-
-    Returns
-    -------
-    ndarray of uint8, shape (N, H, W, 3)
-    """
-    if not path.exists():
-        images = []
-        for start in tqdm(range(0, len(seeds), batch_size), desc=path.stem, unit="batch", leave=False):
-            images += [jpeg_round_trip(image) for image in draw(seeds[start : start + batch_size])]
-        with written_aside(path) as aside:
-            np.savez(aside, images=np.stack(images))
-    return np.load(path)["images"]

@@ -7,7 +7,7 @@ Contenders, which learn from the same images (train and unlabelled) with all cor
 - ours: train_ddpm.py with its preset. Its cool-down has the preset's share of the images that it will see.
 - example: diffusers' train_unconditional.py (the copy at --reference; it needs tensorboard) with its defaults and the
   flags of its own documentation, --center_crop --random_flip --use_ema.
-- example_tuned: the same script as a careful user would call it: with a net of about the parameters of ours (5.6 M, no
+- example_tuned: the same script as a careful user would call it: with a net of about the parameters of ours (3.8 M, no
   patches), a learning rate of 4e-4, the batch and precision of ours, and a cosine that ends with the minutes.
 
 The warm-up of 8,000 images that both scripts come with would be half of such a training on a CPU; ours and
@@ -25,29 +25,21 @@ have learned from, which flatters all alike. Intervals tell what another draw of
 each. To go on after an interruption, run the same command again.
 """
 
-import contextlib
 import hashlib
-import importlib.util
 import json
 import multiprocessing
 import os
 import platform
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import torch
 import yaml
 from accelerate import PartialState
-from accelerate.utils import set_seed
-from diffusers import DDPMScheduler, UNet2DModel
-from diffusers.training_utils import EMAModel
 from PIL import Image
 from tqdm.auto import tqdm
 
@@ -55,9 +47,20 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import train_ddpm  # noqa: E402
-from benchmarks.quality_over_time import REAL, figures, kept_images, markdown, plot  # noqa: E402
-from galaxy_diffusion.generators.unet import make_unet  # noqa: E402
-from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline  # noqa: E402
+from benchmarks.contenders import (  # noqa: E402
+    EXAMPLE,
+    NEVER,
+    OURS,
+    TUNED,
+    Contenders,
+    Piece,
+    batch_size_of,
+    our_settings,
+    train_example,
+    train_ours,
+)
+from benchmarks.drawn_images import kept_images  # noqa: E402
+from benchmarks.quality_over_time import REAL, figures, markdown, plot  # noqa: E402
 from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS  # noqa: E402
 from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline  # noqa: E402
 from galaxy_diffusion.shared.machine import use_all_cores  # noqa: E402
@@ -66,8 +69,6 @@ from gz2_dataset import GalaxyArrays, UserError, load_arrays  # noqa: E402
 from gz2_dataset.aside import write_whole  # noqa: E402
 from gz2_dataset.command_line import provenance, run  # noqa: E402
 
-OURS, TUNED, EXAMPLE = "ours", "example_tuned", "example"
-NEVER = 10**9
 ENOUGH = 0.99
 """Of its time; a training whose images are seen sooner, as the machine has become faster, goes on."""
 KEPT_TOGETHER = 100
@@ -78,34 +79,15 @@ FREE = {"data", "output_dir", "reference", "batch_size", *MEASUREMENT}
 
 
 @dataclass
-class Config:
+class Config(Contenders):
     """Settings of the comparison."""
 
-    data: str
-    """Any data that train_ddpm.py takes."""
-    output_dir: Path
-    """Gets results.jsonl (a line a measurement), table.md, figure.png and run.json; holds the trainings, snapshots and
-    images meanwhile, 10 GB with the example's default net."""
-    reference: Path
-    """A copy of diffusers' train_unconditional.py."""
     minutes: list[float] = field(default_factory=lambda: [5, 10, 15, 20, 30])
     """Minutes of training after which images are drawn; the last ends the training."""
     piece_minutes: float = 2.5
     """Minutes of training before it is the next one's turn."""
     contenders: list[str] = field(default_factory=lambda: [OURS, TUNED, EXAMPLE])
     """Who takes part, of ours, example_tuned and example; measured in this order."""
-    preset: Path = ROOT / "configs/ddpm_64.yaml"
-    """Of ours."""
-    warmup_images: int = 1600
-    """Images over which the learning rates of ours and example_tuned rise."""
-    mixed_precision: str = "bf16"
-    """Of ours and example_tuned: no, bf16 or fp16."""
-    tuned_channels: list[int] = field(default_factory=lambda: [32, 64, 96, 128])
-    """Channels of the levels of example_tuned; the last level has attention, the rest is as in the preset."""
-    tuned_learning_rate: float = 4e-4
-    """Of example_tuned."""
-    example_channels: list[int] | None = None
-    """The same for example, to rehearse; None is its default net of 113.7 M parameters."""
     calibration_seconds: float = 60.0
     """A trial of so long tells how many images a training will see."""
     num_images: int = 1000
@@ -119,59 +101,6 @@ class Config:
     """Denoising steps."""
     batch_size: int = 25
     """Images drawn at a time."""
-    seed: int = 0
-    """Of trainings and first image."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of one contender's training.
-
-    Attributes
-    ----------
-    contender : str
-    folder : Path
-        Of the training.
-    seconds : float
-        How long it shall last.
-    total_images : int
-        Images that the whole training will see, by the speed so far.
-    cooldown_images : int
-        Of ours.
-    snapshot : Path | None
-        Where the averaged weights are to be kept as a pipeline.
-    class_names : tuple[str, ...]
-    """
-
-    contender: str
-    folder: Path
-    seconds: float
-    total_images: int
-    cooldown_images: int
-    snapshot: Path | None
-    class_names: tuple[str, ...]
-
-
-class TimeUp(Exception):
-    """A piece has its checkpoint and ends."""
-
-
-class Clock:
-    """The time that training steps take, from the times at which they end."""
-
-    def __init__(self, seconds: float):
-        self.limit, self.ends = seconds, []
-        self.average: EMAModel | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Of all steps; the first, which starts cold, counts as much as the mean of the others."""
-        n = len(self.ends)
-        return (self.ends[-1] - self.ends[0]) * n / (n - 1) if n > 1 else 0.0
-
-    @property
-    def is_over(self) -> bool:
-        return len(self.ends) > 1 and self.seconds >= self.limit
 
 
 def main(config: Config) -> None:
@@ -198,20 +127,6 @@ def main(config: Config) -> None:
     write_json(config.output_dir / "run.json", {**provenance(config), **same, **hardware, **trainings})
     measure(config, settings, pieces, np.concatenate([split.labels for split in splits]))
     print((config.output_dir / "table.md").read_text())
-
-
-def our_settings(config: Config) -> train_ddpm.Config:
-    """The preset with what the comparison changes."""
-    changed = {
-        "warmup_images": config.warmup_images,
-        "mixed_precision": config.mixed_precision,
-        "seed": config.seed,
-        "validation_images": 0,
-        "sample_images": NEVER,
-        "checkpoint_images": NEVER,
-    }
-    preset = yaml.safe_load(config.preset.read_text())
-    return train_ddpm.Config(config.data, config.output_dir / OURS, **{**preset, **changed})
 
 
 def load_galaxies(settings: train_ddpm.Config, split: str, jpeg: bool = False) -> GalaxyArrays:
@@ -303,10 +218,6 @@ def total_images(seen: int, rate: float, seconds: float, batch_size: int) -> int
     return seen + batch_size * max(2, round(rate * seconds / batch_size))
 
 
-def batch_size_of(settings: train_ddpm.Config, contender: str) -> int:
-    return 16 if contender == EXAMPLE else settings.batch_size
-
-
 def snapshot_of(config: Config, contender: str, minutes: float) -> Path:
     return config.output_dir / "snapshots" / f"{contender}-{minutes:g}"
 
@@ -346,117 +257,6 @@ def train(config: Config, piece: Piece, sender: Connection) -> None:
     sender.send({"steps": len(clock.ends), "seconds": clock.seconds})
 
 
-def train_ours(config: Config, piece: Piece) -> Clock:
-    """A piece of train_ddpm.py; the last may come to its end before the time."""
-    lengths = {"total_images": piece.total_images, "cooldown_images": piece.cooldown_images}
-    settings = replace(our_settings(config), output_dir=piece.folder, **lengths)
-
-    def save() -> None:
-        settings.sample_images = settings.checkpoint_images = 1
-
-    def keep(pipeline: ClassConditionalDDPMPipeline, *_: object) -> None:
-        if piece.snapshot:
-            pipeline.save_pretrained(piece.snapshot)
-
-    with mock.patch.object(train_ddpm, "save_grid", keep), timed(piece.seconds, save) as clock:
-        train_ddpm.main(settings)
-    return clock
-
-
-def train_example(config: Config, piece: Piece) -> Clock:
-    """A piece of diffusers' example, run as it is."""
-    specification = importlib.util.spec_from_file_location("train_unconditional", config.reference)
-    example = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(example)
-    with mock.patch.object(sys, "argv", ["train_unconditional.py", *example_options(config, piece)]):
-        arguments = example.parse_args()
-    if piece.contender == TUNED:
-        steps = piece.total_images // our_settings(config).batch_size
-        get_scheduler = example.get_scheduler
-        example.get_scheduler = lambda *args, **options: get_scheduler(*args, **options | {"num_training_steps": steps})
-
-    def save() -> None:
-        arguments.checkpointing_steps = 1
-
-    set_seed(config.seed)
-    with timed(piece.seconds, save) as clock:
-        example.main(arguments)
-    if not clock.is_over:
-        raise UserError(f"{piece.contender}: came to the end of its epochs before its time; give fewer minutes")
-    if piece.snapshot:
-        keep_example(clock.average, piece)
-    return clock
-
-
-def example_options(config: Config, piece: Piece) -> list[str]:
-    """The command line of the example."""
-    settings = our_settings(config)
-    options = {
-        "train_data_dir": config.output_dir / "images",
-        "output_dir": piece.folder,
-        "resolution": settings.resolution,
-        "checkpointing_steps": NEVER,
-        "checkpoints_total_limit": 2,
-        "resume_from_checkpoint": "latest",
-        "save_images_epochs": NEVER,
-        "save_model_epochs": NEVER,
-        "eval_batch_size": 1,  # it draws after its first epoch in any case
-        "ddpm_num_inference_steps": 1,
-    }
-    channels = config.example_channels
-    if piece.contender == TUNED:
-        channels = config.tuned_channels
-        options |= {
-            "train_batch_size": settings.batch_size,
-            "learning_rate": config.tuned_learning_rate,
-            "lr_warmup_steps": config.warmup_images // settings.batch_size,
-            "mixed_precision": config.mixed_precision,
-            "num_epochs": NEVER,
-        }
-    if channels:
-        net = {"patch_size": 1, "block_out_channels": channels, "attention_levels": [len(channels) - 1]}
-        unet = make_unet(replace(settings, **net), 1)
-        UNet2DModel.from_config({**unet.config, "num_class_embeds": None}).save_config(piece.folder / "net")
-        options["model_config_name_or_path"] = piece.folder / "net"
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return [*words, "--center_crop", "--random_flip", "--use_ema"]
-
-
-def keep_example(average: EMAModel, piece: Piece) -> None:
-    """The averaged net as a pipeline of ours, which it is with a class table of zeros."""
-    learned = UNet2DModel.from_config(average.model_config)
-    average.copy_to(learned.parameters())
-    net = {key: value for key, value in average.model_config.items() if not key.startswith("_")}
-    unet = UNet2DModel.from_config({**net, "num_class_embeds": len(piece.class_names) + 1})
-    zeros = torch.zeros_like(unet.class_embedding.weight)
-    unet.load_state_dict({**learned.state_dict(), "class_embedding.weight": zeros})
-    pipeline = ClassConditionalDDPMPipeline(unet, DDPMScheduler(), dict(enumerate(piece.class_names)))
-    pipeline.save_pretrained(piece.snapshot)
-
-
-@contextlib.contextmanager
-def timed(seconds: float, save: Callable[[], None]) -> Iterator[Clock]:
-    """Time the training steps inside, which end with that of the weights' average.
-
-    In the step that completes the time ``save`` asks the script for a checkpoint; the next step ends it.
-    """
-    step, clock, parent = EMAModel.step, Clock(seconds), multiprocessing.parent_process()
-
-    def timed_step(average: EMAModel, parameters: Iterable[torch.nn.Parameter]) -> None:
-        if parent and not parent.is_alive():
-            sys.exit("the command that started this piece has ended")
-        if clock.is_over:
-            raise TimeUp
-        step(average, parameters)
-        clock.average = average
-        clock.ends.append(time.monotonic())
-        if clock.is_over:
-            save()
-
-    with mock.patch.object(EMAModel, "step", timed_step), contextlib.suppress(TimeUp):
-        yield clock
-
-
 def measure(config: Config, settings: train_ddpm.Config, pieces: list[dict], labels: np.ndarray) -> None:
     """Write results.jsonl, table.md and figure.png: the contenders one after the other, their last minutes first."""
     images = np.concatenate([load_galaxies(settings, split, jpeg=True).images for split in ("train", "unlabelled")])
@@ -490,13 +290,17 @@ def draw(config: Config, contender: str, minutes: float, labels: np.ndarray) -> 
     table = pipeline.unet.class_embedding.weight.detach()
     seeds = range(config.seed, config.seed + config.num_images)
 
-    def of_seeds(some: range) -> np.ndarray:
+    def of_seeds(some: list[int]) -> np.ndarray:
         rows = table[[mix[seeds.index(seed)] for seed in some]]  # -1, no class, is the last
-        return generate_batch(pipeline, None, list(some), 1.0, config.num_inference_steps, class_embeddings=rows)
+        return generate_batch(pipeline, None, some, 1.0, config.num_inference_steps, class_embeddings=rows)
 
     folder = config.output_dir / "drawn" / f"{contender}-{minutes:g}-{config.scheduler}-{config.num_inference_steps}"
     parts = [seeds[start : start + KEPT_TOGETHER] for start in range(0, len(seeds), KEPT_TOGETHER)]
-    kept = [kept_images(folder / f"{p.start}-{p.stop}.npz", of_seeds, p, config.batch_size) for p in parts]
+    files = [folder / f"{part.start}-{part.stop}.npz" for part in parts]
+    kept = [
+        kept_images(file, of_seeds, part, config.batch_size, pipeline.unet).images
+        for file, part in zip(files, parts, strict=True)
+    ]
     return np.concatenate(kept), sum(weight.numel() for weight in pipeline.unet.parameters())
 
 
