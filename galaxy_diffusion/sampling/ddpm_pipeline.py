@@ -96,7 +96,7 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
         unet: UNet2DModel,
         scheduler: SchedulerMixin,
         id2label: dict | None = None,
-        image_mean: tuple = (0.0, 0.0, 0.0),
+        image_mean: tuple | list = (0.0, 0.0, 0.0),
         image_std: float = 1.0,
         patch_size: int = 1,
     ):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import pickle
 import subprocess
 import sys
@@ -337,6 +338,17 @@ def test_a_saved_pipeline_generates_the_same(tmp_path):
         generate_batch(again, [0, 1], [0, 1], 1.0, 4), generate_batch(pipeline.to("cpu"), [0, 1], [0, 1], 1.0, 4)
     )
     assert not list(tmp_path.rglob("*.bin")), "safetensors only"
+
+
+def test_a_model_is_saved_and_loaded_without_a_warning(tmp_path, caplog):
+    logger = logging.getLogger("diffusers")  # it passes nothing on to the root, where caplog listens
+    logger.addHandler(caplog.handler)
+    try:
+        untrained().save_pretrained(tmp_path)
+        load_pipeline(str(tmp_path), "heun", torch.device("cpu"))
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert caplog.messages == []
 
 
 def test_the_hash_tells_weights_apart():
