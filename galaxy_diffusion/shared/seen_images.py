@@ -62,7 +62,7 @@ def read_seen_images(folder: str | Path) -> SeenImages:
     Raises
     ------
     UserError
-        If there is none, or it has not both columns or no galaxy.
+        If there is none, it has no galaxy, or a galaxy without its two columns.
     """
     path = file_of_model(str(folder), FILE)
     try:
@@ -70,8 +70,8 @@ def read_seen_images(folder: str | Path) -> SeenImages:
             raise OSError("is missing")
         with path.open(newline="") as file:
             pairs = [tuple(row[column] for column in COLUMNS) for row in csv.DictReader(file)]
-        if not pairs:
-            raise ValueError("is empty")
+        if not pairs or not all(map(all, pairs)):
+            raise ValueError("is empty or cut short")
     except (OSError, KeyError, ValueError) as error:
         raise UserError(
             f"{folder}/{FILE}: does not tell which images the generator saw ({error}); train the model with this "

@@ -1,6 +1,5 @@
 """A model's folder is whole where its index is, and tells what it is made of."""
 
-import csv
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -18,7 +17,6 @@ from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, 
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, make_scheduler
 from galaxy_diffusion.shared.run_folder import write_json
-from galaxy_diffusion.shared.seen_images import write_seen_images
 from generate import Config
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.command_line import provenance
@@ -61,15 +59,6 @@ def test_a_pipeline_killed_while_saving_has_no_index(tmp_path, monkeypatch):
     save_pipeline(untrained(), tmp_path)
     assert (tmp_path / "model_index.json").exists()
     assert not (tmp_path / ".pipeline").exists()
-
-
-def test_a_fine_tuned_model_has_seen_what_its_parent_saw(tmp_path):
-    write_seen_images(tmp_path, galaxies("1", "2"))
-    (tmp_path / "child").mkdir()
-    write_seen_images(tmp_path / "child", galaxies("2", "3"), galaxies("4"), parent=tmp_path / "seen_images.csv")
-    with (tmp_path / "child/seen_images.csv").open(newline="") as file:
-        rows = [(row["image_id"], row["sha256"]) for row in csv.DictReader(file)]
-    assert sorted(rows) == [(i, f"sha-{i}") for i in "1234"]
 
 
 def test_what_the_card_shows_draws_as_generate_does(tmp_path):
