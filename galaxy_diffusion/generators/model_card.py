@@ -1,5 +1,6 @@
 """A generator's model card, filled from its run."""
 
+import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -122,10 +123,11 @@ def model_card(
 def snippet(name: str, class_name: str, kind: Literal["diffusion", "gan"] = "diffusion") -> str:
     """Lines of Python with which diffusers alone draws a galaxy, a diffusion model's with the default sampler."""
     scheduler = f", {SCHEDULERS[DEFAULT].scheduler_class.__name__}" if kind == "diffusion" else ""
-    load = f'pipe = DiffusionPipeline.from_pretrained("{name}", custom_pipeline="{name}", trust_remote_code=True)'
+    name, class_name = json.dumps(name), json.dumps(class_name)  # quoted: neither may bring lines of its own
+    load = f"pipe = DiffusionPipeline.from_pretrained({name}, custom_pipeline={name}, trust_remote_code=True)"
     lines = [f"from diffusers import DiffusionPipeline{scheduler}", "", load]
-    call = f'class_labels=["{class_name}"]'
+    call = f"class_labels=[{class_name}]"
     if scheduler:
-        lines.append(f'pipe.scheduler = {scheduler[2:]}.from_pretrained("{name}", subfolder="{FOLDER}")')
+        lines.append(f'pipe.scheduler = {scheduler[2:]}.from_pretrained({name}, subfolder="{FOLDER}")')
         call += f", guidance_scale={DEFAULT_GUIDANCE}, num_inference_steps={DEFAULT_STEPS}"
     return "\n".join([*lines, f"image = pipe({call}).images[0]", ""])

@@ -1,5 +1,6 @@
 """A model's folder is whole where its index is, and tells what it is made of."""
 
+import ast
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -12,7 +13,7 @@ from diffusers import DDPMScheduler
 import train_ddpm
 import train_sagan
 from galaxy_diffusion.generators import model_folder
-from galaxy_diffusion.generators.model_card import model_card
+from galaxy_diffusion.generators.model_card import model_card, snippet
 from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, make_scheduler
@@ -78,6 +79,14 @@ def test_what_the_card_shows_draws_as_generate_does(tmp_path):
     assert (used.timesteps.tolist(), used.sigmas.tolist()) == (expected.timesteps.tolist(), expected.sigmas.tolist())
     assert f"guidance_scale={Config('', '', '').guidance_scale}," in code
     assert shown["image"].size == (8, 8)
+
+
+def test_names_bring_no_code_into_the_snippet():
+    code = snippet('m"); print("hi', 'a"]); import os #\nimport sys')
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    assert len(calls) == 3  # two from_pretrained, one drawing
+    assert [node.module for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)] == ["diffusers"]
+    assert not [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import)]
 
 
 def test_the_card_counts_the_classes_and_names_the_rare_ones():
