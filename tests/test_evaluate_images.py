@@ -72,6 +72,7 @@ def small_net():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("galaxy_diffusion.evaluation.features.load_net", lambda _: net)
         patch.setattr(evaluate_images, "load_net", lambda _: net)
+        patch.setattr("galaxy_diffusion.evaluation.questions.load_net", lambda _: net)
         yield
 
 

@@ -47,12 +47,17 @@ class Copies:
     threshold: float
     false_positives: float
 
+    @property
+    def is_copy(self) -> np.ndarray:
+        """Whether each generated image is a copy of a galaxy seen, bool (N,)."""
+        return self.generated.relative <= self.threshold
+
     def rates(self, rows: np.ndarray) -> dict[str, dict[str, float | int]]:
         """``copy_rate`` and ``duplicate_rate`` of some generated images, as fidelity.json holds them."""
         n_seen, n_test = sum(len(seen) for _, seen in self.pair.seen), len(self.pair.test)
         limit = self.threshold
         return {
-            "copy_rate": rate(self.generated.relative[rows] <= limit, self.test.relative <= limit, n_seen),
+            "copy_rate": rate(self.is_copy[rows], self.test.relative <= limit, n_seen),
             "duplicate_rate": rate(
                 self.generated_twins.relative[rows] <= limit, self.test_twins.relative <= limit, n_test
             ),
@@ -70,7 +75,7 @@ class Copies:
                 "image_id": seen_ids[found.index],
                 "distance": found.distance,
                 "relative_distance": found.relative,
-                "is_copy": found.relative <= self.threshold,
+                "is_copy": self.is_copy,
                 "nearest_file_name": names[twins.index],
                 "relative_distance_to_it": twins.relative,
                 "is_duplicate": twins.relative <= self.threshold,

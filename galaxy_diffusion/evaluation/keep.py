@@ -10,10 +10,42 @@ import numpy as np
 import pandas as pd
 from sklearn.covariance import LedoitWolf
 
+from galaxy_diffusion.evaluation.label_agreement import axis_ratio_agrees
+from galaxy_diffusion.evaluation.morphology_distances import failures
+from galaxy_diffusion.evaluation.pair import Both, RealAndGenerated
+
 SHAPE = ("ellipticity", "half_light_radius", "concentration", "asymmetry", "gini", "m20", "blue_minus_green")
 """Measures in which a generated galaxy has to lie among the training galaxies of its class."""
 QUANTILE = 0.99
 MIN_TRAIN = 20
+
+
+def shape_agreement(pair: RealAndGenerated, shapes: Both[pd.DataFrame]) -> dict[str, Both[np.ndarray]]:
+    """Whether each galaxy could be measured and is shaped like the training galaxies of its class.
+
+    Parameters
+    ----------
+    pair : RealAndGenerated
+    shapes : Both of DataFrame
+        Of `morphology.morphology`.
+
+    Returns
+    -------
+    dict of str to Both of ndarray of bool
+        ``morphology_failed``, ``axis_ratio_agreement`` and ``morphology_agreement``.
+    """
+    train = shapes.real[~pair.unseen], pair.real.labels[~pair.unseen]
+    return {
+        "morphology_failed": Both(*map(failures, shapes)),
+        "axis_ratio_agreement": Both(
+            axis_ratio_agrees(*train, shapes.real, pair.real.labels),
+            axis_ratio_agrees(*train, shapes.generated, pair.generated.labels),
+        ),
+        "morphology_agreement": Both(
+            within_class(*train, shapes.real, pair.real.labels),
+            within_class(*train, shapes.generated, pair.generated.labels),
+        ),
+    }
 
 
 def within_class(train: pd.DataFrame, train_labels: np.ndarray, new: pd.DataFrame, labels: np.ndarray) -> np.ndarray:

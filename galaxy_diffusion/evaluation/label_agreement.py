@@ -21,7 +21,7 @@ import pandas as pd
 from galaxy_diffusion.evaluation.features import FeatureNet, configured_net, extract, read_classifier
 from galaxy_diffusion.evaluation.pair import RealAndGenerated
 from galaxy_diffusion.shared.image_cache import cached
-from gz2_dataset import UserError
+from gz2_dataset import GalaxyArrays, UserError
 
 CENTRAL = [0.025, 0.975]
 """Quantiles of the training galaxies between which an axis ratio agrees."""
@@ -41,6 +41,10 @@ class Classifier:
 
     net: FeatureNet
     log_shares: np.ndarray
+
+    def agrees(self, galaxies: GalaxyArrays) -> np.ndarray:
+        """Whether each galaxy looks like its class, bool (N,)."""
+        return self.predict(galaxies.images) == galaxies.labels
 
     def predict(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
         """The most likely class of each image where all classes are equally common, int (N,)."""

@@ -1,8 +1,10 @@
 """Generated images beside the real ones of their generator: who has seen what, and what is compared with what."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -11,6 +13,15 @@ from galaxy_diffusion.evaluation.floors import Sets, choose_sets, of_all_classes
 from galaxy_diffusion.shared.image_folder import load_generated, read_metadata
 from galaxy_diffusion.shared.seen_images import refuse_if_seen
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
+
+T = TypeVar("T")
+
+
+class Both(NamedTuple, Generic[T]):
+    """The same of the real galaxies, as `RealAndGenerated.real` has them, and of the generated images."""
+
+    real: T
+    generated: T
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,15 @@ class RealAndGenerated:
             rows = np.flatnonzero(of_class & self.unseen), np.flatnonzero(of_class & ~self.unseen), self.rows(name)
             by_class[name] = [choose_sets(*rows, seed)]
         return {"all": of_all_classes([sets for (sets,) in by_class.values()]), **by_class}
+
+    def both(self, measure: Callable[[GalaxyArrays], T]) -> Both[T]:
+        """Measure real galaxies and generated images alike."""
+        return Both(measure(self.real), measure(self.generated))
+
+    def of_class(self, name: str, both: Both) -> Both:
+        """The rows of a class among arrays or tables of all images."""
+        label = self.real.class_names.index(name)
+        return Both(both.real[self.real.labels == label], both.generated[self.generated.labels == label])
 
     def unseen_rows(self, name: str) -> np.ndarray:
         """Rows of ``real`` that the generator has not seen, of a class or of ``all``."""

@@ -1,0 +1,165 @@
+"""The questions of an evaluation: each takes what it needs, changes nothing, and returns its answer."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from galaxy_diffusion.evaluation import distances, figures, morphology_figures
+from galaxy_diffusion.evaluation.copies import Copies
+from galaxy_diffusion.evaluation.features import features, load_net
+from galaxy_diffusion.evaluation.floors import MIN_IMAGES, Sets, compare
+from galaxy_diffusion.evaluation.jackknife import rate_beside_floor
+from galaxy_diffusion.evaluation.label_agreement import Classifier
+from galaxy_diffusion.evaluation.morphology_distances import compare_morphology, morphology_table
+from galaxy_diffusion.evaluation.pair import Both, RealAndGenerated
+from galaxy_diffusion.evaluation.probe import pixel_features, probe, spectrum_features
+from galaxy_diffusion.evaluation.saliency import mean_saliency, saliency_figure
+from galaxy_diffusion.evaluation.spectrum import power_spectra
+from galaxy_diffusion.shared.names import class_title
+from gz2_dataset import GalaxyArrays
+
+SHOWN = 12
+"""Images in a row of a picture."""
+
+AllSets = dict[str, Sequence[Sets]]
+"""What is compared with what, of ``all`` and each class: `RealAndGenerated.sets`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a question has found.
+
+    Attributes
+    ----------
+    metrics : dict of str to dict
+        Figures by set (``all`` or a class) and metric, as fidelity.json holds them.
+    tables : dict of str to DataFrame
+        By the name of their CSV file.
+    pictures : dict of str to bytes
+        PNG by the name of their file.
+    """
+
+    metrics: dict[str, dict[str, dict]] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+
+def merged(answers: Iterable[Answer]) -> Answer:
+    """All answers in one; of two that share a name the later one counts."""
+    whole = Answer()
+    for answer in answers:
+        for name, metrics in answer.metrics.items():
+            whole.metrics.setdefault(name, {}).update(metrics)
+        whole.tables.update(answer.tables)
+        whole.pictures.update(answer.pictures)
+    return whole
+
+
+def first_images(pair: RealAndGenerated) -> Answer:
+    """What do the images look like? The first by seed, not picked."""
+    return Answer(pictures={"samples": figures.samples(pair, SHOWN // 2)})
+
+
+def feature_distances(pair: RealAndGenerated, sets: AllSets, net: str, batch_size: int, seed: int) -> Answer:
+    """How far are generated from real images in the features of a net?"""
+    vectors = pair.both(lambda galaxies: features(galaxies.images, net, batch_size))
+    net_name = load_net(net).name
+    estimates = partial(distances.estimates, net=net_name, seed=seed)
+    values = partial(distances.values, net=net_name)
+    metrics = {}
+    for name, chosen in sets.items():
+        metrics[name] = compare(estimates, values, *vectors, chosen, f"{net_name}, {name}", seed)
+        if not metrics[name]:
+            print(f"{name}: fewer than {MIN_IMAGES} images a side, so no metrics of {net_name}")
+    return Answer(metrics)
+
+
+def copied(pair: RealAndGenerated, sets: AllSets, copies: Copies) -> Answer:
+    """Are generated images copies of what the generator has seen, or of each other?"""
+    pictures = {f"nearest_{kind}": figures.nearest_pairs(*p, kind) for kind, p in copies.closest(SHOWN).items()}
+    return Answer(
+        {name: copies.rates(pair.rows(name)) for name in sets},
+        {"copies": copies.table()},
+        {"copies": figures.relative_distances(copies), **pictures},
+    )
+
+
+def spectra(pair: RealAndGenerated) -> Answer:
+    """Is there as much fine structure as in real galaxies?"""
+    both = pair.both(lambda galaxies: power_spectra(galaxies.images))
+    by_class = {class_title(name): pair.of_class(name, both) for name in pair.class_names}
+    return Answer(pictures={"power_spectra": morphology_figures.power_figure(by_class)})
+
+
+def shapes(pair: RealAndGenerated, sets: AllSets, measured: Both[pd.DataFrame], seed: int) -> Answer:
+    """Are the measures of statmorph distributed as in real galaxies?"""
+    return Answer(
+        {name: compare_morphology(*measured, chosen, f"morphology, {name}", seed) for name, chosen in sets.items()},
+        {"morphology": morphology_table(pair, *measured)},
+        {
+            f"morphology_{name}": morphology_figures.histograms(*pair.of_class(name, measured), class_title(name))
+            for name in pair.class_names
+        },
+    )
+
+
+def shares(pair: RealAndGenerated, sets: AllSets, true_of: dict[str, Both[np.ndarray]]) -> Answer:
+    """How often is something true of generated images, and of real ones that the generator has not seen?
+
+    Parameters
+    ----------
+    pair, sets
+    true_of : dict of str to Both of ndarray of bool
+        By metric, whether it is true of each image.
+    """
+    return Answer(
+        {
+            name: {
+                metric: rate_beside_floor(both.generated[pair.rows(name)], both.real[pair.unseen_rows(name)])
+                for metric, both in true_of.items()
+            }
+            for name in sets
+        }
+    )
+
+
+def attention(pair: RealAndGenerated, classifier: Classifier) -> Answer:
+    """Where does the classifier look?"""
+    images = pair.both(lambda galaxies: galaxies.images)
+    maps = {
+        name: tuple(
+            mean_saliency(classifier.net, side, pair.real.class_names.index(name))
+            for side in pair.of_class(name, images)
+        )
+        for name in pair.class_names
+    }
+    return Answer(pictures={"saliency": saliency_figure(maps)})
+
+
+def shortcuts(
+    pair: RealAndGenerated, sets: AllSets, before_jpeg: GalaxyArrays, net: str, batch_size: int, seed: int
+) -> Answer:
+    """Can a probe tell generated from real galaxies of a class?
+
+    Parameters
+    ----------
+    pair, sets
+    before_jpeg : GalaxyArrays
+        ``pair.real`` before the JPEG that generated images went through.
+    net : str
+        Whose features a probe looks at, beside pixels and spectrum.
+    batch_size, seed : int
+    """
+    of_net = partial(features, net=net, batch_size=batch_size)
+    spaces = {load_net(net).name: of_net, "pixels": pixel_features, "spectrum": spectrum_features}
+    metrics: dict[str, dict] = {name: {} for name in pair.class_names}
+    for space, describe in spaces.items():
+        generated = describe(pair.generated.images)
+        for suffix, galaxies in (("", pair.real), ("_before_jpeg", before_jpeg)):
+            real = describe(galaxies.images)
+            for name in pair.class_names:
+                metrics[name] |= probe(real, generated, sets[name][0], space + suffix, seed)
+    return Answer(metrics, pictures={"probe": figures.beside_floor(metrics, probes=True)})
