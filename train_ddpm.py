@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from diffusers.training_utils import EMAModel
 from galaxy_diffusion.generators.batches import Batches
 from galaxy_diffusion.generators.conditioning import Conditioning, learn_votes
 from galaxy_diffusion.generators.cost import cost_of, describe, measure_throughput
-from galaxy_diffusion.generators.fine_tuning import add_lora, start_from
+from galaxy_diffusion.generators.fine_tuning import add_lora, load_parent
 from galaxy_diffusion.generators.micro_batch import backward, find_micro_batch
 from galaxy_diffusion.generators.model_card import model_card
 from galaxy_diffusion.generators.model_folder import make_pipeline
@@ -54,8 +54,8 @@ class Config:
     """Becomes the pipeline's folder; holds checkpoints, samples and metrics.jsonl meanwhile."""
     streaming: bool = False
     """Read the galaxies from the Hub while they are needed, without a local copy; class_balance must be 0."""
-    resolution: int = 32
-    """Side of the images in pixels."""
+    resolution: int | None = None
+    """Side of the images in pixels; None is that of init_from, or else 32."""
     patch_size: int = 1
     """The net works on patches of so many pixels a side instead of on pixels: 2 at 64 px or 7 at 224 px cost about what
     32 px cost. 1 is the paper's."""
@@ -67,8 +67,9 @@ class Config:
     conditioning: Literal["class", "votes"] = "class"
     """What the net is told of a galaxy: its class, or the 37 vote fractions of Galaxy Zoo 2."""
     init_from: str | None = None
-    """Pipeline folder or Hub id to start from; its net takes the place of patch_size, standardize and the fields from
-    block_out_channels to norm_num_groups. Classes that it knows by name are kept, others start as any galaxy."""
+    """Pipeline folder or Hub id to start from. Its net and its noise levels take the place of patch_size, standardize,
+    the fields from block_out_channels to norm_num_groups, and those from prediction_type to num_train_timesteps.
+    Classes that it knows by name are kept, others start as any galaxy."""
     lora_rank: int = 0
     """Above 0 the net of init_from is held and only LoRA matrices of this rank and the class table are learned."""
     block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 96])
@@ -148,6 +149,8 @@ class Config:
 def main(config: Config) -> None:
     accelerator = start_accelerator(config)
     device, rank, processes = accelerator.device, accelerator.process_index, accelerator.num_processes
+    parent = load_parent(config.init_from) if config.init_from else None
+    config = replace(config, resolution=config.resolution or (parent.resolution if parent else 32))
     with accelerator.main_process_first():
         labelled, unlabelled, validation = (
             (load_stream if config.streaming else load_arrays)(
@@ -168,21 +171,22 @@ def main(config: Config) -> None:
         conditioning,
         device,
     )
-    noise_scheduler = make_noise_scheduler(
-        config.beta_schedule,
-        config.num_train_timesteps,
-        config.prediction_type,
-        config.zero_terminal_snr,
-        config.noise_shift,
-        clip_sample=not config.standardize,
-    )
-    rows = conditioning.row_names
-    if config.init_from:
-        unet, image_format = start_from(config.init_from, rows, config.resolution, noise_scheduler, config.dropout)
+    if parent:
+        noise_scheduler, image_format = parent.noise_scheduler, parent.image_format
+        unet = parent.net_for(conditioning.row_names, config.resolution, config.dropout)
     else:
-        unet, image_format = make_unet(config, len(rows)), ImageFormat(patch_size=config.patch_size)
+        noise_scheduler = make_noise_scheduler(
+            config.beta_schedule,
+            config.num_train_timesteps,
+            config.prediction_type,
+            config.zero_terminal_snr,
+            config.noise_shift,
+            clip_sample=not config.standardize,
+        )
+        image_format = ImageFormat(patch_size=config.patch_size)
         if config.standardize:
             image_format = standardized(batches, config.patch_size)
+        unet = make_unet(config, len(conditioning.row_names))
     objective = Objective(noise_scheduler, config.min_snr_gamma, config.input_perturbation, image_format)
     if config.validation_images:
         held_out = validation.to_arrays() if config.streaming else validation
@@ -257,8 +261,8 @@ def main(config: Config) -> None:
         pipeline = make_pipeline(averaged(plain, ema), noise_scheduler, image_format, labelled)
         named, grid = (training.model_name, training.settings), training.last_grid
         card = model_card(*named, labelled, len(unlabelled), training.record, grid)
-        parent = file_of_model(config.init_from, SEEN_FILE) if config.init_from else None
-        training.save(pipeline, card, labelled, unlabelled, parent=parent)
+        seen_before = file_of_model(config.init_from, SEEN_FILE) if config.init_from else None
+        training.save(pipeline, card, labelled, unlabelled, parent=seen_before)
     training.end()
 
 

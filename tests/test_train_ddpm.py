@@ -219,6 +219,24 @@ def test_fine_tuning_with_lora_saves_a_plain_pipeline(trained, toy_data, tmp_pat
     assert (tmp_path / "run/seen_images.csv").read_text() == (trained / "seen_images.csv").read_text()
 
 
+def test_a_training_from_a_model_is_told_nothing_of_its_net_and_noise(trained, toy_data, tmp_path):
+    """Only where it starts from; weights in half precision, as a model is shipped, do as well."""
+    half = tmp_path / "half"
+    pipeline = DiffusionPipeline.from_pretrained(trained, custom_pipeline=str(trained), trust_remote_code=True)
+    pipeline.to(torch.float16).save_pretrained(half)
+    shutil.copyfile(trained / "seen_images.csv", half / "seen_images.csv")
+    config = train_ddpm.Config(
+        str(toy_data), tmp_path / "run", init_from=str(half), total_images=16, batch_size=8, log_images=8
+    )
+    train_ddpm.main(config)
+    assert losses(tmp_path / "run")[0] < losses(trained)[0], "it begins with what the other has learned"
+    for name in ("scheduler/scheduler_config.json", "unet/config.json", "model_index.json"):
+        new, old = (json.loads((folder / name).read_text()) for folder in (tmp_path / "run", trained))
+        assert {k: v for k, v in new.items() if k[0] != "_"} == {k: v for k, v in old.items() if k[0] != "_"}
+    assert json.loads((tmp_path / "run/settings.json").read_text())["resolution"] == 32
+    assert all(weight.dtype == torch.float32 for weight in weights(tmp_path / "run").values())
+
+
 def test_votes_of_data_without_votes_are_refused(toy_data, tmp_path):
     with pytest.raises(UserError, match="no vote fractions"):
         train_ddpm.main(tiny(toy_data, tmp_path, conditioning="votes"))

@@ -1,6 +1,6 @@
 """Start from a trained model: the class table is re-made by name, the rest of the UNet kept, or held with LoRA."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DModel
@@ -14,64 +14,90 @@ ADAPTED = ["conv1", "conv2", "time_emb_proj", "to_q", "to_k", "to_v", "to_out.0"
 """The layers that LoRA adapts: convolutions, modulation and attention of every block."""
 
 
-def start_from(
-    model: str, row_names: list[str], resolution: int, scheduler: DDPMScheduler, dropout: float = 0.0
-) -> tuple[UNet2DModel, ImageFormat]:
-    """The UNet of a saved pipeline with another class table, and how it sees images.
+@dataclass(frozen=True)
+class Parent:
+    """A trained model to start from.
 
-    Rows whose name the model knows are kept; others start as its null class, which is any galaxy. A model without
-    classes gets a table of zeros, with which it generates what it did.
+    Attributes
+    ----------
+    model : str
+        Pipeline folder or Hub id.
+    unet : UNet2DModel
+    noise_scheduler : DDPMScheduler
+        Of its training, and of any training that goes on from it: a net knows the noise levels that it has seen.
+    image_format : ImageFormat
+    index : dict
+        Its model_index.json.
+    """
+
+    model: str
+    unet: UNet2DModel
+    noise_scheduler: DDPMScheduler
+    image_format: ImageFormat
+    index: dict
+
+    @property
+    def resolution(self) -> int:
+        """Side in pixels of the images that it generates."""
+        return self.unet.config.sample_size * self.image_format.patch_size
+
+    def net_for(self, row_names: list[str], resolution: int, dropout: float = 0.0) -> UNet2DModel:
+        """Its UNet with another class table.
+
+        Rows whose name the model knows are kept; others start as its null class, which is any galaxy. A model without
+        classes gets a table of zeros, with which it generates what it did.
+
+        Parameters
+        ----------
+        row_names : list of str
+            Rows of the new table, as `Conditioning.row_names` gives them.
+        resolution : int
+            Side of the images in pixels; may differ from the model's.
+        dropout : float
+            Replaces the model's.
+
+        Raises
+        ------
+        UserError
+            If the resolution does not divide, or the model was trained on classes where votes are to be learned.
+        """
+        patch = self.image_format.patch_size
+        check_divisible(resolution, patch, len(self.unet.config.block_out_channels))
+        settings = {"sample_size": resolution // patch, "num_class_embeds": len(row_names), "dropout": dropout}
+        unet = UNet2DModel.from_config({**self.unet.config, **settings})
+        weights = self.unet.state_dict()
+        table = unet.class_embedding.weight.detach()
+        old_names = known_rows(self.index, self.unet)
+        remade = remade_table(weights.get("class_embedding.weight"), old_names, row_names, self.model)
+        weights["class_embedding.weight"] = torch.zeros_like(table) if remade is None else remade
+        unet.load_state_dict(weights)
+        return unet
+
+
+def load_parent(model: str) -> Parent:
+    """Open a trained pipeline to start from.
 
     Parameters
     ----------
     model : str
         Pipeline folder or Hub id.
-    row_names : list of str
-        Rows of the new table, as `Conditioning.row_names` gives them.
-    resolution : int
-        Side of the images in pixels; may differ from the model's.
-    scheduler : DDPMScheduler
-        What the training will use; the model has to have been trained with the same.
-    dropout : float
-        Replaces the model's.
 
     Raises
     ------
     UserError
-        If there is no such model, or it was trained with another schedule or prediction type, or on classes where votes
-        are to be learned.
+        If there is no such model.
     """
     try:
         index = DiffusionPipeline.load_config(model)
-        old = UNet2DModel.from_pretrained(model, subfolder="unet", use_safetensors=True)
-        trained_with = DDPMScheduler.from_pretrained(model, subfolder="scheduler").config
+        unet = UNet2DModel.from_pretrained(model, subfolder="unet", use_safetensors=True)
+        noise_scheduler = DDPMScheduler.from_pretrained(model, subfolder="scheduler")
     except (OSError, ValueError) as error:
         raise UserError(
             f"init_from {model}: cannot be loaded as a pipeline ({str(error).splitlines()[0]}); "
             "give the output_dir of train_ddpm.py or a Hub id"
         ) from None
-    options = {"rescale_betas_zero_snr": "zero_terminal_snr", "trained_betas": "noise_shift"}
-    for name in ("prediction_type", "beta_schedule", "num_train_timesteps", *options):
-        if trained_with[name] != scheduler.config[name]:
-            option = options.get(name, name)
-            raise UserError(
-                f"init_from {model}: was trained with --{option} {str(trained_with[name]).lower()}; use it too"
-            )
     known = {field.name: index[field.name] for field in fields(ImageFormat) if field.name in index}
-    image_format = ImageFormat(**known)
-    check_divisible(resolution, image_format.patch_size, len(old.config.block_out_channels))
-    settings = {
-        "sample_size": resolution // image_format.patch_size,
-        "num_class_embeds": len(row_names),
-        "dropout": dropout,
-    }
-    unet = UNet2DModel.from_config({**old.config, **settings})
-    weights = old.state_dict()
-    table = unet.class_embedding.weight.detach()
-    remade = remade_table(weights.get("class_embedding.weight"), known_rows(index, old), row_names, model)
-    weights["class_embedding.weight"] = torch.zeros_like(table) if remade is None else remade
-    unet.load_state_dict(weights)
-    return unet, image_format
+    return Parent(model, unet, noise_scheduler, ImageFormat(**known), index)
 
 
 def add_lora(unet: UNet2DModel, rank: int, init_from: str | None) -> None:

@@ -10,7 +10,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 
 from galaxy_diffusion.generators.conditioning import NUM_VOTES, Conditioning, class_rows_from_votes, learn_votes
-from galaxy_diffusion.generators.fine_tuning import add_lora, merge_lora, start_from
+from galaxy_diffusion.generators.fine_tuning import add_lora, load_parent, merge_lora
 from galaxy_diffusion.generators.objective import make_noise_scheduler
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ImageFormat
 from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
@@ -33,61 +33,55 @@ def look(unet, label: int | torch.Tensor) -> torch.Tensor:
 
 def test_known_classes_are_kept_and_new_ones_begin_as_any_galaxy(saved):
     old, folder = saved
-    new, _ = start_from(folder, Conditioning(("ring", "bright", "merger")).row_names, 8, DDPMScheduler())
+    parent = load_parent(folder)
+    new = parent.net_for(Conditioning(("ring", "bright", "merger")).row_names, 8)
     for row, was in {0: 2, 1: 1, 2: 2, 3: 2}.items():
         torch.testing.assert_close(look(new, row), look(old, was), rtol=0, atol=0)
-    assert start_from(folder, Conditioning(("ring",)).row_names, 16, DDPMScheduler())[0].config.sample_size == 16
+    assert parent.resolution == 8
+    assert parent.net_for(Conditioning(("ring",)).row_names, 16).config.sample_size == 16
 
 
-def test_the_new_net_sees_images_as_the_old_one_did(tmp_path):
-    """Patches and standardised pixels come from the model, the resolution from the training."""
+def test_the_new_net_sees_images_and_noise_as_the_old_one_did(tmp_path):
+    """Patches, standardised pixels and noise levels come from the model, the resolution from the training."""
     config = {k: v for k, v in small_unet().config.items() if not k.startswith("_")}
     old = UNet2DModel(**{**config, "in_channels": 12, "out_channels": 12, "sample_size": 4})
     seen = ImageFormat((-0.8, -0.7, -0.6), 0.25, 2)
-    scheduler = make_noise_scheduler("squaredcos_cap_v2", 1000, "v_prediction", clip_sample=False)
+    scheduler = make_noise_scheduler("squaredcos_cap_v2", 1000, "v_prediction", noise_shift=2.0, clip_sample=False)
     ClassConditionalDDPMPipeline(old, scheduler, NAMES, **asdict(seen)).save_pretrained(tmp_path)
-    new, image_format = start_from(str(tmp_path), Conditioning(("bright",)).row_names, 16, scheduler)
-    assert image_format == seen
+    parent = load_parent(str(tmp_path))
+    assert parent.image_format == seen
+    assert parent.resolution == 8
+    torch.testing.assert_close(parent.noise_scheduler.alphas_cumprod, scheduler.alphas_cumprod)
+    assert parent.noise_scheduler.config.prediction_type == "v_prediction"
+    new = parent.net_for(Conditioning(("bright",)).row_names, 16)
     assert new.config.sample_size == 8
     noisy, label = torch.randn(1, 3, 8, 8), torch.tensor([1])
     torch.testing.assert_close(
-        image_format.predict(new, noisy, 7, torch.tensor([0])), seen.predict(old, noisy, 7, label), rtol=0, atol=0
+        seen.predict(new, noisy, 7, torch.tensor([0])), seen.predict(old, noisy, 7, label), rtol=0, atol=0
     )
     for resolution, complaint in ((9, "does not divide into patches of 2"), (2, "cannot be halved")):
         with pytest.raises(UserError, match=complaint):
-            start_from(str(tmp_path), Conditioning(("bright",)).row_names, resolution, scheduler)
-    shifted = make_noise_scheduler("squaredcos_cap_v2", 1000, "v_prediction", noise_shift=2.0, clip_sample=False)
-    with pytest.raises(UserError, match="noise_shift"):
-        start_from(str(tmp_path), Conditioning(("bright",)).row_names, 16, shifted)
+            parent.net_for(Conditioning(("bright",)).row_names, resolution)
 
 
 def test_a_net_without_classes_generates_what_it_did(tmp_path):
     config = {**small_unet().config, "num_class_embeds": None}
     old = type(small_unet()).from_config(config)
     ClassConditionalDDPMPipeline(old, DDPMScheduler()).save_pretrained(tmp_path)
-    new, _ = start_from(str(tmp_path), Conditioning(("ring",)).row_names, 8, DDPMScheduler())
+    new = load_parent(str(tmp_path)).net_for(Conditioning(("ring",)).row_names, 8)
     with torch.no_grad():
         expected = old(torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1)), 7, return_dict=False)[0]
     torch.testing.assert_close(look(new, 0), expected, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(
-    ("scheduler", "rows", "resolution", "complaint"),
-    [
-        (DDPMScheduler(prediction_type="v_prediction"), ("a",), 8, "was trained with --prediction_type epsilon"),
-        (DDPMScheduler(beta_schedule="squaredcos_cap_v2"), ("a",), 8, "was trained with --beta_schedule linear"),
-        (DDPMScheduler(), ("a",), 9, "cannot be halved"),
-        (DDPMScheduler(), ("a", *VOTE_COLUMNS), 8, "use --conditioning class"),
-    ],
-)
-def test_what_does_not_fit_the_model_is_refused(saved, scheduler, rows, resolution, complaint):
-    with pytest.raises(UserError, match=complaint):
-        start_from(saved[1], Conditioning(rows).row_names, resolution, scheduler)
+def test_votes_are_not_learned_by_a_net_of_classes(saved):
+    with pytest.raises(UserError, match="use --conditioning class"):
+        load_parent(saved[1]).net_for(Conditioning(("a", *VOTE_COLUMNS)).row_names, 8)
 
 
 def test_what_is_no_model_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot be loaded as a pipeline"):
-        start_from(str(tmp_path), ["null"], 8, DDPMScheduler())
+        load_parent(str(tmp_path))
 
 
 def test_lora_begins_as_the_net_and_merges_without_a_trace():
