@@ -1,4 +1,4 @@
-"""Puts the scripts, configs/ and workflow/ into the wheel, where the command galaxy-diffusion looks for them."""
+"""Puts scripts, configs/, workflow/ and pretrained/ into the wheel, where galaxy-diffusion looks for them."""
 
 from pathlib import Path
 from typing import Any
@@ -15,4 +15,5 @@ class Recipes(BuildHookInterface):
         if version == "editable":
             return
         scripts = (path.name for path in Path(self.root).glob("*.py") if path.name != Path(__file__).name)
-        build_data["force_include"] = {name: f"{TARGET}/{name}" for name in (*scripts, "configs", "workflow")}
+        shipped = (*scripts, "configs", "workflow", "pretrained")
+        build_data["force_include"] = {name: f"{TARGET}/{name}" for name in shipped}

@@ -145,15 +145,14 @@ def pack(config: "train_ddpm.Config", target: Path, rate: float) -> None:
 
     from benchmarks.train_throughput import peak_flops
     from galaxy_diffusion.generators.cost import cost_of
+    from galaxy_diffusion.generators.model_folder import save_in_half_precision
     from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
     from galaxy_diffusion.shared.run_folder import write_json
 
     pipeline = ClassConditionalDDPMPipeline.from_pretrained(config.output_dir)
     cost = cost_of(pipeline.unet, torch.zeros(1, dtype=torch.int64))
     half = config.output_dir.with_name(f"{target.name}-half")
-    pipeline.to(dtype=torch.float16).save_pretrained(half)
-    for path in ("metrics.jsonl", "settings.json", "run.json", "seen_images.csv", "README.md"):
-        shutil.copyfile(config.output_dir / path, half / path)
+    save_in_half_precision(config.output_dir, half)
     shutil.make_archive(str(target), "gztar", half)
     shutil.make_archive(f"{target}-samples", "gztar", config.output_dir / "samples")
     measured = {

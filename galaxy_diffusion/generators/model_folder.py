@@ -5,6 +5,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DModel
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
@@ -13,9 +14,11 @@ from galaxy_diffusion.generators.conditioning import VoteTable, class_rows_from_
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ImageFormat
 from galaxy_diffusion.sampling.schedulers import DEFAULT, make_scheduler
 from galaxy_diffusion.sampling.schedulers import FOLDER as SAMPLER_FOLDER
+from galaxy_diffusion.shared.seen_images import FILE as SEEN_FILE
 from gz2_dataset import GalaxyArrays, UserError
 
 INDEX, RECORD = "model_index.json", "run.json"
+RECORDS = (RECORD, "settings.json", "metrics.jsonl", SEEN_FILE, "README.md")
 
 
 def is_finished(folder: Path, images_seen: int) -> bool:
@@ -53,6 +56,33 @@ def save_pipeline(pipeline: DiffusionPipeline, folder: Path) -> None:
             shutil.rmtree(folder / entry.name)
         entry.replace(folder / entry.name)
     aside.rmdir()
+
+
+def save_in_half_precision(model: Path, folder: Path) -> None:
+    """A smaller copy of a trained diffusion model: weights as float16, records, card and the newest sample grid.
+
+    Every command loads it in full precision; its weights are then those of the model to 3 digits.
+
+    Parameters
+    ----------
+    model : Path
+        Output folder of train_ddpm.py.
+    folder : Path
+        Becomes a model folder.
+
+    Raises
+    ------
+    UserError
+        If there is no finished model.
+    """
+    if not (model / INDEX).is_file():
+        raise UserError(f"{model}: no finished model; run train_ddpm.py to its end")
+    pipeline = ClassConditionalDDPMPipeline.from_pretrained(model, torch_dtype=torch.float16, use_safetensors=True)
+    begin_saving(folder)
+    for name in (*RECORDS, *(f"samples/{grid.name}" for grid in sorted((model / "samples").glob("*.png"))[-1:])):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(model / name, folder / name)
+    save_pipeline(pipeline, folder)
 
 
 def push(folder: Path, repo_id: str) -> str:

@@ -14,7 +14,13 @@ import train_ddpm
 import train_sagan
 from galaxy_diffusion.generators import model_folder
 from galaxy_diffusion.generators.model_card import model_card, snippet
-from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline
+from galaxy_diffusion.generators.model_folder import (
+    begin_saving,
+    is_finished,
+    push,
+    save_in_half_precision,
+    save_pipeline,
+)
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, make_scheduler
 from galaxy_diffusion.shared.run_folder import write_json
@@ -60,6 +66,13 @@ def test_a_pipeline_killed_while_saving_has_no_index(tmp_path, monkeypatch):
     save_pipeline(untrained(), tmp_path)
     assert (tmp_path / "model_index.json").exists()
     assert not (tmp_path / ".pipeline").exists()
+
+
+def test_an_unfinished_training_is_not_shipped(tmp_path):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(UserError, match="no finished model"):
+        save_in_half_precision(tmp_path / "run", tmp_path / "small")
+    assert not (tmp_path / "small").exists()
 
 
 def test_what_the_card_shows_draws_as_generate_does(tmp_path):
