@@ -28,8 +28,8 @@ from galaxy_diffusion.sampling.seeded_images import load_pipeline
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import write_json
 from gz2_dataset import load_arrays
-from gz2_dataset.card import markdown_table
 from gz2_dataset.command_line import provenance, run
+from gz2_dataset.markdown import markdown_table
 
 SPLITS = ("train", "validation", "test")
 

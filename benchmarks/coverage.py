@@ -15,8 +15,8 @@ from tqdm.auto import tqdm
 
 from galaxy_diffusion.study.bootstrap import bootstrap
 from gz2_dataset.aside import write_whole
-from gz2_dataset.card import markdown_table
 from gz2_dataset.command_line import run
+from gz2_dataset.markdown import markdown_table
 
 CLASSES = 5
 EFFECTS = np.array([0.5, 0.9])

@@ -11,7 +11,7 @@ from galaxy_diffusion.evaluation.distances import kid
 from galaxy_diffusion.evaluation.features import inception_features
 from galaxy_diffusion.evaluation.prdc import prdc
 from galaxy_diffusion.evaluation.sky import amplitude_ratio, sky_amplitude
-from gz2_dataset.card import markdown_table
+from gz2_dataset.markdown import markdown_table
 
 REAL = "real galaxies"
 """Stands in the place of a contender where real images are compared with others."""

@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from benchmarks.class_figures import Figures
 from galaxy_diffusion.evaluation.jackknife import Estimate
-from gz2_dataset.card import markdown_table
+from gz2_dataset.markdown import markdown_table
 
 BAND = 0.9, 1.1
 """Sky amplitudes, generated over real, that are as good as 1."""

@@ -1,12 +1,15 @@
 """The dataset card: what the Hub and a colleague read first."""
 
 import importlib.metadata
+import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import datasets
-from huggingface_hub import DatasetCardData
+from huggingface_hub import DatasetCard, DatasetCardData
 
+from .markdown import as_text, code_block, markdown_table, one_line
 from .parquet_rows import SHARDS
 from .pictures import picture_of
 from .plan import CONFIGURATIONS
@@ -14,6 +17,11 @@ from .plan import CONFIGURATIONS
 REPO_ID = "USER/NAME"
 """Stands in the card until `hub.push` knows the id."""
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
+SNIPPET = f"""\
+from datasets import load_dataset
+
+galaxies = load_dataset("{REPO_ID}", split="train")
+galaxies.features["label"].int2str(galaxies[0]["label"])"""
 VERSIONS = ("datasets", "numpy", "pandas", "pillow", "pyarrow")
 COLUMNS = {
     "image": "the image, JPEG or PNG as it came",
@@ -21,54 +29,7 @@ COLUMNS = {
     "image_id": "the galaxy's name in its source",
 }
 
-TEXT = """---
-{metadata}
----
-
-# {title}
-
-{description}
-
-```python
-from datasets import load_dataset
-
-galaxies = load_dataset("{repo_id}", split="train")
-galaxies.features["label"].int2str(galaxies[0]["label"])
-```
-
-## Galaxies
-
-{counts}
-{notes}
-## Classes
-
-{rules}
-
-{pictures}
-
-## Columns
-
-{columns}
-
-## Splits
-
-{splits}
-{without_class}`splits.csv` lists the split of every galaxy and the SHA-256 of its image; no galaxy is in two splits.
-
-## How it was made
-
-```
-{command}
-```
-
-With {versions}. Images are stored byte for byte as they came.
-
-## Citation and licence
-
-{citation}
-
-{own_lines}
-"""
+TEMPLATE = Path(__file__).with_name("card.md")
 OWN_LINES = "<!-- Write what you add below this line: a rebuild keeps it. -->"
 
 
@@ -173,29 +134,31 @@ def dataset_card(summary: dict[str, Any], info: datasets.DatasetInfo) -> str:
     )
     has_classless = any("" in split for split in counts.values())
     where = "`unlabelled`" if "unlabelled" in counts else "in train, with no label"
-    return TEXT.format(
-        metadata=metadata.to_yaml(),
-        title=title,
+    card = DatasetCard.from_template(
+        metadata,
+        template_path=str(TEMPLATE),
+        title=as_text(title),
         description=origin.description,
-        repo_id=REPO_ID,
+        snippet=code_block(SNIPPET, "python"),
         counts=markdown_table(
             ["class", *counts],
             [
-                [name or "(no class)", *(f"{split.get(name, 0):,}" for split in counts.values())]
+                [as_text(name) or "(no class)", *(f"{split.get(name, 0):,}" for split in counts.values())]
                 for name in [*summary["classes"], *([""] * has_classless)]
             ],
         ),
-        notes="".join(f"\n- {note}" for note in summary["notes"]) + "\n",
+        notes=[as_text(note) for note in summary["notes"]],
         rules=rules_text(summary),
         pictures=pictures_text(summary),
         columns=columns_text(info.features),
         splits=splits_text(summary),
-        without_class=f"Galaxies without a class are {where}. " if has_classless else "",
-        command=command_of(summary),
+        classless_in=where if has_classless else "",
+        command=code_block(command_of(summary)),
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS),
         citation=origin.citation,
         own_lines=OWN_LINES,
     )
+    return f"{card}\n"
 
 
 def own_lines(card: str) -> str:
@@ -211,18 +174,19 @@ def rules_text(summary: dict[str, Any]) -> str:
     rows = []
     for rule in summary["rules"]:
         conditions = [
-            f"{c['quantity'] or 'fraction'} ({c['column']}) ≥ {c['threshold']:.3f}" for c in rule["conditions"]
+            f"{as_text(c['quantity']) or 'fraction'} ({as_text(c['column'])}) ≥ {c['threshold']:.3f}"
+            for c in rule["conditions"]
         ]
         known = (f"{rule[key]:,}" if rule[key] else "" for key in ("paper_count", "expected_count"))
-        rows.append([rule["galaxy_class"], " and ".join(conditions), *(known if published else ())])
+        rows.append([as_text(rule["galaxy_class"]), " and ".join(conditions), *(known if published else ())])
     header = ["class", "rule", *(["count in the paper", "count in Kaggle's file"] if published else [])]
     return f"The first rule that a galaxy's vote fractions meet gives its class.\n\n{markdown_table(header, rows)}"
 
 
 def pictures_text(summary: dict[str, Any]) -> str:
-    """Galaxies of the train split, a row a class."""
+    """Galaxies of the train split, one row per class."""
     rows = [
-        [name, f"![{name}]({picture_of(label)})"]
+        [as_text(name), f"![{as_text(name)}]({picture_of(label)})"]
         for label, name in enumerate(summary["classes"])
         if summary["counts"].get("train", {}).get(name)
     ]
@@ -232,7 +196,9 @@ def pictures_text(summary: dict[str, Any]) -> str:
 def columns_text(features: datasets.Features) -> str:
     rows = [[name, meaning] for name, meaning in COLUMNS.items()]
     if votes := [name for name in features if name not in COLUMNS]:
-        rows.append([f"{votes[0]} … {votes[-1]}", f"{len(votes)} fractions of the volunteers' votes, 0 to 1"])
+        rows.append(
+            [f"{as_text(votes[0])} … {as_text(votes[-1])}", f"{len(votes)} fractions of the volunteers' votes, 0 to 1"]
+        )
     return markdown_table(["column", "holds"], rows)
 
 
@@ -243,15 +209,10 @@ def splits_text(summary: dict[str, Any]) -> str:
 
 def command_of(summary: dict[str, Any]) -> str:
     """The command of the build, without the paths of the machine that ran it."""
-    name = summary["config_name"]
-    configuration = f"--config_name {name}" if name in CONFIGURATIONS else f"--rules {name}.yaml"
+    name = one_line(summary["config_name"])
+    configuration = f"--config_name {name}" if name in CONFIGURATIONS else f"--rules {shlex.quote(f'{name}.yaml')}"
     folds = f" --num_folds {summary['num_folds']} --fold {summary['fold']}" if summary["num_folds"] > 1 else ""
     return (
         f"python -m gz2_dataset build --data_dir DATA_DIR --output OUTPUT --source {summary['source']} {configuration} "
         f"--test_per_class {summary['test_per_class']} --validation_per_class {summary['validation_per_class']}{folds}"
     ).replace(" --source mock", "")
-
-
-def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in [header, ["---"] * len(header), *rows]]
-    return "\n".join("| " + " | ".join(row) + " |" for row in cells)

@@ -37,7 +37,7 @@ def load(data: str) -> datasets.DatasetDict:
     folder = Path(data)
     if folder.is_dir() and not (folder / BUILD_FILE).exists():
         folder = build_in_cache(folder)
-    elif not folder.exists() and (data.count("/") != 1 or data.startswith((".", "/", "~"))):
+    elif not folder.exists() and not is_on_hub(data):
         raise UserError(f"{data}: no such folder; build it with python -m gz2_dataset build --output {data}")
     try:
         if folder.exists():
@@ -53,6 +53,11 @@ def load(data: str) -> datasets.DatasetDict:
         raise UserError(f"{data}: column {sorted(missing)[0]} is missing; build it with python -m gz2_dataset build")
     check_no_leak(data, listed_galaxies(opened))
     return opened
+
+
+def is_on_hub(name: str) -> bool:
+    """Whether a dataset or model is named by its id on the Hub, and not by a folder."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
 
 
 def build_in_cache(raw: Path) -> Path:

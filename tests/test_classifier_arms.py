@@ -1,6 +1,7 @@
 """Every arm from the command line on the toy survey; remedies that resume; early stopping; the model card."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -287,17 +288,25 @@ def test_compiled_weights_are_saved_under_their_own_names(toy_data, tmp_path, mo
         assert (tmp_path / "compiled" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
 
 
-def test_the_card_says_what_the_model_learned_from_and_how_good_it_is(toy_data, generated, tmp_path):
+def test_the_card_says_what_the_model_learned_from_and_how_good_it_is(toy_data, generated, tmp_path, monkeypatch):
     main(tiny(toy_data, tmp_path / "run", augment_with=str(generated), mixing="mixup", focal_gamma=2.0))
     card, found = ModelCard.load(tmp_path / "run/README.md"), results(tmp_path / "run")
     assert (card.data.library_name, card.data.pipeline_tag) == ("transformers", "image-classification")
     assert f"| {CIGAR} | 6 | 8 | 0 |" in card.text
-    assert "mixed by mixup" in card.text
-    assert "focal loss of gamma 2.0" in card.text
-    assert "oversampl" not in card.text
+    assert yaml.safe_load(re.search(r"```yaml\n(.*?)```", card.text, re.DOTALL)[1]) == found["config"]
     for name, figures in found["per_class"].items():
         row = " | ".join(f"{figures[key]:.3f}" for key in ("precision", "recall", "f1"))
         assert f"| {name} | {row} | {figures['n']} |" in card.text
+    stated = {result.metric_type: result for result in card.data.eval_results}
+    assert {key: result.metric_value for key, result in stated.items()} == {
+        "accuracy": found["accuracy"],
+        **found["macro"],
+    }
+    assert {(result.dataset_name, result.dataset_split) for result in stated.values()} == {("toy", "test")}
+    draw_toy_galaxy(CIGAR, np.random.default_rng(0), SIZE).save(tmp_path / "galaxy.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(re.search(r"```python\n(.*?)```", card.text, re.DOTALL)[1], shown := {})
+    assert {answer["label"] for answer in shown["classify"]("galaxy.jpg")} == set(CLASS_NAMES)
 
 
 def test_a_run_of_before_the_arms_is_still_the_same_run(toy_data, tmp_path):

@@ -1,60 +1,19 @@
 """A classifier's model card, filled from its run."""
 
+import json
+from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCardData
+import timm
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-TEXT = """---
-{metadata}
----
+from galaxy_diffusion.shared import card_metadata
+from gz2_dataset.markdown import as_text, code_block, markdown_table
 
-# {title}
-
-Tells {num_classes} classes of galaxies apart in images of {side} x {side} pixels: {backbone}, {start}.
-
-```python
-from transformers import pipeline
-
-classify = pipeline("image-classification", "{name}")
-classify("galaxy.jpg")
-```
-
-It takes colour composites of the survey it was trained on: their central {crop} x {crop} pixels, in {side} x {side}.
-
-## Trained on
-
-| class | real | generated | interpolated (SMOTE) |
-|---|---|---|---|
-{counts}
-
-{steps:,} steps of {batch_size} images, under flips and quarter turns{remedies}. Seed {seed}.
-
-## Tested on
-
-{num_test:,} real galaxies that neither it nor any generator of its images has seen: accuracy {accuracy:.3f}, macro F1
-{f1:.3f}. Probabilities of each are in predictions.csv.
-
-| class | precision | recall | F1 | n |
-|---|---|---|---|---|
-{figures}
-
-## Limits
-
-- The figures are of one training and a test set of this size: they have no interval, and another seed gives others.
-- The test set's mix of classes is that of its builder, not of the sky: precision in a survey differs.
-- It names one of its classes for any image, a star or an artefact included.
-- It knows its training galaxies' survey, depth and selection, and no others.
-"""
-
-REMEDIES = {
-    "oversampling": "classes drawn equally often",
-    "class_weights": "classes weighted by inverse frequency",
-    "focal_gamma": "focal loss of gamma {}",
-    "augmentations": "augmented: {}",
-    "mixing": "mixed by {}",
-    "label_smoothing": "label smoothing {}",
-    "early_stopping_patience": "the best of the looks at the validation split, stopped {} looks after it or at the end",
-}
+TEMPLATE = Path(__file__).with_name("card.md")
+ORIGIN_TITLES = {"real": "real", "generated": "generated", "smote": "interpolated (SMOTE)"}
+"""Keys of n_train in metrics.json, and how the card calls them."""
 
 
 def classifier_card(name: str, results: dict[str, Any]) -> str:
@@ -65,40 +24,74 @@ def classifier_card(name: str, results: dict[str, Any]) -> str:
     name : str
         Folder or Hub id of the model.
     results : dict
-        What metrics.json holds.
+        What metrics.json holds; all settings in it are listed.
     """
     config, classes = results["config"], results["per_class"]
+    title = name.rstrip("/").rpartition("/")[2]
     metadata = ModelCardData(
         library_name="transformers",
         pipeline_tag="image-classification",
         tags=["astronomy", "galaxies", "timm"],
+        base_model=timm.get_pretrained_cfg(config["backbone"]).hf_hub_id if config["pretrained"] else None,
         metrics=["accuracy", "precision", "recall", "f1"],
+        model_name=title,
+        eval_results=measured(results),
+        **card_metadata.of_dataset(config["data"]),
     )
-    remedies = []
-    for field, text in REMEDIES.items():
-        value = config[field]
-        if value and value != "none":
-            remedies.append(text.format(", ".join(value) if isinstance(value, list) else value))
-    rows = {label: [f"{row[key]:.3f}" for key in ("precision", "recall", "f1")] for label, row in classes.items()}
-    return TEXT.format(
-        metadata=metadata.to_yaml(),
-        title=name.rstrip("/").rpartition("/")[2],
+    card = ModelCard.from_template(
+        metadata,
+        template_path=str(TEMPLATE),
+        title=as_text(title),
         num_classes=len(classes),
         side=config["resolution"],
         crop=config["center_crop"],
-        backbone=config["backbone"],
-        start="fine-tuned from pretrained weights" if config["pretrained"] else "trained from scratch",
-        name=name,
-        counts="\n".join(
-            f"| {label} | {n['real']:,} | {n['generated']:,} | {n['smote']:,} |"
-            for label, n in results["n_train"].items()
+        backbone=as_text(config["backbone"]),
+        snippet=code_block(snippet(name), "python"),
+        counts=markdown_table(
+            ["class", *ORIGIN_TITLES.values()],
+            [[as_text(label), *(f"{n[key]:,}" for key in ORIGIN_TITLES)] for label, n in results["n_train"].items()],
         ),
-        steps=results["steps"],
+        steps=f"{results['steps']:,}",
         batch_size=config["batch_size"],
-        remedies="".join(f"; {remedy}" for remedy in remedies),
-        seed=config["seed"],
-        num_test=sum(row["n"] for row in classes.values()),
-        accuracy=results["accuracy"],
-        f1=results["macro"]["f1"],
-        figures="\n".join(f"| {label} | {' | '.join(rows[label])} | {classes[label]['n']} |" for label in classes),
+        settings=code_block(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), "yaml"),
+        num_test=f"{sum(row['n'] for row in classes.values()):,}",
+        accuracy=f"{results['accuracy']:.3f}",
+        f1=f"{results['macro']['f1']:.3f}",
+        figures=markdown_table(
+            ["class", "precision", "recall", "F1", "n"],
+            [
+                [as_text(label), *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")), str(row["n"])]
+                for label, row in classes.items()
+            ],
+        ),
+    )
+    return f"{card}\n"
+
+
+def measured(results: dict[str, Any]) -> list[EvalResult]:
+    """Accuracy and the macro averages on the test split, as the Hub lists them."""
+    data = card_metadata.name_of(results["config"]["data"])
+    figures = {"accuracy": ("Accuracy", results["accuracy"])} | {
+        key: (f"Macro {'F1' if key == 'f1' else key}", value) for key, value in results["macro"].items()
+    }
+    return [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type=data,
+            dataset_name=data,
+            dataset_split="test",
+            metric_type=key,
+            metric_name=metric,
+            metric_value=value,
+        )
+        for key, (metric, value) in figures.items()
+    ]
+
+
+def snippet(name: str) -> str:
+    """Lines of Python with which transformers alone classifies an image."""
+    return (
+        "from transformers import pipeline\n\n"
+        f'classify = pipeline("image-classification", {json.dumps(name, ensure_ascii=False)})\n'
+        'classify("galaxy.jpg")'
     )

@@ -2,56 +2,21 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import yaml
-from huggingface_hub import ModelCardData
+from huggingface_hub import ModelCard, ModelCardData
 
 from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
 from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, FOLDER, SCHEDULERS
+from galaxy_diffusion.shared import card_metadata
 from gz2_dataset import GalaxyArrays
+from gz2_dataset.loading import is_on_hub
+from gz2_dataset.markdown import as_text, code_block, markdown_table
 
-TEXT = """---
-{metadata}
----
-
-# {title}
-
-Generates galaxy images of {side} x {side} pixels of a given class{votes}, trained for {images_seen:,} images.
-
-{grid}```python
-{snippet}```
-
-`trust_remote_code` runs the `pipeline.py` of this folder: read it first, and pin the revision that you have read with
-`revision=` and `custom_revision=`.
-
-## Trained on
-
-| class | galaxies |
-|---|---|
-{counts}
-
-{data}`{seen}` lists all of them with the SHA-256 of their files: do not judge this model, or a classifier that learns
-from its images, on any of these.
-
-## Training
-
-```yaml
-{settings}```
-
-{metrics}
-
-## Limits
-
-{findings}- {rarest}
-- Look for copies before you use the images: the nearest training galaxies of each are a minimum
-  (`evaluate_images.py` of galaxy-diffusion lists them).
-- The images are 8-bit colour composites, passed through the same JPEG as the training images: shapes and colours can be
-  compared, fluxes cannot be measured.
-- It knows its training galaxies' survey, depth and selection, and no others.
-"""
-
+TEMPLATE = Path(__file__).with_name("model_card.md")
 RARE = 500
 """Classes with fewer galaxies are pointed out as likely to be copied."""
 
@@ -84,46 +49,47 @@ def model_card(
     record : dict
         Last line of metrics.jsonl.
     grid : str, optional
-        Path of a picture with a row a class, in the model's folder.
+        Path of a picture with one row per class, in the model's folder.
     kind : {"diffusion", "gan"}
         Which is also its tag on the Hub.
     findings : sequence of str
         What the training has found out about the model, each a line.
     """
-    counts = dict(
-        zip(labelled.class_names, np.bincount(labelled.labels, minlength=len(labelled.class_names)), strict=True)
-    )
-    rare = [f"{label} ({count})" for label, count in counts.items() if count < RARE]
+    counts = np.bincount(labelled.labels, minlength=len(labelled.class_names)).tolist()
+    of_class = list(zip(map(as_text, labelled.class_names), counts, strict=True))
+    parent = config.get("init_from")
     metadata = ModelCardData(
         library_name="diffusers",
         pipeline_tag="unconditional-image-generation",
         tags=["astronomy", "galaxies", "class-conditional", kind],
+        base_model=parent if parent and is_on_hub(parent) else None,
+        **card_metadata.of_dataset(config["data"]),
     )
-    figures = {key: value for key, value in record.items() if "loss" in key or key.startswith(FINDINGS)}
-    return TEXT.format(
-        metadata=metadata.to_yaml(),
-        title=name.rstrip("/").rpartition("/")[2],
+    losses = {key: value for key, value in record.items() if "loss" in key or key.startswith(FINDINGS)}
+    card = ModelCard.from_template(
+        metadata,
+        template_path=str(TEMPLATE),
+        title=as_text(name.rstrip("/").rpartition("/")[2]),
         side=config["resolution"],
-        votes=" or given vote fractions" if config.get("conditioning") == "votes" else "",
-        images_seen=record["images_seen"],
-        grid=f"![A row a class, in the order of the table below]({grid})\n\n" if grid else "",
-        snippet=snippet(name, labelled.class_names[0], kind),
-        findings="".join(f"- {finding}\n" for finding in findings),
-        counts="\n".join(f"| {label} | {count:,} |" for label, count in counts.items()),
-        data=f"Beside them {num_unlabelled:,} galaxies without a class. " if num_unlabelled else "",
-        seen="seen_images.csv",
-        settings=yaml.safe_dump(config, sort_keys=False),
-        metrics="\n".join(["| at the end | |", "|---|---|", *(f"| {k} | {v:.5f} |" for k, v in figures.items())]),
-        rarest=f"Learned from few galaxies, so likely to be copied and uniform: {', '.join(rare)}."
-        if rare
-        else f"No class had fewer than {RARE} galaxies.",
+        votes=config.get("conditioning") == "votes",
+        images_seen=f"{record['images_seen']:,}",
+        grid=grid,
+        snippet=code_block(snippet(name, labelled.class_names[0], kind), "python"),
+        counts=markdown_table(["class", "galaxies"], [[label, f"{count:,}"] for label, count in of_class]),
+        num_unlabelled=f"{num_unlabelled:,}" if num_unlabelled else "",
+        settings=code_block(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), "yaml"),
+        losses=markdown_table(["at the end", ""], [[as_text(key), f"{value:.5f}"] for key, value in losses.items()]),
+        findings=[as_text(finding) for finding in findings],
+        rare=[f"{label} ({count})" for label, count in of_class if count < RARE],
+        few=RARE,
     )
+    return f"{card}\n"
 
 
 def snippet(name: str, class_name: str, kind: Literal["diffusion", "gan"] = "diffusion") -> str:
     """Lines of Python with which diffusers alone draws a galaxy, a diffusion model's with the default sampler."""
     scheduler = f", {SCHEDULERS[DEFAULT].scheduler_class.__name__}" if kind == "diffusion" else ""
-    name, class_name = json.dumps(name), json.dumps(class_name)  # quoted: neither may bring lines of its own
+    name, class_name = (json.dumps(text, ensure_ascii=False) for text in (name, class_name))  # neither brings code
     load = f"pipe = DiffusionPipeline.from_pretrained({name}, custom_pipeline={name}, trust_remote_code=True)"
     lines = [f"from diffusers import DiffusionPipeline{scheduler}", "", load]
     call = f"class_labels=[{class_name}]"

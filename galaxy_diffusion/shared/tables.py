@@ -5,6 +5,8 @@ from itertools import accumulate
 
 import pandas as pd
 
+from gz2_dataset.markdown import as_text, markdown_table
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -27,7 +29,8 @@ class Cell:
 
     @property
     def markdown(self) -> str:
-        text = f"**{self.text}**" if self.bold else self.text
+        text = as_text(self.text)
+        text = f"**{text}**" if self.bold else text
         return f"{text} {self.interval}".strip()
 
 
@@ -72,9 +75,11 @@ class Table:
     def markdown(self) -> str:
         above = [name for name, span in self.groups for _ in range(span)] or [""] * len(self.columns)
         header = [f"{group}: {column}" if group else column for group, column in zip(above, self.columns, strict=True)]
-        lines = [header, ["---"] * len(header), *([cell.markdown for cell in row] for row in self.rows)]
-        text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        return f"### {self.caption}\n\n{text}\n" + "".join(f"\n- {note}" for note in self.notes) + "\n"
+        table = markdown_table(
+            [as_text(title) for title in header], [[cell.markdown for cell in row] for row in self.rows]
+        )
+        notes = "".join(f"\n- {as_text(note)}" for note in self.notes)
+        return f"### {as_text(self.caption)}\n\n{table}\n{notes}\n"
 
 
 def number(value: float | None) -> Cell:

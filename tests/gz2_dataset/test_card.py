@@ -13,7 +13,9 @@ from PIL import Image
 
 from gz2_dataset import CLASS_NAMES, RULES, VOTE_COLUMNS
 from gz2_dataset.card import dataset_card
+from gz2_dataset.markdown import code_block
 from gz2_dataset.pictures import TILE, TILES, picture_of, save_pictures
+from tests.cards import HOSTILE, as_shown, check_safe, tables
 
 COUNTS = dict(zip(CLASS_NAMES, (8286, 7919, 429, 3753, 7656), strict=True))
 
@@ -133,6 +135,47 @@ def test_users_rules_and_class_names_are_shown_as_they_are():
     assert "paper" not in text.split("## Classes")[1].split("## Columns")[0]
     assert "--rules mergers.yaml" in text
     assert "| a\\|b | 5 |" in card(own("image_folder")).text
+
+
+def test_hostile_names_stay_in_their_places():
+    rules = [
+        {
+            "galaxy_class": name,
+            "conditions": [{"column": name, "threshold": 0.4, "task": "", "quantity": name}],
+            "paper_count": None,
+            "expected_count": None,
+        }
+        for name in HOSTILE
+    ]
+    counts = {"train": {name: i + 1 for i, name in enumerate(HOSTILE)}}
+    every = "\n".join(HOSTILE)
+    content = summary(config_name=every, rules=rules, classes=list(HOSTILE), counts=counts, notes=list(HOSTILE))
+    text = dataset_card(content, info(content))
+    check_safe(text, headings=7)
+    data = DatasetCard(text).data.to_dict()
+    assert data["pretty_name"] == f"Galaxy Zoo 2, {every}"
+    assert data["license"] == "other"
+    assert datasets.Features._from_yaml_list(data["dataset_info"]["features"]) == info(content).features
+    names = [as_shown(name) for name in HOSTILE]
+    of_counts, of_rules, of_pictures, _ = tables(text)
+    assert of_counts[2:] == [[name, str(i + 1)] for i, name in enumerate(names)]
+    assert of_rules[2:] == [[name, f"{name} ({name}) ≥ 0.400"] for name in names]
+    assert [row[0] for row in of_pictures[2:]] == names
+
+
+def test_no_line_of_code_ends_its_block():
+    for code in ("a = 1", "```", "`````\n```", "x\n```\n# heading"):
+        first, *inside, last = code_block(code, "python").split("\n")
+        assert (first, "\n".join(inside)) == (f"{last}python", code)
+        assert set(last) == {"`"}
+        assert last not in code
+
+
+def test_the_snippet_reads_the_dataset(toy_data):
+    code = re.search(r"```python\n(.*?)```", (toy_data / "README.md").read_text(), re.DOTALL)[1]
+    exec(code.replace("USER/NAME", str(toy_data)), shown := {})
+    assert set(shown["galaxies"]["label"]) <= set(range(5))
+    assert len(shown["galaxies"])
 
 
 def test_every_line_is_free_of_this_machine(toy_data):

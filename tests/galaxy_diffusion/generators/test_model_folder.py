@@ -2,13 +2,14 @@
 
 import ast
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from diffusers import DDPMScheduler
+from huggingface_hub import ModelCard
 
 import train_ddpm
 import train_sagan
@@ -27,6 +28,7 @@ from galaxy_diffusion.shared.run_folder import write_json
 from generate import Config
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.command_line import provenance
+from tests.cards import HOSTILE, as_shown, check_safe, tables
 from tests.galaxy_diffusion.sampling.test_ddpm_pipeline import untrained
 
 
@@ -79,7 +81,7 @@ def test_what_the_card_shows_draws_as_generate_does(tmp_path):
     """Run with diffusers alone."""
     save_pipeline(untrained("ddpm"), tmp_path)
     record = {"images_seen": 64}
-    card = model_card(str(tmp_path), {"resolution": 8}, galaxies("1"), 0, record, None)
+    card = model_card(str(tmp_path), {"data": "data", "resolution": 8}, galaxies("1"), 0, record, None)
     code = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1].replace('"a"', '"bright"')
     assert "galaxy_diffusion" not in code
     exec(code, shown := {})
@@ -94,16 +96,51 @@ def test_what_the_card_shows_draws_as_generate_does(tmp_path):
     assert shown["image"].size == (8, 8)
 
 
-def test_names_bring_no_code_into_the_snippet():
-    code = snippet('m"); print("hi', 'a"]); import os #\nimport sys')
-    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_bring_no_code_into_the_snippet(name):
+    tree = ast.parse(snippet(name, name))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert len(calls) == 3  # two from_pretrained, one drawing
-    assert [node.module for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)] == ["diffusers"]
-    assert not [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import)]
+    assert [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)] == ["diffusers"]
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    assert texts.count(name) == 4  # three as the model's name, one as the class's
+
+
+def test_hostile_names_stay_in_their_places():
+    named = replace(galaxies("1"), class_names=HOSTILE)
+    for name in HOSTILE:
+        config = {"data": name, "resolution": 8, "run": name}
+        record = {"images_seen": 64, f"validation_loss/{name}": 0.5}
+        text = model_card(name, config, named, 0, record, None, findings=[name])
+        check_safe(text, headings=5)
+        assert ModelCard(text).data.library_name == "diffusers"
+        settings = re.search(r"^(`{3,})yaml\n(.*?)^\1$", text, re.DOTALL | re.MULTILINE)[2]
+        assert yaml.safe_load(settings) == config
+        of_classes, of_losses = tables(text)
+        assert of_classes[2:] == [[as_shown(label), str(int(i == 0))] for i, label in enumerate(HOSTILE)]
+        assert of_losses[2:] == [[as_shown(f"validation_loss/{name}"), "0.50000"]]
+
+
+def test_the_metadata_says_what_is_known_and_nothing_else(tmp_path):
+    (tmp_path / "README.md").write_text("---\nlicense: other\nlicense_name: sdss\n---\n")
+
+    def stated(**settings) -> dict:
+        config = {"resolution": 8, **settings}
+        return ModelCard(model_card("m", config, galaxies("1"), 0, {"images_seen": 64}, None)).data.to_dict()
+
+    of_folder = stated(data=str(tmp_path), init_from=str(tmp_path))
+    assert (of_folder["license"], of_folder["license_name"]) == ("other", "sdss")
+    assert not {"base_model", "datasets"} & set(of_folder), "neither has an id"
+    of_hub = stated(data="someone/galaxies", init_from="someone/model")
+    assert (of_hub["datasets"], of_hub["base_model"]) == (["someone/galaxies"], "someone/model")
+    assert "license" not in of_hub, "its card cannot be read without a network"
+    (tmp_path / "README.md").write_text("---\n{broken\n---\n")
+    assert "license" not in stated(data=str(tmp_path))
 
 
 def test_the_card_counts_the_classes_and_names_the_rare_ones():
-    config = {"resolution": 8, "conditioning": "class", "seed": 3, "batch_size": 16}
+    config = {"data": "data", "resolution": 8, "conditioning": "class", "seed": 3, "batch_size": 16}
     record = {"images_seen": 64, "loss": 0.25, "validation_loss/a": 0.5, "seconds": 1.0}
     text = model_card("me/model", config, galaxies("1", "2"), 7, record, "samples/64.png")
     for said in (
@@ -115,7 +152,7 @@ def test_the_card_counts_the_classes_and_names_the_rare_ones():
     ):
         assert said in text
     assert 'custom_pipeline="me/model"' in text
-    assert "![A row a class, in the order of the table below](samples/64.png)" in text
+    assert "![One row per class, in the order of the table below](samples/64.png)" in text
     assert "seconds" not in text
     assert "![" not in model_card("m", config, galaxies("1"), 0, record, None)
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
+from galaxy_diffusion.shared.tables import Cell, Table
 from galaxy_diffusion.study import arm_tables, dataset_tables, paper
 from galaxy_diffusion.study.arms import Run
 from galaxy_diffusion.study.calibration import calibration
@@ -12,6 +13,7 @@ from galaxy_diffusion.study.comparison import MEAN, compare
 from galaxy_diffusion.study.runs import Runs
 from galaxy_diffusion.study.verdict import judge
 from gz2_dataset import CLASS_NAMES
+from tests.cards import HOSTILE, as_shown, check_safe, tables
 
 CIGAR = 2
 BUILD = {
@@ -345,6 +347,14 @@ def test_markdown_has_a_cell_a_column():
         assert len(lines) == len(table.rows) + 2
         assert {line.count(" | ") for line in lines} == {len(table.columns) - 1}
         assert sum(span for _, span in table.groups) in (0, len(table.columns))
+
+
+def test_names_in_markdown_are_shown_as_they_are():
+    rows = [[Cell(name, "[0, 1]", bold=True), Cell("7")] for name in HOSTILE]
+    table = Table("# a|b", (), ("<b>", "n"), rows, notes=["*a* <i>"])
+    check_safe(table.markdown, headings=1)
+    (shown,) = tables(table.markdown)
+    assert shown[2:] == [[f"**{as_shown(name)}** [0, 1]", "7"] for name in HOSTILE]
 
 
 def test_the_papers_tables_3_and_4_agree_but_for_one_figure():

@@ -1,0 +1,41 @@
+"""What a model card's metadata says of the data and of the model that a training started from."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import DatasetCard
+from huggingface_hub.errors import HTTPError
+
+from gz2_dataset.loading import is_on_hub
+
+LICENCE = ("license", "license_name", "license_link")
+
+
+def of_dataset(data: str) -> dict[str, Any]:
+    """The Hub id of a dataset, where it has one, and the licence that its own card states, where it states one.
+
+    Parameters
+    ----------
+    data : str
+        As for `gz2_dataset.load`.
+
+    Returns
+    -------
+    dict
+        Arguments for `ModelCardData`: datasets, license, license_name and license_link, those that are known.
+    """
+    on_hub, card = is_on_hub(data), Path(data) / "README.md"
+    known: dict[str, Any] = {"datasets": [data]} if on_hub else {}
+    if on_hub or card.is_file():
+        try:
+            stated = DatasetCard.load(data if on_hub else card).data
+        except (OSError, HTTPError, ValueError, yaml.YAMLError):
+            return known
+        known |= {key: stated[key] for key in LICENCE if stated.get(key)}
+    return known
+
+
+def name_of(data: str) -> str:
+    """How a dataset is called where its path must not be told: its Hub id, or the last name of its folder."""
+    return data if is_on_hub(data) else Path(data).resolve().name
