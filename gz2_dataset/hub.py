@@ -1,8 +1,10 @@
-"""`push`: a built dataset to the Hub, in one commit."""
+"""`push`: a built dataset to the Hub; `upload`: any files, in one commit."""
 
 import shutil
 import uuid
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import huggingface_hub
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -15,15 +17,16 @@ from .pictures import PICTURES
 from .splits import SPLIT_FILE
 from .writing import BUILD_FILE, CARD_FILE, UNSOUND_FILE
 
+FILES = (SPLIT_FILE, BUILD_FILE, UNSOUND_FILE, f"{SHARD_FOLDER}/*.parquet", f"{PICTURES}/*.jpg")
+"""What a build has made, beside its card."""
+
 
 def push(
     folder: Path, *, repo_id: str | None = None, private: bool = False, dry_run: Path | None = None
 ) -> dict[str, Path | bytes]:
     """Upload a built dataset in one commit, or write what would be uploaded.
 
-    The Hub takes a commit whole or not at all, so splits of two builds never mix there: files of an earlier push that
-    this build has not go in the same commit. After an interruption the same command goes on: the Hub knows which files
-    have arrived.
+    Splits of two builds never mix on the Hub, see `upload`.
 
     Parameters
     ----------
@@ -54,7 +57,7 @@ def push(
     if dry_run is not None:
         write_files(files, dry_run)
     else:
-        upload(files, repo_id, private)
+        upload(files, repo_id, "dataset", "Dataset built with gz2_dataset", private)
     return files
 
 
@@ -65,20 +68,21 @@ def check_repo_id(repo_id: str) -> None:
             raise HFValidationError("the user or organisation is missing")
     except HFValidationError as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise UserError(f"--repo_id {repo_id}: is not of the form USER/NAME ({reason})") from None
+        raise UserError(f"{repo_id}: is not of the form USER/NAME ({reason}); give another id") from None
 
 
 def files_to_push(folder: Path, repo_id: str | None) -> dict[str, Path | bytes]:
-    """The card with the right id, and the build's own files: shards, pictures, splits.csv, build.json, left_out.csv."""
+    """The card with the right id, and the build's own files."""
     if not (folder / BUILD_FILE).is_file():
         raise UserError(f"{folder}: is no built dataset; make one with python -m gz2_dataset build --output {folder}")
-    paths = [folder / name for name in (SPLIT_FILE, BUILD_FILE, UNSOUND_FILE) if (folder / name).is_file()]
-    paths += sorted(path for path in (folder / SHARD_FOLDER).glob("*.parquet") if not path.name.startswith("."))
-    paths += sorted(path for path in (folder / PICTURES).glob("*.jpg") if not path.name.startswith("."))
-    card = (folder / CARD_FILE).read_text(encoding="utf-8")
-    return {CARD_FILE: card.replace(REPO_ID, repo_id or REPO_ID).encode()} | {
-        path.relative_to(folder).as_posix(): path for path in paths
-    }
+    card = (folder / CARD_FILE).read_text(encoding="utf-8").replace(REPO_ID, repo_id or REPO_ID)
+    return {CARD_FILE: card.encode(), **files_in(folder, FILES)}
+
+
+def files_in(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
+    """The files of a folder that match one of the patterns and are not hidden, by their names in it."""
+    paths = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+    return {p.relative_to(folder).as_posix(): p for p in paths if p.is_file() and not p.name.startswith(".")}
 
 
 def write_files(files: dict[str, Path | bytes], target: Path) -> None:
@@ -105,22 +109,57 @@ def write_files(files: dict[str, Path | bytes], target: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def upload(files: dict[str, Path | bytes], repo_id: str, private: bool) -> None:
-    """Make the repository if it is not there, and commit the files."""
+def upload(
+    files: Mapping[str, Path | bytes],
+    repo_id: str,
+    repo_type: Literal["dataset", "model"],
+    message: str,
+    private: bool | None = None,
+) -> str:
+    """Make the repository if it is not there, and commit the files; what else lies in their folders there goes.
+
+    The Hub takes a commit whole or not at all, so what it holds is all of one push. `HfApi.upload_folder` does not say
+    so: with hf_xet it commits in parts when there are many files or the network is slow. After an interruption the same
+    command goes on, as the Hub knows which files have arrived.
+
+    Parameters
+    ----------
+    files : mapping of str to Path or bytes
+        By their names in the repository.
+    repo_id : str
+    repo_type : {"dataset", "model"}
+    message : str
+        Of the commit.
+    private : bool, optional
+        Whether a new repository is private; by default as the account or organisation has it.
+
+    Returns
+    -------
+    str
+        Address of the commit.
+
+    Raises
+    ------
+    UserError
+        If the id is not one, or the Hub cannot be reached or refuses.
+    """
+    check_repo_id(repo_id)
     api = HfApi()
+    folders = tuple({f"{name.partition('/')[0]}/" for name in files if "/" in name})
     try:
-        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-        there = api.list_repo_files(repo_id, repo_type="dataset")
-        stale = [name for name in there if name.startswith((f"{SHARD_FOLDER}/", f"{PICTURES}/")) and name not in files]
-        api.create_commit(
+        api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
+        there = api.list_repo_files(repo_id, repo_type=repo_type)
+        stale = [name for name in there if name.startswith(folders) and name not in files]
+        commit = api.create_commit(
             repo_id,
             [
                 *(CommitOperationAdd(name, source) for name, source in files.items()),
                 *(CommitOperationDelete(name) for name in stale),
             ],
-            commit_message="Dataset built with gz2_dataset",
-            repo_type="dataset",
+            commit_message=message,
+            repo_type=repo_type,
         )
+        return str(commit.commit_url)
     except LocalTokenNotFoundError:
         raise UserError("not logged in to the Hub; run hf auth login, or set HF_TOKEN") from None
     except HfHubHTTPError as error:

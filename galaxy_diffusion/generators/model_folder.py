@@ -7,8 +7,6 @@ from pathlib import Path
 
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DModel
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
 
 from galaxy_diffusion.generators.conditioning import VoteTable, class_rows_from_votes
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ImageFormat
@@ -16,6 +14,7 @@ from galaxy_diffusion.sampling.schedulers import DEFAULT, make_scheduler
 from galaxy_diffusion.sampling.schedulers import FOLDER as SAMPLER_FOLDER
 from galaxy_diffusion.shared.seen_images import FILE as SEEN_FILE
 from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.hub import files_in, upload
 
 INDEX, RECORD = "model_index.json", "run.json"
 RECORDS = (RECORD, "settings.json", "metrics.jsonl", SEEN_FILE, "README.md")
@@ -86,12 +85,13 @@ def save_in_half_precision(model: Path, folder: Path) -> None:
 
 
 def push(folder: Path, repo_id: str) -> str:
-    """Upload the model, its card, samples and records, but no checkpoints; returns the address of the upload."""
-    api = HfApi()
-    try:
-        api.create_repo(repo_id, exist_ok=True)
-        return str(api.upload_folder(repo_id=repo_id, folder_path=folder, ignore_patterns=["checkpoints/*", ".*"]))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise UserError(
-            f"push_to_hub {repo_id}: {str(error).splitlines()[0]}; log in with hf auth login, then run the same command"
-        ) from None
+    """Upload the finished model, its card, samples and records; returns the address of the commit."""
+    parts = [name for name, value in json.loads((folder / INDEX).read_text()).items() if isinstance(value, list)]
+    patterns = [
+        INDEX,
+        "pipeline.py",
+        *RECORDS,
+        "samples/*.png",
+        *(f"{part}/[!.]*" for part in (*parts, SAMPLER_FOLDER)),
+    ]
+    return upload(files_in(folder, patterns), repo_id, "model", "Model trained with galaxy-diffusion")

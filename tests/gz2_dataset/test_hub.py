@@ -39,6 +39,17 @@ class FakeHub:
 
     def create_commit(self, repo_id, operations, *, commit_message, repo_type):
         self.commits.append((repo_id, repo_type, operations))
+        return SimpleNamespace(commit_url=f"https://hub/{repo_id}/commit/1")
+
+
+def changes(operations: list) -> tuple[dict[str, bytes], set[str]]:
+    """What a commit adds, with content, and what it deletes."""
+    added = {}
+    for operation in operations:
+        if isinstance(operation, CommitOperationAdd):
+            with operation.as_file() as file:
+                added[operation.path_in_repo] = file.read()
+    return added, {operation.path_in_repo for operation in operations if isinstance(operation, CommitOperationDelete)}
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -69,13 +80,8 @@ def test_what_is_uploaded_is_what_the_dry_run_writes(built, tmp_path, monkeypatc
     assert hub.repo == ("astronomer/galaxies", "dataset", True, True)
     ((repo_id, repo_type, operations),) = hub.commits
     assert (repo_id, repo_type) == ("astronomer/galaxies", "dataset")
-    added = {}
-    for operation in operations:
-        if isinstance(operation, CommitOperationAdd):
-            with operation.as_file() as file:
-                added[operation.path_in_repo] = file.read()
+    added, deleted = changes(operations)
     assert added == tree(tmp_path / "dry")
-    deleted = {operation.path_in_repo for operation in operations if isinstance(operation, CommitOperationDelete)}
     assert deleted == {"data/train-00000-of-00007.parquet", "pictures/class_9.jpg"}
 
 

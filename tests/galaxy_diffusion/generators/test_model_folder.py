@@ -30,6 +30,7 @@ from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.command_line import provenance
 from tests.cards import HOSTILE, as_shown, check_safe, tables
 from tests.galaxy_diffusion.sampling.test_ddpm_pipeline import untrained
+from tests.gz2_dataset.test_hub import FakeHub, changes
 
 
 def galaxies(*image_ids: str) -> GalaxyArrays:
@@ -165,22 +166,27 @@ def test_the_card_lists_every_setting(script, kind):
     assert list(config) == [field.name for field in fields(script.Config)]
 
 
-def test_checkpoints_are_not_uploaded_and_failure_is_told(tmp_path, monkeypatch):
-    calls = {}
-
-    class Hub:
-        def create_repo(self, repo_id, exist_ok):
-            calls["repo"] = repo_id
-            if repo_id == "no/rights":
-                raise OSError("401 Client Error\nlong story")
-
-        def upload_folder(self, repo_id, folder_path, ignore_patterns):
-            calls["ignored"] = ignore_patterns
-            return f"https://huggingface.co/{repo_id}"
-
-    monkeypatch.setattr(model_folder, "HfApi", Hub)
-    assert push(tmp_path, "me/model") == "https://huggingface.co/me/model"
-    assert "checkpoints/*" in calls["ignored"]
-    with pytest.raises(UserError, match=r"push_to_hub no/rights: 401 Client Error; log in") as error:
-        push(tmp_path, "no/rights")
-    assert "\n" not in str(error.value)
+def test_the_finished_model_alone_is_uploaded(tmp_path, monkeypatch):
+    """In one commit, in place of an earlier model's parts; not what a training needs, nor what else lies about."""
+    records = dict.fromkeys(("README.md", "run.json", "settings.json", "metrics.jsonl", "seen_images.csv"), b"{}")
+    others = (
+        "checkpoints/images-64/model.safetensors",
+        ".pipeline/unet/x",
+        "samples/.half.png",
+        "unet/.x",
+        "thesis.txt",
+    )
+    for name, content in {**records, "samples/64.png": b"png", **dict.fromkeys(others, b"private")}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    untrained().save_pretrained(tmp_path)
+    hub = FakeHub(there=("unet/diffusion_pytorch_model.bin", "unet/config.json", "LICENSE"))
+    monkeypatch.setattr("gz2_dataset.hub.HfApi", lambda: hub)
+    assert push(tmp_path, "me/model") == "https://hub/me/model/commit/1"
+    ((repo_id, repo_type, operations),) = hub.commits
+    assert (repo_id, repo_type) == ("me/model", "model")
+    added, deleted = changes(operations)
+    assert deleted == {"unet/diffusion_pytorch_model.bin"}
+    weights = {"unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json"}
+    assert set(added) == {*records, *weights, "samples/64.png", "model_index.json", "pipeline.py"}
+    assert b"private" not in added.values()
