@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from galaxy_diffusion.evaluation import questions
+from galaxy_diffusion.evaluation.beside_floor import write_metrics
 from galaxy_diffusion.evaluation.copies import find_copies
 from galaxy_diffusion.evaluation.features import load_net
 from galaxy_diffusion.evaluation.figures import beside_floor
@@ -85,7 +86,7 @@ def main(config: Config) -> None:
     if measured:
         label = true_of.get("label_agreement", true_of["axis_ratio_agreement"])
         verdicts = Verdicts(~copies.is_copy, label.generated, true_of["morphology_agreement"].generated)
-        record["filter"] = {name: verdicts.counts(pair.rows(name)) for name in sets}
+        record["filter"] = {name: asdict(verdicts.counts(pair.rows(name))) for name in sets}
         if config.write_verdicts:
             write_verdicts(Path(config.generated), verdicts.by_file(pair.generated.image_ids))
     save(answer, config, record)
@@ -105,7 +106,7 @@ def save(answer: Answer, config: Config, record: dict) -> None:
     files |= {f"{name}.png": png for name, png in answer.pictures.items()}
     files |= {f"{name}.csv": table.to_csv(index=False) for name, table in answer.tables.items()}
     forget_others(output, files)
-    write_json(output / "fidelity.json", answer.metrics)
+    write_metrics(output / "fidelity.json", answer.metrics)
     for name, content in files.items():
         write_whole(output / name, content)
     write_json(output / "run.json", {**provenance(config), **record, "files": list(files)})

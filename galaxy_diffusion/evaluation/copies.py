@@ -5,14 +5,14 @@ that the generator has not seen. Galaxies of the validation split set that thres
 often it is wrong, and Fisher's exact test whether generated images lie under it more often than they do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import fisher_exact
 
-from galaxy_diffusion.evaluation.jackknife import rate_beside_floor
+from galaxy_diffusion.evaluation.beside_floor import BesideFloor, share_beside_floor
 from galaxy_diffusion.evaluation.nearest import Nearest, nearest, thumbnails
 from galaxy_diffusion.evaluation.pair import RealAndGenerated
 from galaxy_diffusion.shared.symmetry import turn
@@ -52,8 +52,8 @@ class Copies:
         """Whether each generated image is a copy of a galaxy seen, bool (N,)."""
         return self.generated.relative <= self.threshold
 
-    def rates(self, rows: np.ndarray) -> dict[str, dict[str, float | int]]:
-        """``copy_rate`` and ``duplicate_rate`` of some generated images, as fidelity.json holds them."""
+    def rates(self, rows: np.ndarray) -> dict[str, BesideFloor]:
+        """``copy_rate`` and ``duplicate_rate`` of some generated images."""
         n_seen, n_test = sum(len(seen) for _, seen in self.pair.seen), len(self.pair.test)
         limit = self.threshold
         return {
@@ -145,8 +145,8 @@ def copy_threshold(unseen: np.ndarray) -> tuple[float, float]:
     return float(np.sort(unseen)[rank - 1]), rank / (len(unseen) + 1)
 
 
-def rate(is_copy: np.ndarray, unseen_is_copy: np.ndarray, n_real: int) -> dict[str, float | int]:
-    """The share of copies beside that of unseen galaxies, as fidelity.json holds it.
+def rate(is_copy: np.ndarray, unseen_is_copy: np.ndarray, n_real: int) -> BesideFloor:
+    """The share of copies beside that of unseen galaxies.
 
     Parameters
     ----------
@@ -159,12 +159,11 @@ def rate(is_copy: np.ndarray, unseen_is_copy: np.ndarray, n_real: int) -> dict[s
 
     Returns
     -------
-    dict
-        As of `rate_beside_floor`, with ``n_real`` as given, and ``n_floor`` (unseen galaxies) and ``p_value``
-        (Fisher's exact test, one-sided: more copies among the generated than among the unseen).
+    BesideFloor
+        With ``n_real`` as given, and ``n_floor`` (unseen galaxies) and ``p_value`` (Fisher's exact test, one-sided:
+        more copies among the generated than among the unseen).
     """
     copies, floor = int(is_copy.sum()), int(unseen_is_copy.sum())
     n, m = len(is_copy), len(unseen_is_copy)
     p_value = fisher_exact([[copies, n - copies], [floor, m - floor]], alternative="greater").pvalue
-    figure = rate_beside_floor(is_copy, unseen_is_copy)
-    return {**figure, "n_real": n_real, "n_floor": m, "p_value": float(p_value)}
+    return replace(share_beside_floor(is_copy, unseen_is_copy), n_real=n_real, n_floor=m, p_value=float(p_value))

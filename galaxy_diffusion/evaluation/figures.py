@@ -1,31 +1,35 @@
 """Pictures of a fidelity evaluation: figures beside their floor, and the nearest training images."""
 
+from typing import TypeVar
+
 import numpy as np
 from matplotlib.figure import Figure
 
+from galaxy_diffusion.evaluation.beside_floor import Metrics
 from galaxy_diffusion.evaluation.copies import Copies
 from galaxy_diffusion.evaluation.pair import RealAndGenerated
 from galaxy_diffusion.shared.drawing import SKY, chart, galaxy_figure, plain, real_beside_generated
 from galaxy_diffusion.shared.names import class_title, metric_title
 from galaxy_diffusion.shared.tables import Cell, Table
 
+T = TypeVar("T")
 SEPARATE = ("wasserstein_", "ks_", "probe_")
 """Metrics that have pictures or tables of their own."""
 GENERATED, REAL = "#2457c5", "#b9c3d6"
 
 
-def distinct(results: dict[str, dict]) -> dict[str, dict]:
+def distinct(results: dict[str, T]) -> dict[str, T]:
     """Results by class, without those of all classes where these are those of the only class."""
     return results if len(results) != 2 else {name: found for name, found in results.items() if name != "all"}
 
 
-def beside_floor(results: dict[str, dict[str, dict]], probes: bool = False) -> bytes:
+def beside_floor(results: Metrics, probes: bool = False) -> bytes:
     """A panel a metric, a line a class: the generated images with their interval, the floor as a grey bar.
 
     Parameters
     ----------
     results : dict
-        As fidelity.json holds them.
+        Figures by set and metric.
     probes : bool
         Draw the probes, and nothing else, instead of all metrics that have no table of their own.
     """
@@ -33,8 +37,7 @@ def beside_floor(results: dict[str, dict[str, dict]], probes: bool = False) -> b
         metric: None
         for figures in results.values()
         for metric, figure in figures.items()
-        if figure.get("floor_low") is not None
-        and (metric.startswith("probe_") if probes else not metric.startswith(SEPARATE))
+        if figure.floor_low is not None and (metric.startswith("probe_") if probes else not metric.startswith(SEPARATE))
     }
     metrics = list(wanted)
     results = {name: figures for name, figures in distinct(results).items() if wanted.keys() & figures.keys()}
@@ -45,9 +48,9 @@ def beside_floor(results: dict[str, dict[str, dict]], probes: bool = False) -> b
         for y, figures in enumerate(results.values()):
             if (f := figures.get(metric)) is None:
                 continue
-            axes.plot([f["floor_low"], f["floor_high"]], [y, y], color=REAL, linewidth=9, solid_capstyle="butt")
-            axes.plot([f["low"], f["high"]], [y, y], color=GENERATED, linewidth=2)
-            axes.plot(f["value"], y, "o", color=GENERATED, markersize=6)
+            axes.plot([f.floor_low, f.floor_high], [y, y], color=REAL, linewidth=9, solid_capstyle="butt")
+            axes.plot([f.low, f.high], [y, y], color=GENERATED, linewidth=2)
+            axes.plot(f.value, y, "o", color=GENERATED, markersize=6)
         axes.set_title(metric_title(metric), fontsize=10)
         axes.set_yticks(range(len(results)), [class_title(name) for name in results])
         axes.set_ylim(len(results) - 0.5, -0.5)
@@ -92,14 +95,14 @@ def relative_distances(copies: Copies) -> bytes:
     return chart(figure)
 
 
-def summary(results: dict[str, dict[str, dict]]) -> Table:
+def summary(results: Metrics) -> Table:
     """All figures, a row a class and metric."""
     rows = []
     for name, figures in distinct(results).items():
         for metric, f in figures.items():
-            interval = f"[{f['low']:.3g}, {f['high']:.3g}]"
-            sizes = [Cell(f"{f[key]:,}") for key in ("n_real", "n_generated")]
-            cells = [Cell(f"{f['value']:.3g}", interval), Cell("–" if f["floor"] is None else f"{f['floor']:.3g}")]
+            interval = f"[{f.low:.3g}, {f.high:.3g}]"
+            cells = [Cell(f"{f.value:.3g}", interval), Cell("–" if f.floor is None else f"{f.floor:.3g}")]
+            sizes = [Cell(f"{n:,}") for n in (f.n_real, f.n_generated)]
             rows.append([Cell(class_title(name)), Cell(metric_title(metric)), *cells, *sizes])
     columns = ("Class", "Metric", "Generated", "Floor", "Real images", "Generated images")
     return Table("Fidelity of the generated images", (), columns, rows)

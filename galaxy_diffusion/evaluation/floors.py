@@ -11,11 +11,12 @@ classes, each class has as many images in each of the three sets: otherwise the 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from galaxy_diffusion.evaluation.beside_floor import BesideFloor
 from galaxy_diffusion.evaluation.jackknife import Estimate
 
 MIN_UNSEEN = 20
@@ -75,8 +76,8 @@ def compare(
     classes: Sequence[Sets],
     description: str = "compare",
     seed: int = 0,
-) -> dict[str, dict[str, float | int]]:
-    """Figures of generated images beside the floor, as fidelity.json holds them.
+) -> dict[str, BesideFloor]:
+    """Figures of generated images beside the floor.
 
     Parameters
     ----------
@@ -95,10 +96,9 @@ def compare(
 
     Returns
     -------
-    dict
-        Of each figure ``value``, ``low``, ``high``, ``n_real``, ``n_generated``, ``floor`` (the mean over `SPLITS`
-        random splits of the real images into sets of these sizes), ``floor_low`` and ``floor_high`` (the lowest and the
-        highest of the splits). Empty where there are fewer than `MIN_IMAGES` images a side.
+    dict of BesideFloor
+        By name. The floor is the mean over `SPLITS` random splits of the real images into sets of these sizes, its
+        range the lowest and the highest of them. Empty where there are fewer than `MIN_IMAGES` images a side.
     """
     n_real, n_generated = np.sum([sets.sizes for sets in classes], axis=0).tolist()
     if min(n_real, n_generated) < MIN_IMAGES:
@@ -113,16 +113,14 @@ def compare(
         halves = [split(sets, rng) for sets in classes]
         floors.append(figures(*(real[np.concatenate(half)] for half in zip(*halves, strict=True))))
     return {
-        name: {
-            "value": found.value,
-            "low": found.low,
-            "high": found.high,
-            "n_real": n_real,
-            "n_generated": n_generated,
-            "floor": float(np.mean([floor[name] for floor in floors])),
-            "floor_low": float(min(floor[name] for floor in floors)),
-            "floor_high": float(max(floor[name] for floor in floors)),
-        }
+        name: BesideFloor(
+            **asdict(found),
+            n_real=n_real,
+            n_generated=n_generated,
+            floor=float(np.mean([floor[name] for floor in floors])),
+            floor_low=float(min(floor[name] for floor in floors)),
+            floor_high=float(max(floor[name] for floor in floors)),
+        )
         for name, found in estimates.items()
     }
 

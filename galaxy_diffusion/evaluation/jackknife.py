@@ -97,33 +97,3 @@ def share_interval(share: float, standard_error: float, n: int) -> Estimate:
     return Estimate(
         float(share), float(min(max(centre - half, 0.0), share)), float(max(min(centre + half, 1.0), share))
     )
-
-
-def rate_beside_floor(happened: np.ndarray, among_real: np.ndarray) -> dict[str, float | int]:
-    """The share of generated images that something is true of, beside that of real ones, as fidelity.json holds it.
-
-    Parameters
-    ----------
-    happened : ndarray of bool, shape (N,)
-        Of the generated images; N at least 1.
-    among_real : ndarray of bool, shape (M,)
-        Of real images that the generator has not seen.
-
-    Returns
-    -------
-    dict
-        ``value``, ``low``, ``high``, ``n_real``, ``n_generated``, ``floor``, ``floor_low`` and ``floor_high``, with
-        Wilson's intervals; the floor is None where there are no real images.
-    """
-    share = share_interval(happened.mean(), 0.0, len(happened))
-    floor = share_interval(among_real.mean(), 0.0, len(among_real)) if len(among_real) else None
-    return {
-        "value": share.value,
-        "low": share.low,
-        "high": share.high,
-        "n_real": len(among_real),
-        "n_generated": len(happened),
-        "floor": floor and floor.value,
-        "floor_low": floor and floor.low,
-        "floor_high": floor and floor.high,
-    }

@@ -94,6 +94,17 @@ def mahalanobis(known: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Passed:
+    """How many images there are, and how many pass each test of `Verdicts` and all of them."""
+
+    generated: int
+    no_copy: int
+    label: int
+    morphology: int
+    kept: int
+
+
+@dataclass(frozen=True)
 class Verdicts:
     """Which tests each generated image passes, bool (N,) each.
 
@@ -115,10 +126,10 @@ class Verdicts:
     def kept(self) -> np.ndarray:
         return self.no_copy & self.label & self.morphology
 
-    def counts(self, rows: np.ndarray) -> dict[str, int]:
+    def counts(self, rows: np.ndarray) -> Passed:
         """How many of some images there are, and how many pass each test and all of them."""
-        tests = {**vars(self), "kept": self.kept}
-        return {"generated": len(rows), **{name: int(passed[rows].sum()) for name, passed in tests.items()}}
+        tests = (self.no_copy, self.label, self.morphology, self.kept)
+        return Passed(len(rows), *(int(passed[rows].sum()) for passed in tests))
 
     def by_file(self, file_names: list[str]) -> dict[str, dict[str, bool]]:
         """The outcome of each test by file name, as `image_folder.write_verdicts` takes it."""

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import wasserstein_distance
 
+from galaxy_diffusion.evaluation.beside_floor import BesideFloor
 from galaxy_diffusion.evaluation.floors import MIN_IMAGES, Sets, compare
 from galaxy_diffusion.evaluation.jackknife import Estimate, jackknife, t_interval
 from galaxy_diffusion.evaluation.morphology import BAD, FLAGS, MEASURES
@@ -24,8 +25,8 @@ KINDS = ("wasserstein", "ks")
 
 def compare_morphology(
     real: pd.DataFrame, generated: pd.DataFrame, classes: Sequence[Sets], description: str = "compare", seed: int = 0
-) -> dict[str, dict[str, float | int]]:
-    """``wasserstein_MEASURE`` and ``ks_MEASURE`` beside their floors, as for fidelity.json.
+) -> dict[str, BesideFloor]:
+    """``wasserstein_MEASURE`` and ``ks_MEASURE`` beside their floors.
 
     Parameters
     ----------
@@ -38,9 +39,9 @@ def compare_morphology(
 
     Returns
     -------
-    dict
-        Of each figure what `floors.compare` gives; also ``failed_real`` and ``failed_generated``, how many of the
-        images compared could not be measured. Measures that fail on all but a few are left out.
+    dict of BesideFloor
+        As `floors.compare` gives them, with ``failed_real`` and ``failed_generated``. Measures that fail on all but a
+        few are left out.
     """
     compared = [rows_compared(classes, side) for side in ("reference", "generated")]
     measured = [table.iloc[rows].notna().sum() for table, rows in zip((real, generated), compared, strict=True)]
@@ -52,11 +53,13 @@ def compare_morphology(
     tables = [(table[names] / spread[names]).to_numpy() for table in (real, generated)]
     distances = partial(distances_of, names=names)
     figures = compare(partial(estimates, names=names), distances, *tables, classes, description, seed)
-    for key, figure in figures.items():
-        measure = key.partition("_")[2]
-        for side, counts in zip(("real", "generated"), measured, strict=True):
-            figure[f"failed_{side}"] = figure[f"n_{side}"] - int(counts[measure])
-    return figures
+    counts = {key: [int(side[key.partition("_")[2]]) for side in measured] for key in figures}
+    return {
+        key: dataclasses.replace(
+            figure, failed_real=figure.n_real - counts[key][0], failed_generated=figure.n_generated - counts[key][1]
+        )
+        for key, figure in figures.items()
+    }
 
 
 def rows_compared(classes: Sequence[Sets], side: str) -> np.ndarray:

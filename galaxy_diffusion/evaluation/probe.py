@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn.functional import adaptive_avg_pool2d
 
+from galaxy_diffusion.evaluation.beside_floor import BesideFloor
 from galaxy_diffusion.evaluation.floors import MIN_IMAGES, Sets, compare
 from galaxy_diffusion.evaluation.jackknife import LEVEL, Estimate
 from galaxy_diffusion.evaluation.spectrum import spectra_of_planes
@@ -29,10 +30,8 @@ SIDE = 16
 YCBCR = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32)
 
 
-def probe(
-    real: np.ndarray, generated: np.ndarray, sets: Sets, name: str, seed: int = 0
-) -> dict[str, dict[str, float | int]]:
-    """``probe_auc_NAME`` of a class beside its floor, as for fidelity.json.
+def probe(real: np.ndarray, generated: np.ndarray, sets: Sets, name: str, seed: int = 0) -> dict[str, BesideFloor]:
+    """``probe_auc_NAME`` of a class beside its floor.
 
     Parameters
     ----------

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from galaxy_diffusion.evaluation import distances, figures, morphology_figures
+from galaxy_diffusion.evaluation.beside_floor import BesideFloor, Metrics, share_beside_floor
 from galaxy_diffusion.evaluation.copies import Copies
 from galaxy_diffusion.evaluation.features import features, load_net
 from galaxy_diffusion.evaluation.floors import MIN_IMAGES, Sets, compare
-from galaxy_diffusion.evaluation.jackknife import rate_beside_floor
 from galaxy_diffusion.evaluation.label_agreement import Classifier
 from galaxy_diffusion.evaluation.morphology_distances import compare_morphology, morphology_table
 from galaxy_diffusion.evaluation.pair import Both, RealAndGenerated
@@ -34,15 +34,15 @@ class Answer:
 
     Attributes
     ----------
-    metrics : dict of str to dict
-        Figures by set (``all`` or a class) and metric, as fidelity.json holds them.
+    metrics : dict of str to dict of str to BesideFloor
+        Figures by set (``all`` or a class) and metric.
     tables : dict of str to DataFrame
         By the name of their CSV file.
     pictures : dict of str to bytes
         PNG by the name of their file.
     """
 
-    metrics: dict[str, dict[str, dict]] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict)
 
@@ -118,7 +118,7 @@ def shares(pair: RealAndGenerated, sets: AllSets, true_of: dict[str, Both[np.nda
     return Answer(
         {
             name: {
-                metric: rate_beside_floor(both.generated[pair.rows(name)], both.real[pair.unseen_rows(name)])
+                metric: share_beside_floor(both.generated[pair.rows(name)], both.real[pair.unseen_rows(name)])
                 for metric, both in true_of.items()
             }
             for name in sets
@@ -155,7 +155,7 @@ def shortcuts(
     """
     of_net = partial(features, net=net, batch_size=batch_size)
     spaces = {load_net(net).name: of_net, "pixels": pixel_features, "spectrum": spectrum_features}
-    metrics: dict[str, dict] = {name: {} for name in pair.class_names}
+    metrics: dict[str, dict[str, BesideFloor]] = {name: {} for name in pair.class_names}
     for space, describe in spaces.items():
         generated = describe(pair.generated.images)
         for suffix, galaxies in (("", pair.real), ("_before_jpeg", before_jpeg)):

@@ -1,9 +1,12 @@
 """What a report shows of a fidelity evaluation: its tables and pictures, as evaluate_images.py left them."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
+from galaxy_diffusion.evaluation.beside_floor import Metrics, read_metrics
 from galaxy_diffusion.evaluation.figures import distinct, summary
+from galaxy_diffusion.evaluation.keep import Passed
 from galaxy_diffusion.shared.names import class_title, metric_title
 from galaxy_diffusion.shared.tables import Cell, Table
 from gz2_dataset import UserError
@@ -48,10 +51,10 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
     >>> tables, pictures = fidelity_section(Path("runs/gz2_real/fidelity/generated"))  # doctest: +SKIP
     >>> print(tables["metrics"].markdown)  # doctest: +SKIP
     """
+    results = read_metrics(folder / "fidelity.json")
     try:
-        results = json.loads((folder / "fidelity.json").read_text())
         run = json.loads((folder / "run.json").read_text())
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{folder}: no finished evaluation ({error}); run evaluate_images.py again") from None
     parts = {
         kind: {c: {m: f for m, f in figures.items() if m.startswith(SHAPES) == shape} for c, figures in results.items()}
@@ -61,12 +64,12 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
     if any(parts["morphology"].values()):
         tables["morphology"] = morphology_table(parts["morphology"])
     if counts := run.get("filter"):
-        tables["filter"] = filter_table(counts)
+        tables["filter"] = filter_table({name: Passed(**passed) for name, passed in counts.items()})
     paths = [path for name in PICTURES for path in sorted(folder.glob(f"{name}.png"))]
     return tables, {path.stem: path.read_bytes() for path in paths}
 
 
-def morphology_table(results: dict[str, dict[str, dict]]) -> Table:
+def morphology_table(results: Metrics) -> Table:
     """Wasserstein and Kolmogorov-Smirnov distances of each measure, a row a class and measure."""
     rows = []
     for name, figures in distinct(results).items():
@@ -75,9 +78,9 @@ def morphology_table(results: dict[str, dict[str, dict]]) -> Table:
             cells = []
             for kind in SHAPES:
                 f = figures[f"{kind}{measure}"]
-                cells.append(Cell(f"{f['value']:.2f}", f"[{f['low']:.2f}, {f['high']:.2f}]"))
-                cells.append(Cell(f"{f['floor']:.2f}", f"[{f['floor_low']:.2f}, {f['floor_high']:.2f}]"))
-            sizes = (f"{f[f'n_{side}']:,} ({f[f'failed_{side}']:,})" for side in ("real", "generated"))
+                cells.append(Cell(f"{f.value:.2f}", f"[{f.low:.2f}, {f.high:.2f}]"))
+                cells.append(Cell(f"{f.floor:.2f}", f"[{f.floor_low:.2f}, {f.floor_high:.2f}]"))
+            sizes = (f"{f.n_real:,} ({f.failed_real:,})", f"{f.n_generated:,} ({f.failed_generated:,})")
             rows.append([Cell(class_title(name)), Cell(metric_title(measure)), *cells, *map(Cell, sizes)])
     notes = [
         "Wasserstein distances are in units of the spread of the real galaxies, half their 16 to 84 percentile range.",
@@ -90,11 +93,11 @@ def morphology_table(results: dict[str, dict[str, dict]]) -> Table:
     return Table("Morphology of the generated galaxies", groups, columns, rows, notes)
 
 
-def filter_table(counts: dict[str, dict[str, int]]) -> Table:
-    """How many generated images of each class pass each test of `filter`."""
-    tests = list(next(iter(counts.values())))
+def filter_table(counts: dict[str, Passed]) -> Table:
+    """How many generated images of each class pass each test of `keep`."""
+    tests = [test.name for test in fields(Passed)]
     rows = [
-        [Cell(class_title(name)), *(Cell(f"{passed[test]:,}") for test in tests)]
+        [Cell(class_title(name)), *(Cell(f"{getattr(passed, test):,}") for test in tests)]
         for name, passed in distinct(counts).items()
     ]
     columns = ("Class", *(test.replace("_", " ").capitalize() for test in tests))

@@ -82,7 +82,7 @@ def test_a_rate_has_wilsons_interval_and_a_p_value_that_knows_the_false_positive
     copies, unseen = np.arange(200) < 20, np.arange(400) < 4
     found = rate(copies, unseen, n_real=7000)
     expected = binomtest(20, 200).proportion_ci(method="wilson")
-    assert (found["value"], found["floor"]) == (0.1, 0.01)
-    assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
-    assert found["p_value"] < 1e-4
-    assert rate(unseen, unseen, n_real=7000)["p_value"] > 0.5
+    assert (found.value, found.floor) == (0.1, 0.01)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.p_value < 1e-4
+    assert rate(unseen, unseen, n_real=7000).p_value > 0.5

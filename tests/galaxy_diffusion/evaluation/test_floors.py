@@ -39,14 +39,14 @@ def test_an_ideal_generator_lies_within_the_floor_and_a_poor_one_outside():
     real, ideal = rng.normal(size=(160, 12)), rng.normal(size=(60, 12))
     sets = [choose_sets(np.arange(60), np.arange(60, 160), np.arange(60))]
     found = compare(of_inception, values_of_inception, real, ideal, sets)
-    assert all(f["low"] <= f["floor_high"] and f["high"] >= f["floor_low"] for f in found.values())
+    assert all(f.low <= f.floor_high and f.high >= f.floor_low for f in found.values())
     poor = compare(of_inception, values_of_inception, real, ideal + 1, sets)
-    assert poor["fid"]["low"] > poor["fid"]["floor_high"]
-    assert poor["kid"]["low"] > poor["kid"]["floor_high"]
-    assert poor["recall"]["value"] < poor["recall"]["floor_low"]
-    assert abs(found["kid"]["floor"]) < 0.05
-    assert found["fid"]["floor"] > 0.5  # its bias at these sizes
-    assert {(f["n_real"], f["n_generated"]) for f in found.values()} == {(60, 60)}
+    assert poor["fid"].low > poor["fid"].floor_high
+    assert poor["kid"].low > poor["kid"].floor_high
+    assert poor["recall"].value < poor["recall"].floor_low
+    assert abs(found["kid"].floor) < 0.05
+    assert found["fid"].floor > 0.5  # its bias at these sizes
+    assert {(f.n_real, f.n_generated) for f in found.values()} == {(60, 60)}
 
 
 def test_the_floor_compares_real_images_with_other_real_ones_of_the_same_class_and_sizes():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galaxy_diffusion.evaluation.keep import SHAPE, Verdicts, within_class
+from galaxy_diffusion.evaluation.keep import SHAPE, Passed, Verdicts, within_class
 from galaxy_diffusion.evaluation.label_agreement import axis_ratio_agrees
 from galaxy_diffusion.shared.image_folder import read_metadata, save_image, write_metadata, write_verdicts
 from gz2_dataset import UserError
@@ -44,13 +44,7 @@ def test_what_cannot_be_measured_does_not_agree_and_too_few_training_galaxies_sa
 def test_an_image_is_kept_where_it_passes_every_test():
     verdicts = Verdicts(*np.array([[1, 1, 0, 1], [1, 0, 1, 1], [1, 1, 1, 0]], bool))
     assert verdicts.kept.tolist() == [True, False, False, False]
-    assert verdicts.counts(np.array([0, 1, 3])) == {
-        "generated": 3,
-        "no_copy": 3,
-        "label": 2,
-        "morphology": 2,
-        "kept": 1,
-    }
+    assert verdicts.counts(np.array([0, 1, 3])) == Passed(3, 3, 2, 2, 1)
     assert verdicts.by_file(list("abcd"))["d"] == {"no_copy": True, "label": True, "morphology": False}
 
 

@@ -32,15 +32,15 @@ def test_a_shift_by_the_spread_is_1_whatever_the_units_and_the_rest_lies_in_the_
     for each in (real, generated):
         each["half_light_radius"] *= 1000
     figures = compare_morphology(real, generated, SETS)
-    assert figures["wasserstein_gini"]["value"] == pytest.approx(1.0, abs=0.3)
-    assert figures["wasserstein_gini"]["low"] > figures["wasserstein_gini"]["floor_high"]
-    assert figures["ks_gini"]["value"] == pytest.approx(0.38, abs=0.12)
+    assert figures["wasserstein_gini"].value == pytest.approx(1.0, abs=0.3)
+    assert figures["wasserstein_gini"].low > figures["wasserstein_gini"].floor_high
+    assert figures["ks_gini"].value == pytest.approx(0.38, abs=0.12)
     radius = figures["wasserstein_half_light_radius"]
-    assert radius["low"] < radius["floor_high"] < 0.5
-    inside = [f["low"] <= f["floor_high"] for m, f in figures.items() if "gini" not in m]
+    assert radius.low < radius.floor_high < 0.5
+    inside = [f.low <= f.floor_high for m, f in figures.items() if "gini" not in m]
     assert np.mean(inside) > 0.9
     for figure in figures.values():
-        assert figure["low"] <= figure["value"] <= figure["high"]
+        assert figure.low <= figure.value <= figure.high
 
 
 def test_failures_are_counted_beside_each_figure():
@@ -48,9 +48,9 @@ def test_failures_are_counted_beside_each_figure():
     real.loc[:14, ["m20", "flag"]] = [np.nan, 2]
     generated.loc[:29, ["m20", "flag"]] = [np.nan, 4]
     figures = compare_morphology(real, generated, SETS)
-    assert (figures["wasserstein_m20"]["failed_real"], figures["wasserstein_m20"]["failed_generated"]) == (15, 30)
-    assert (figures["ks_gini"]["failed_real"], figures["ks_gini"]["failed_generated"]) == (0, 0)
-    assert figures["wasserstein_m20"]["n_generated"] == 150
+    assert (figures["wasserstein_m20"].failed_real, figures["wasserstein_m20"].failed_generated) == (15, 30)
+    assert (figures["ks_gini"].failed_real, figures["ks_gini"].failed_generated) == (0, 0)
+    assert figures["wasserstein_m20"].n_generated == 150
     assert (failures(real).sum(), failures(generated).sum()) == (15, 30)
 
 

@@ -32,10 +32,10 @@ def test_one_distribution_cannot_be_told_from_itself_but_a_shift_can():
     real, same, other = rng.normal(size=(200, 20)), rng.normal(size=(150, 20)), rng.normal(0.5, 1, size=(150, 20))
     sets = Sets(np.arange(100), np.arange(100, 200), np.arange(150))
     found, wrong = (probe(real, x, sets, "test")["probe_auc_test"] for x in (same, other))
-    assert found["low"] < 0.5 < found["high"] + 0.05
-    assert wrong["low"] > wrong["floor_high"]
-    assert wrong["floor"] == pytest.approx(0.5, abs=0.07)
-    assert (wrong["n_real"], wrong["n_generated"]) == (100, 100)
+    assert found.low < 0.5 < found.high + 0.05
+    assert wrong.low > wrong.floor_high
+    assert wrong.floor == pytest.approx(0.5, abs=0.07)
+    assert (wrong.n_real, wrong.n_generated) == (100, 100)
 
 
 @pytest.mark.parametrize("describe", [pixel_features, spectrum_features])

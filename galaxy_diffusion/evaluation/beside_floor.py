@@ -1,0 +1,109 @@
+"""A figure of generated images beside its floor: what real images get in their place. The record of fidelity.json."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from galaxy_diffusion.evaluation.jackknife import share_interval
+from galaxy_diffusion.shared.run_folder import write_json
+from gz2_dataset import UserError
+
+
+@dataclass(frozen=True)
+class BesideFloor:
+    """A figure with its 95 % interval, its floor, and the numbers of images behind both.
+
+    Attributes
+    ----------
+    value, low, high : float
+    n_real, n_generated : int
+        Images compared.
+    floor, floor_low, floor_high : float or None
+        What real images get in place of the generated ones, and the range or interval of it; None where there are none.
+    failed_real, failed_generated : int, optional
+        How many of the images compared could not be measured, where measurements can fail.
+    n_floor : int, optional
+        Images behind the floor, where they are others than the ``n_real``.
+    p_value : float, optional
+        Of a test of the figure against its floor.
+    """
+
+    value: float
+    low: float
+    high: float
+    n_real: int
+    n_generated: int
+    floor: float | None
+    floor_low: float | None = None
+    floor_high: float | None = None
+    failed_real: int | None = None
+    failed_generated: int | None = None
+    n_floor: int | None = None
+    p_value: float | None = None
+
+
+Metrics = dict[str, dict[str, BesideFloor]]
+"""Figures by set (``all`` or a class) and metric."""
+ALWAYS = ("floor", "floor_low", "floor_high")
+"""Written even where they are None."""
+
+
+def share_beside_floor(happened: np.ndarray, among_real: np.ndarray) -> BesideFloor:
+    """The share of generated images that something is true of, beside that of real ones, with Wilson's intervals.
+
+    Parameters
+    ----------
+    happened : ndarray of bool, shape (N,)
+        Of the generated images; N at least 1.
+    among_real : ndarray of bool, shape (M,)
+        Of real images that the generator has not seen. Without any, the floor is None.
+
+    Examples
+    --------
+    >>> found = share_beside_floor(np.arange(10) < 5, np.arange(40) < 4)
+    >>> found.value, found.floor
+    (0.5, 0.1)
+    """
+    share = share_interval(happened.mean(), 0.0, len(happened))
+    floor = share_interval(among_real.mean(), 0.0, len(among_real)) if len(among_real) else None
+    return BesideFloor(
+        **asdict(share),
+        n_real=len(among_real),
+        n_generated=len(happened),
+        floor=floor and floor.value,
+        floor_low=floor and floor.low,
+        floor_high=floor and floor.high,
+    )
+
+
+def write_metrics(path: Path, metrics: Metrics) -> None:
+    """Write fidelity.json, whole or not at all."""
+    write_json(
+        path,
+        {
+            name: {
+                metric: {key: value for key, value in asdict(figure).items() if value is not None or key in ALWAYS}
+                for metric, figure in figures.items()
+            }
+            for name, figures in metrics.items()
+        },
+    )
+
+
+def read_metrics(path: Path) -> Metrics:
+    """Read fidelity.json.
+
+    Raises
+    ------
+    UserError
+        If it is missing, damaged, or from another program.
+    """
+    try:
+        return {
+            name: {metric: BesideFloor(**figure) for metric, figure in figures.items()}
+            for name, figures in json.loads(path.read_text()).items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: no finished evaluation ({error}); run evaluate_images.py again") from None
