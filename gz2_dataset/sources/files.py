@@ -1,10 +1,12 @@
-"""The files that a user brings, in folders and in zips, zips within zips included, read without unpacking."""
+"""The files that a user brings, in folders and in zips, read in place; a zip within a zip is copied meanwhile."""
 
 import gzip
 import hashlib
 import io
 import os
+import shutil
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections import Counter
@@ -12,16 +14,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 
-from gz2_dataset.command_line import UserError
-from gz2_dataset.sources.raw_files import CHUNK, Inflated, Limited, Seekable, Window
+import datasets
 
+from gz2_dataset.command_line import UserError
+
+CHUNK = 2**16
 MAX_IMAGE_BYTES, MAX_TABLE_BYTES = 2**26, 2**31
+NO_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
+"""What `zipfile` raises over a zip that is damaged, or packed in a way that it does not know."""
 UNWANTED = ("images_test", "all_ones", "all_zeros", "central_pixel")
 """Beginnings of the Kaggle files that have no labels."""
 
 
 class Files:
-    """All files below a folder or in a zip, by relative name; a zip counts as a folder.
+    """All files below a folder or in a zip, by relative name; a zip counts as a folder. Safe to read from in threads.
 
     Parameters
     ----------
@@ -42,8 +48,8 @@ class Files:
     """
 
     def __init__(self, root: Path):
-        self.root, self.skipped, self._archives = root, Counter(), []
-        self._entries: dict[str, Path | tuple[zipfile.ZipFile, zipfile.ZipInfo, Seekable]] = {}
+        self.root, self.skipped = root, Counter()
+        self._entries: dict[str, Path | tuple[zipfile.ZipFile, zipfile.ZipInfo]] = {}
         if root.is_dir():
             for folder, subfolders, names in os.walk(root, followlinks=True):
                 inside = Path(folder).resolve()
@@ -66,17 +72,15 @@ class Files:
     def _add_zip(self, prefix: str, path: Path) -> None:
         try:
             archive = zipfile.ZipFile(path)
-            self._archives.append(archive)  # keeps its file open
-            outer = Window(archive.fp.fileno(), 0, path.stat().st_size)
             for name, info in self._members(prefix, archive):
                 if name.lower().endswith(".zip"):
-                    raw = inner_file(outer, info)
-                    inner = zipfile.ZipFile(io.BufferedReader(raw, CHUNK))
-                    self._entries |= {n: (inner, i, raw) for n, i in self._members(f"{name}/", inner)}
+                    inner = zipfile.ZipFile(unpacked(archive, info))
+                    self._entries |= {n: (inner, i) for n, i in self._members(f"{name}/", inner)}
                 else:
-                    self._entries[name] = (archive, info, outer)
-        except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, struct.error) as error:
-            raise UserError(f"{path}: cannot be read as a zip ({error}); download it again") from None
+                    self._entries[name] = (archive, info)
+        except (OSError, *NO_ZIP) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path}: cannot be read as a zip ({reason}); download it again") from None
 
     def _members(self, prefix: str, archive: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
         members = []
@@ -129,18 +133,13 @@ class Files:
             raise OSError("larger than 64 MB")
         if isinstance(entry, Path):
             return entry.read_bytes()
-        _, info, raw = entry
+        archive, info = entry
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise OSError("encrypted or packed by a rare method")
         try:
-            content = raw.pread(info.compress_size, data_offset(raw, info))
-            if info.compress_type == zipfile.ZIP_DEFLATED:
-                content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, info.file_size)
-        except (zlib.error, struct.error) as error:
+            return archive.read(info)
+        except NO_ZIP as error:
             raise OSError(f"damaged in its zip: {error}") from None
-        if len(content) != info.file_size or zlib.crc32(content) != info.CRC:
-            raise OSError("damaged in its zip")
-        return content
 
     def where(self, name: str) -> str:
         """How a message names a file."""
@@ -164,17 +163,47 @@ def wanted(name: str) -> bool:
     return not name.startswith((".", "__MACOSX", *UNWANTED))
 
 
-def inner_file(outer: Window, info: zipfile.ZipInfo) -> Seekable:
-    """A zip within a zip as a seekable file; where it is compressed, nothing of it is written to disk either."""
+def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> io.BufferedRandom:
+    """A copy of a zip within a zip, in the cache of `datasets`; it goes when it is closed, or the process ends."""
     if info.file_size > 100 * info.compress_size + CHUNK:
         raise zipfile.BadZipFile(f"{info.filename} inflates more than a hundredfold, as a zip bomb does")
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise zipfile.BadZipFile(f"{info.filename} is encrypted or packed by a rare method; unpack it once")
-    window = Window(outer.descriptor, outer.start + data_offset(outer, info), info.compress_size)
-    return window if info.compress_type == zipfile.ZIP_STORED else Inflated(window, info.file_size)
+    cache = Path(datasets.config.HF_DATASETS_CACHE)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as on_error:
+            copy = on_error.enter_context(tempfile.TemporaryFile(dir=cache))
+            with archive.open(info) as packed:
+                shutil.copyfileobj(packed, copy, 2**20)
+            on_error.pop_all()
+    except OSError as error:
+        raise UserError(
+            f"{archive.filename}: {info.filename} cannot be unpacked into {cache} ({error}); free "
+            f"{info.file_size:,} bytes there, or unpack it once yourself"
+        ) from None
+    return copy
 
 
-def data_offset(raw: Seekable, info: zipfile.ZipInfo) -> int:
-    """Where the data of an entry begins, behind its local header."""
-    name_length, extra_length = struct.unpack("<HH", raw.pread(30, info.header_offset)[26:])
-    return info.header_offset + 30 + name_length + extra_length
+class Limited(io.RawIOBase):
+    """The bytes of another file, which must not be too many, whatever its archive says of its size.
+
+    Parameters
+    ----------
+    file : BufferedIOBase
+    limit : int
+        In bytes; beyond it, an OSError.
+    """
+
+    def __init__(self, file: io.BufferedIOBase, limit: int):
+        self.file, self.limit, self.left = file, limit, limit
+
+    def readinto(self, buffer) -> int:
+        count = self.file.readinto(buffer)
+        self.left -= count
+        if self.left < 0:
+            raise OSError(f"larger than {self.limit:,} bytes once unpacked")
+        return count
+
+    def readable(self) -> bool:
+        return True

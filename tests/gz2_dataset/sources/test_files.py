@@ -1,10 +1,11 @@
 """Files in folders and zips: any of them is read as it is, and nothing hostile gets further than a count."""
 
+import contextlib
 import gzip
-import io
 import random
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from hypothesis import strategies as st
 from gz2_dataset import UserError
 from gz2_dataset.sources import files as files_module
 from gz2_dataset.sources.files import Files
-from gz2_dataset.sources.raw_files import CHECKPOINT_SPACING, Inflated, Window
 from gz2_dataset.sources.tables import read_csv
 
 RNG = np.random.default_rng(0)
@@ -30,34 +30,58 @@ def write_zip(path: Path, content: dict[str, bytes], method: int = zipfile.ZIP_S
     return path
 
 
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def nested(folder: Path, outer: int = zipfile.ZIP_STORED, inner: int = zipfile.ZIP_STORED) -> Path:
+    """A zip with a table and a zip of images."""
+    within = write_zip(folder / "inner.zip", CONTENT, inner).read_bytes()
+    (folder / "inner.zip").unlink()
+    return write_zip(folder / "outer.zip", {"a.csv": b"1", "inner.zip": within}, outer)
+
+
 @pytest.mark.parametrize("outer", METHODS)
 @pytest.mark.parametrize("inner", METHODS)
-def test_a_zip_within_a_zip_is_read_in_any_order(tmp_path, outer, inner):
-    within = write_zip(tmp_path / "inner.zip", CONTENT, METHODS[inner]).read_bytes()
-    assert len(within) > 2 * CHECKPOINT_SPACING, "so that the decompressor is restored on the way"
-    whole = write_zip(tmp_path / "outer.zip", {"a.csv": b"1", "inner.zip": within}, METHODS[outer])
-    (tmp_path / "inner.zip").unlink()
-    before = {path: path.stat().st_size for path in tmp_path.iterdir()}
+def test_a_zip_within_a_zip_is_read_in_any_order(tmp_path, cache, outer, inner):
+    whole = nested(tmp_path, METHODS[outer], METHODS[inner])
     files = Files(whole)
     assert files.names == sorted(["a.csv", *(f"inner.zip/{name}" for name in CONTENT)])
     shuffled = random.Random(0).sample(files.names, len(files.names))
     assert all(files.read(name) == CONTENT.get(name.removeprefix("inner.zip/"), b"1") for name in shuffled)
-    assert {path: path.stat().st_size for path in tmp_path.iterdir()} == before, "nothing is unpacked"
+    assert list(cache.iterdir()) == [], "the copy has no name, so that nothing stays of a command that is killed"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["outer.zip"]
 
 
-@given(st.lists(st.tuples(st.integers(0, 400_000), st.integers(1, 100_000)), min_size=1, max_size=20))
-def test_any_stretch_of_a_deflated_file_is_the_stretch_of_the_original(stretches):
-    plain = np.random.default_rng(1).integers(16, size=400_000, dtype=np.uint8).tobytes()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("x", plain)
-        size = archive.infolist()[0].compress_size
-    with tempfile.TemporaryFile(buffering=0) as file:
-        file.write(buffer.getvalue())
-        inflated = io.BufferedReader(Inflated(Window(file.fileno(), 31, size), len(plain)))
-        for start, count in stretches:
-            inflated.seek(start)
-            assert inflated.read(count) == plain[start : start + count]
+def test_many_threads_may_read_at_once(tmp_path, cache):
+    files = Files(nested(tmp_path, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED))
+    names = [name for name in files.names if name.endswith(".jpg")] * 5
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(files.read, random.Random(0).sample(names, len(names))))
+    assert sorted(read) == sorted([*CONTENT.values()] * 5)
+
+
+def test_a_zip_within_a_zip_that_finds_no_room_is_one_line(tmp_path, cache, monkeypatch):
+    def full(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with pytest.raises(
+        UserError, match=r"outer\.zip: inner\.zip cannot be unpacked into .*cache \(No space left"
+    ) as error:
+        Files(nested(tmp_path))
+    assert "\n" not in str(error.value)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_damaged_zip_within_a_zip_is_refused_in_one_line(tmp_path, cache):
+    for content in (b"no zip", nested(tmp_path).read_bytes()[:-300]):
+        with pytest.raises(UserError, match=r"whole\.zip: cannot be read as a zip") as error:
+            Files(write_zip(tmp_path / "whole.zip", {"inner.zip": content}))
+        assert "\n" not in str(error.value)
+        assert list(cache.iterdir()) == []
 
 
 def test_a_folder_and_its_zip_look_alike(tmp_path):
@@ -127,6 +151,32 @@ def test_a_damaged_entry_is_an_unreadable_image(tmp_path):
     path.write_bytes(whole)
     with pytest.raises(OSError, match="damaged in its zip"):
         Files(path).read("images/0.jpg")
+
+
+def test_an_encrypted_entry_is_an_unreadable_image(tmp_path):
+    path = write_zip(tmp_path / "x.zip", {"a.jpg": b"1" * 100})
+    content = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flags of the local and the central header
+        content[content.index(signature) + offset] |= 1
+    path.write_bytes(content)
+    with pytest.raises(OSError, match="encrypted"):
+        Files(path).read("a.jpg")
+
+
+@given(st.integers(0, 2**32), st.integers(1, 20), st.sampled_from(list(METHODS)))
+def test_whatever_is_damaged_is_one_line_or_an_unreadable_image(seed, count, method):
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_zip(Path(folder, "x.zip"), {f"{i}.jpg": bytes(range(256)) * 4 for i in range(4)}, METHODS[method])
+        content = bytearray(path.read_bytes())
+        for _ in range(count):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        path.write_bytes(content)
+        with contextlib.suppress(UserError):
+            files = Files(path)
+            for name in files.names:
+                with contextlib.suppress(OSError):
+                    assert files.read(name) == bytes(range(256)) * 4
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[:-200], lambda whole: b"no zip at all", lambda whole: b""])
