@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ from galaxy_diffusion.classifiers.trainer import (
 )
 from galaxy_diffusion.shared.image_folder import load_generated, parse_counts
 from galaxy_diffusion.shared.machine import use_all_cores
-from galaxy_diffusion.shared.run_folder import same_run, write_json
+from galaxy_diffusion.shared.run_folder import FREE, fixed_settings, same_run, write_json
 from galaxy_diffusion.shared.seen_images import refuse_if_seen
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.aside import write_whole
@@ -38,11 +38,6 @@ from gz2_dataset.command_line import provenance, run
 from gz2_dataset.galaxy_stream import GalaxyStream
 from gz2_dataset.streaming import load_stream
 
-# What may differ between two calls of the same run.
-FREE = {
-    *("data", "augment_with", "output_dir", "logging_steps", "eval_steps", "save_steps"),
-    *("num_workers", "report_to", "compile"),
-}
 # Where training images come from.
 ORIGINS = ("real", "generated", "smote")
 
@@ -51,14 +46,14 @@ ORIGINS = ("real", "generated", "smote")
 class Config:
     """Settings of a training."""
 
-    data: str
+    data: str = field(metadata=FREE)
     """Folder of python -m gz2_dataset build, Hub id, or a folder of images a class."""
-    output_dir: str
+    output_dir: str = field(metadata=FREE)
     """Becomes the model's folder, with metrics.json, predictions.csv and metrics.jsonl."""
     streaming: bool = False
     """Read training galaxies from the Hub while they are needed, without a local copy; the test and validation splits
     are read once into memory. ``data`` is then a Hub id or a folder of python -m gz2_dataset build."""
-    augment_with: str | None = None
+    augment_with: str | None = field(default=None, metadata=FREE)
     """Folder of generated images that are added to the training split."""
     augment_ratio: float | None = None
     """Generated images at most for each real one of their class, the smallest seeds first; None takes all."""
@@ -104,23 +99,23 @@ class Config:
     """Share of the target that is spread over all classes."""
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     """Precision of the network; bf16 works on a CPU too."""
-    compile: bool = False
+    compile: bool = field(default=False, metadata=FREE)
     """Compile the network with torch.compile: minutes at the start, faster from then on."""
     early_stopping_patience: int = 0
     """Stop after so many looks at the validation split without a better macro F1 and keep the weights of the best one;
     checkpoints are then written at each look. 0 trains to the end and keeps the last weights."""
     seed: int = 0
     """Initial weights, order, flips, augmentation and dropout follow from it."""
-    logging_steps: int = 50
+    logging_steps: int = field(default=50, metadata=FREE)
     """Steps between two lines of metrics.jsonl."""
-    eval_steps: int = 250
+    eval_steps: int = field(default=250, metadata=FREE)
     """Steps between two looks at the validation split; nothing is selected by them but the end of an early stopping.
     """
-    save_steps: int = 500
+    save_steps: int = field(default=500, metadata=FREE)
     """Steps between two checkpoints, of which the newest is kept until the end."""
-    num_workers: int = 0
+    num_workers: int = field(default=0, metadata=FREE)
     """Processes that prepare batches, for each training process."""
-    report_to: list[str] = field(default_factory=list)
+    report_to: list[str] = field(default_factory=list, metadata=FREE)
     """Trackers such as tensorboard, trackio or wandb."""
 
 
@@ -145,11 +140,8 @@ def main(config: Config) -> None:
     fingerprints = {name: part.fingerprint for name, part in {**parts, "real": train, "test": test}.items()}
     fingerprints["train"] = fingerprints.pop("real")
     if args.process_index == 0:
-        same, defaults = (
-            {key: value for key, value in settings.items() if key not in FREE}
-            for settings in (asdict(config), asdict(Config("", "")))
-        )
-        same_run(folder / "settings.json", {**same, "data_fingerprint": fingerprints}, defaults)
+        fixed, defaults = fixed_settings(config)
+        same_run(folder / "settings.json", {**fixed, "data_fingerprint": fingerprints}, defaults)
     if (folder / "metrics.json").exists():
         if args.process_index == 0:
             print(f"already finished: {folder}")

@@ -3,7 +3,6 @@
 import copy
 import math
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -20,50 +19,32 @@ from galaxy_diffusion.generators.model_folder import make_pipeline
 from galaxy_diffusion.generators.monitoring import ValidationLoss, averaged, save_grid
 from galaxy_diffusion.generators.objective import Objective, make_noise_scheduler, standardized
 from galaxy_diffusion.generators.stream_batches import StreamedBatches
+from galaxy_diffusion.generators.training_config import TrainingConfig
 from galaxy_diffusion.generators.training_run import TrainingRun, start_accelerator
-from galaxy_diffusion.generators.unet import make_unet
+from galaxy_diffusion.generators.unet import UNetConfig, make_unet
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
+from galaxy_diffusion.shared.run_folder import FREE
 from galaxy_diffusion.shared.seen_images import FILE as SEEN_FILE
 from galaxy_diffusion.shared.seen_images import file_of_model
 from gz2_dataset import UserError, load_arrays
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.streaming import load_stream
 
-# What may differ between two calls of the same run, beside what may in any training.
-FREE = frozenset(
-    {
-        "cooldown_images",
-        "gradient_accumulation_steps",
-        "gradient_checkpointing",
-        "compile",
-        "validation_images",
-        "dry_run",
-    }
-)
 MOST_LEFT_OUT = 0.1
 """Share of steps with a gradient that is no number above which a training is lost."""
 
 
 @dataclass
-class Config:
+class Config(UNetConfig, TrainingConfig):
     """Settings of a training."""
 
-    data: str
-    """Folder of python -m gz2_dataset build, Hub id, or a folder of images a class."""
-    output_dir: Path
-    """Becomes the pipeline's folder; holds checkpoints, samples and metrics.jsonl meanwhile."""
-    streaming: bool = False
-    """Read the galaxies from the Hub while they are needed, without a local copy; class_balance must be 0."""
     resolution: int | None = None
     """Side of the images in pixels; None is that of init_from, or else 32."""
-    patch_size: int = 1
-    """The net works on patches of so many pixels a side instead of on pixels: 2 at 64 px or 7 at 224 px cost about what
-    32 px cost. 1 is the paper's."""
+    streaming: bool = False
+    """Read the galaxies from the Hub while they are needed, without a local copy; class_balance must be 0."""
     standardize: bool = False
     """Shift and scale the pixels to mean 0 and standard deviation 1 of the training images, which are faint; the
     pipeline does and undoes the same."""
-    center_crop: int = 224
-    """Side in pixels of the central square kept of each original image."""
     conditioning: Literal["class", "votes"] = "class"
     """What the net is told of a galaxy: its class, or the 37 vote fractions of Galaxy Zoo 2."""
     init_from: str | None = None
@@ -72,18 +53,6 @@ class Config:
     Classes that it knows by name are kept, others start as any galaxy."""
     lora_rank: int = 0
     """Above 0 the net of init_from is held and only LoRA matrices of this rank and the class table are learned."""
-    block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 96])
-    """Channels of each level of the UNet; each level but the last halves the image."""
-    layers_per_block: int = 1
-    """Residual blocks a level."""
-    attention_levels: list[int] = field(default_factory=lambda: [2])
-    """Levels with self-attention, 0 being the full resolution."""
-    attention_head_dim: int = 32
-    """Channels an attention head."""
-    norm_num_groups: int = 8
-    """Groups of the group normalisation; divides all block_out_channels."""
-    dropout: float = 0.0
-    """Dropout in the residual blocks."""
     prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
     """What the UNet predicts: the noise (the paper), the image, or the velocity of Salimans & Ho 2022."""
     beta_schedule: Literal["linear", "squaredcos_cap_v2"] = "linear"
@@ -104,46 +73,24 @@ class Config:
     """Share of labelled images whose class is hidden, so that guidance works."""
     unlabelled_share: float = 0.25
     """Share of images without a class in a batch, where the data has any; they train the null class."""
-    class_balance: float = 0.0
-    """Share of labelled images that are drawn class by class instead of as they come."""
-    total_images: int = 1_000_000
-    """Length of the training in images seen."""
-    batch_size: int = 64
-    """Images a step over all processes."""
-    gradient_accumulation_steps: int = 1
-    """Pieces in which a process works on its share of a batch; on a GPU that is too small, more are taken."""
     learning_rate: float = 2e-4
     """Of AdamW, after the warm-up."""
     warmup_images: int = 10_000
     """Images over which the learning rate rises from 0."""
-    cooldown_images: int = 0
+    cooldown_images: int = field(default=0, metadata=FREE)
     """Images at the end over which the learning rate falls to 0; shapes get straight and sky quiet in them."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
-    ema_decay: float = 0.9999
-    """Limit of the decay of the weights' moving average, which is what is saved and sampled."""
-    mixed_precision: Literal["no", "bf16", "fp16"] | None = None
-    """Precision of the UNet; None leaves it to accelerate launch."""
-    gradient_checkpointing: bool = False
+    gradient_accumulation_steps: int = field(default=1, metadata=FREE)
+    """Pieces in which a process works on its share of a batch; on a GPU that is too small, more are taken."""
+    gradient_checkpointing: bool = field(default=False, metadata=FREE)
     """Compute activations twice instead of keeping them: a third slower, a fraction of the memory."""
-    compile: bool = False
+    compile: bool = field(default=False, metadata=FREE)
     """Compile the UNet with torch.compile: minutes at the start, faster from then on."""
-    seed: int = 0
-    """Everything random follows from it and the number of images seen."""
-    log_images: int = 1_000
-    """Images between two lines of metrics.jsonl."""
-    validation_images: int = 0
+    validation_images: int = field(default=0, metadata=FREE)
     """Images between two losses of each class on the validation split; 0 means never."""
-    sample_images: int = 20_000
-    """Images between two sample grids in samples/."""
-    checkpoint_images: int = 10_000
-    """Images between two checkpoints."""
-    log_with: Literal["tensorboard", "trackio", "wandb"] | None = None
-    """Also log to a tracker of accelerate: tensorboard, wandb or trackio."""
-    dry_run: bool = False
+    dry_run: bool = field(default=False, metadata=FREE)
     """Print the settings and what the training will take, and stop."""
-    push_to_hub: str | None = None
-    """Hub id to upload the finished model to."""
 
 
 def main(config: Config) -> None:
@@ -186,7 +133,7 @@ def main(config: Config) -> None:
         image_format = ImageFormat(patch_size=config.patch_size)
         if config.standardize:
             image_format = standardized(batches, config.patch_size)
-        unet = make_unet(config, len(conditioning.row_names))
+        unet = make_unet(config, config.resolution, len(conditioning.row_names))
     objective = Objective(noise_scheduler, config.min_snr_gamma, config.input_perturbation, image_format)
     if config.validation_images:
         held_out = validation.to_arrays() if config.streaming else validation
@@ -217,7 +164,7 @@ def main(config: Config) -> None:
         return
 
     fingerprints = {"labelled": labelled.fingerprint, "unlabelled": unlabelled.fingerprint}
-    training = TrainingRun(accelerator, config, "train_ddpm", fingerprints, FREE)
+    training = TrainingRun(accelerator, config, "train_ddpm", fingerprints)
     ema.to(device)
     micro_batch = find_micro_batch(accelerator, unet, optimizer, objective, first_batch, micro_batch)
     unet.train()

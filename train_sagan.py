@@ -3,7 +3,6 @@
 import copy
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -15,8 +14,9 @@ from galaxy_diffusion.generators.model_card import model_card
 from galaxy_diffusion.generators.monitoring import averaged, save_grid
 from galaxy_diffusion.generators.sagan_augmentation import check_kinds
 from galaxy_diffusion.generators.sagan_collapse import Diversity, collapsed
-from galaxy_diffusion.generators.sagan_nets import finished_pipeline, make_nets
+from galaxy_diffusion.generators.sagan_nets import SAGANConfig, finished_pipeline, make_nets
 from galaxy_diffusion.generators.sagan_objective import AdversarialObjective
+from galaxy_diffusion.generators.training_config import TrainingConfig
 from galaxy_diffusion.generators.training_run import TrainingRun, start_accelerator
 from galaxy_diffusion.sampling.seeded_images import generate_batch
 from gz2_dataset import load_arrays
@@ -26,59 +26,21 @@ BETAS = (0.0, 0.9)  # of both optimisers, as in the paper
 
 
 @dataclass
-class Config:
-    """Settings of a training."""
+class Config(SAGANConfig, TrainingConfig):
+    """Settings of a training; images seen are the discriminator's. Galaxies without a class are not used."""
 
-    data: str
-    """Folder of python -m gz2_dataset build, Hub id, or a folder of images a class; galaxies without a class are not
-    used."""
-    output_dir: Path
-    """Becomes the pipeline's folder; holds checkpoints, samples and metrics.jsonl meanwhile."""
-    resolution: int = 32
-    """Side of the images in pixels."""
-    center_crop: int = 224
-    """Side in pixels of the central square kept of each original image."""
-    latent_dim: int = 128
-    """Length of the noise vector that the generator starts from."""
-    block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128, 128])
-    """Channels of each level of both nets, from the full resolution down; each level but the last halves the image, so
-    that six levels start 224 pixels from 7 x 7."""
-    attention_levels: list[int] = field(default_factory=lambda: [1])
-    """Levels with self-attention, 0 being the full resolution, which has none."""
-    discriminator_gain: float = 1.0
-    """Contrast of what the discriminator sees, in units of the galaxies' own. Spectral normalisation bounds how steep
-    it can be; where its loss rises towards 2 while the images are poor, a higher gain lets it tell them apart."""
+    ema_decay: float = 0.999
+    """Limit of the decay of the generator's moving average, which is what is saved and sampled."""
+    mixed_precision: Literal["no", "bf16"] | None = None
     diff_augment: list[str] = field(default_factory=list)
     """Differentiable augmentation of all that the discriminator sees (Zhao et al. 2020), for few galaxies: any of
     colour, translation and cutout."""
-    class_balance: float = 0.0
-    """Share of the images that are drawn class by class instead of as they come."""
-    total_images: int = 1_000_000
-    """Length of the training in images that the discriminator has seen."""
-    batch_size: int = 64
-    """Images a step over all processes."""
     num_discriminator_steps: int = 1
     """Steps of the discriminator to one of the generator."""
     generator_learning_rate: float = 1e-4
     """Of Adam."""
     discriminator_learning_rate: float = 4e-4
     """Of Adam; higher than the generator's (TTUR, Heusel et al. 2017)."""
-    ema_decay: float = 0.999
-    """Limit of the decay of the generator's moving average, which is what is saved and sampled."""
-    mixed_precision: Literal["no", "bf16"] | None = None
-    """Precision of the nets; None leaves it to accelerate launch."""
-    seed: int = 0
-    """Everything random follows from it and the number of images seen."""
-    log_images: int = 1_000
-    """Images between two lines of metrics.jsonl."""
-    sample_images: int = 20_000
-    """Images between two sample grids in samples/, each with a measure of the diversity of every class."""
-    checkpoint_images: int = 10_000
-    """Images between two checkpoints."""
-    log_with: Literal["tensorboard", "trackio", "wandb"] | None = None
-    """Also log to a tracker of accelerate: tensorboard, wandb or trackio."""
-    push_to_hub: str | None = None
-    """Hub id to upload the finished model to."""
 
 
 def main(config: Config) -> None:

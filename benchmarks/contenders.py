@@ -191,7 +191,7 @@ def example_options(config: Contenders, piece: Piece) -> list[str]:
         }
     if channels:
         net = {"patch_size": 1, "block_out_channels": channels, "attention_levels": [len(channels) - 1]}
-        unet = make_unet(replace(settings, **net), 1)
+        unet = make_unet(replace(settings, **net), settings.resolution, 1)
         UNet2DModel.from_config({**unet.config, "num_class_embeds": None}).save_config(piece.folder / "net")
         options["model_config_name_or_path"] = piece.folder / "net"
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]

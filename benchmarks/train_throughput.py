@@ -93,7 +93,7 @@ def main(config: Config) -> None:
         checkpoint_images=10**9,
     )
     export_images(config, config.output_dir / "images" / "all")
-    unconditional = UNet2DModel.from_config({**make_unet(ours, 1).config, "num_class_embeds": None})
+    unconditional = UNet2DModel.from_config({**make_unet(ours, ours.resolution, 1).config, "num_class_embeds": None})
     unconditional.save_pretrained(config.output_dir / "unet")
     other = "train_unconditional.py" if config.reference else "plain loop"
     rates: dict[str, list[float]] = {"train_ddpm.py": [], other: []}
@@ -105,7 +105,7 @@ def main(config: Config) -> None:
 
     use_all_cores()
     ratios = [mine / its for mine, its in zip(*rates.values(), strict=True)]
-    flops = cost_of(make_unet(ours, 2), torch.zeros(1, dtype=torch.int64)).flops
+    flops = cost_of(make_unet(ours, ours.resolution, 2), torch.zeros(1, dtype=torch.int64)).flops
     peak = peak_flops()
     for name, values in rates.items():
         share = statistics.median(values) * flops / peak

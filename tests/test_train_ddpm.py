@@ -375,7 +375,7 @@ def test_presets_are_complete(monkeypatch, capsys):
         config = received[0]
         assert config.resolution % 2 ** (len(config.block_out_channels) - 1) == 0
         if config.resolution <= 64:
-            assert train_ddpm.make_unet(config, 6).config.num_class_embeds == 6
+            assert train_ddpm.make_unet(config, config.resolution, 6).config.num_class_embeds == 6
 
 
 def test_the_folder_is_a_diffusers_pipeline(trained):

@@ -1,6 +1,6 @@
 """SAGAN's two nets for training: the discriminator, spectral normalisation, and the generator as it is drawn from."""
 
-from typing import Protocol
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,14 +24,20 @@ STANDING_IMAGES, STANDING_BATCH = 1024, 64
 """That the statistics of a finished generator are measured on."""
 
 
-class SAGANSettings(Protocol):
-    """The settings of the nets, as train_sagan.py documents them."""
+@dataclass
+class SAGANConfig:
+    """Settings of the two nets."""
 
-    resolution: int
-    latent_dim: int
-    block_out_channels: list[int]
-    attention_levels: list[int]
-    discriminator_gain: float
+    latent_dim: int = 128
+    """Length of the noise vector that the generator starts from."""
+    block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128, 128])
+    """Channels of each level of both nets, from the full resolution down; each level but the last halves the image, so
+    that six levels start 224 pixels from 7 x 7."""
+    attention_levels: list[int] = field(default_factory=lambda: [1])
+    """Levels with self-attention, 0 being the full resolution, which has none."""
+    discriminator_gain: float = 1.0
+    """Contrast of what the discriminator sees, in units of the galaxies' own. Spectral normalisation bounds how steep
+    it can be; where its loss rises towards 2 while the images are poor, a higher gain lets it tell them apart."""
 
 
 class DownBlock(nn.Module):
@@ -98,12 +104,12 @@ class SAGANDiscriminator(ModelMixin, ConfigMixin):
         return self.score(features)[:, 0] + (self.class_embedding(labels) * features).sum(dim=1)
 
 
-def make_nets(settings: SAGANSettings, galaxies: GalaxyArrays) -> tuple[SAGANGenerator, SAGANDiscriminator]:
+def make_nets(settings: SAGANConfig, galaxies: GalaxyArrays) -> tuple[SAGANGenerator, SAGANDiscriminator]:
     """Generator and discriminator, mirrored, all weights spectrally normalised.
 
     Parameters
     ----------
-    settings : SAGANSettings
+    settings : SAGANConfig
     galaxies : GalaxyArrays
         To learn from. The discriminator sees images in units of their pixels' standard deviation.
 
@@ -112,14 +118,14 @@ def make_nets(settings: SAGANSettings, galaxies: GalaxyArrays) -> tuple[SAGANGen
     UserError
         If the resolution cannot be halved that often, or attention is wanted on a level that is not there.
     """
-    levels = len(settings.block_out_channels)
-    check_divisible(settings.resolution, 1, levels)
+    levels, resolution = len(settings.block_out_channels), galaxies.images.shape[1]
+    check_divisible(resolution, 1, levels)
     if wrong := [level for level in settings.attention_levels if not 0 < level < levels]:
         raise UserError(
             f"attention_levels: {wrong[0]} is not between 1 and {levels - 1}, the last of block_out_channels"
         )
     common = {
-        "sample_size": settings.resolution,
+        "sample_size": resolution,
         "num_classes": len(galaxies.class_names),
         "block_out_channels": tuple(settings.block_out_channels),
         "attention_levels": tuple(settings.attention_levels),

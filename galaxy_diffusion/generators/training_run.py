@@ -1,9 +1,7 @@
 """What every generator's training does besides learning: begins or goes on, counts, logs, keeps and saves."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from accelerate import Accelerator
@@ -14,36 +12,23 @@ from tqdm.auto import tqdm
 from galaxy_diffusion.generators.batches import Batch, BatchSource, ahead
 from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline
 from galaxy_diffusion.generators.monitoring import Interval, due
+from galaxy_diffusion.generators.training_config import TrainingConfig
 from galaxy_diffusion.shared.machine import use_all_cores
-from galaxy_diffusion.shared.run_folder import MetricsLog, load_newest, same_run, save_checkpoint, write_json
+from galaxy_diffusion.shared.run_folder import (
+    MetricsLog,
+    fixed_settings,
+    load_newest,
+    same_run,
+    save_checkpoint,
+    write_json,
+)
 from galaxy_diffusion.shared.seen_images import write_seen_images
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance
 
-FREE = {
-    *("data", "output_dir", "total_images", "log_images", "sample_images", "checkpoint_images", "log_with"),
-    "push_to_hub",
-}
-"""Settings that may differ between two calls of the same run, whatever is trained."""
 
-
-class RunSettings(Protocol):
-    """The settings of a training that are the same for every net, as the scripts document them."""
-
-    output_dir: Path
-    total_images: int
-    batch_size: int
-    mixed_precision: str | None
-    seed: int
-    log_images: int
-    sample_images: int
-    checkpoint_images: int
-    log_with: str | None
-    push_to_hub: str | None
-
-
-def start_accelerator(config: RunSettings) -> Accelerator:
+def start_accelerator(config: TrainingConfig) -> Accelerator:
     """The processes of a training, with all cores and a seed.
 
     Raises
@@ -71,14 +56,11 @@ class TrainingRun:
     ----------
     accelerator : Accelerator
         Everything that a checkpoint holds is prepared by it or registered with it.
-    config : RunSettings
-        A dataclass.
+    config : TrainingConfig
     name : str
         Of the project in a tracker.
     fingerprints : dict of str to str
         Of the galaxies that are learned from.
-    free : frozenset of str
-        Further settings that may differ between two calls.
 
     Attributes
     ----------
@@ -96,20 +78,16 @@ class TrainingRun:
     def __init__(
         self,
         accelerator: Accelerator,
-        config: RunSettings,
+        config: TrainingConfig,
         name: str,
         fingerprints: dict[str, str],
-        free: frozenset[str] = frozenset(),
     ):
         self.accelerator, self.config, self.name, self.fingerprints = accelerator, config, name, fingerprints
         self.folder, self.is_main = config.output_dir, accelerator.is_main_process
         self.settings = provenance(config)["config"]
         if self.is_main:
-            same, defaults = (
-                {k: v for k, v in values.items() if k not in FREE | free}
-                for values in (self.settings, asdict(type(config)("", Path())))
-            )
-            same_run(self.folder / "settings.json", {**same, "data_fingerprint": fingerprints}, defaults)
+            fixed, defaults = fixed_settings(config)
+            same_run(self.folder / "settings.json", {**fixed, "data_fingerprint": fingerprints}, defaults)
         self.images_seen = load_newest(accelerator, self.folder / "checkpoints")
         self.log = MetricsLog(self.folder / "metrics.jsonl", self.images_seen) if self.is_main else None
         self.record = {"images_seen": self.images_seen, "seconds": 0.0, **(self.log.last if self.log else {})}

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
@@ -10,6 +12,8 @@ from gz2_dataset import UserError
 from gz2_dataset.aside import write_whole
 
 PREFIX = "images-"
+FREE = {"free": True}
+"""Metadata of a dataclass field that may change between two calls of the same run."""
 
 
 def save_checkpoint(accelerator: Accelerator, folder: Path, images_seen: int, keep: int = 2) -> None:
@@ -92,6 +96,25 @@ def same_run(path: Path, description: dict, defaults: dict | None = None) -> Non
             f"{path.parent}: holds a run with another {key} ({earlier.get(key)!r}, now {description.get(key)!r}); "
             "give another --output_dir or the same settings"
         )
+
+
+def fixed_settings(config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a run that may not change between two calls, and their defaults.
+
+    Parameters
+    ----------
+    config : dataclass instance
+        All fields count but those whose metadata are `FREE`.
+
+    Returns
+    -------
+    settings, defaults : dict
+        A field that must be given has no default.
+    """
+    fixed = [field for field in fields(config) if not field.metadata.get("free")]
+    made = {field.name: field.default_factory() for field in fixed if field.default_factory is not MISSING}
+    defaults = {field.name: field.default for field in fixed if field.default is not MISSING} | made
+    return {field.name: getattr(config, field.name) for field in fixed}, defaults
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -4,7 +4,6 @@ import copy
 import subprocess
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,13 @@ import torch
 from galaxy_diffusion.generators import sagan_collapse
 from galaxy_diffusion.generators.sagan_augmentation import KINDS, augment, cut_out, recolour, shift
 from galaxy_diffusion.generators.sagan_collapse import Diversity, collapsed, nearest_distances
-from galaxy_diffusion.generators.sagan_nets import finished_pipeline, make_nets, plain_generator, standing_statistics
+from galaxy_diffusion.generators.sagan_nets import (
+    SAGANConfig,
+    finished_pipeline,
+    make_nets,
+    plain_generator,
+    standing_statistics,
+)
 from galaxy_diffusion.generators.sagan_objective import discriminator_loss, generator_loss, saturation
 from galaxy_diffusion.sampling.sagan_pipeline import (
     ConditionalBatchNorm,
@@ -25,9 +30,7 @@ from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipelin
 from gz2_dataset import GalaxyArrays, UserError
 
 NAMES = ("red", "blue")
-SETTINGS = SimpleNamespace(
-    resolution=16, latent_dim=6, block_out_channels=[8, 8, 16], attention_levels=[1], discriminator_gain=2.0
-)
+SETTINGS = SAGANConfig(latent_dim=6, block_out_channels=[8, 8, 16], attention_levels=[1], discriminator_gain=2.0)
 
 
 def galaxies(count: int = 12, side: int = 16) -> GalaxyArrays:
@@ -136,8 +139,8 @@ def test_the_discriminator_projects_on_the_class():
 
 @pytest.mark.parametrize(("side", "levels", "start"), [(224, 6, 7), (32, 4, 4), (28, 3, 7)])
 def test_the_start_follows_from_the_resolution(side, levels, start):
-    changes = {"resolution": side, "latent_dim": 4, "block_out_channels": [8] * levels, "attention_levels": [2]}
-    generator, discriminator = make_nets(SimpleNamespace(**{**vars(SETTINGS), **changes}), galaxies())
+    settings = SAGANConfig(latent_dim=4, block_out_channels=[8] * levels, attention_levels=[2])
+    generator, discriminator = make_nets(settings, galaxies(side=side))
     assert generator.start == start
     images = generator(torch.randn(2, 4), torch.tensor([0, 1]))
     assert images.shape == (2, 3, side, side)
@@ -164,15 +167,12 @@ def test_the_discriminator_sees_faint_and_bright_galaxies_alike():
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        ({"resolution": 18}, "18 pixels a side cannot be halved 2 times"),
-        ({"attention_levels": [3]}, "3 is not between 1 and 2"),
-    ],
+    ("side", "attention_level", "complaint"),
+    [(18, 1, "18 pixels a side cannot be halved 2 times"), (16, 3, "3 is not between 1 and 2")],
 )
-def test_shapes_that_do_not_fit_are_refused(change, complaint):
+def test_shapes_that_do_not_fit_are_refused(side, attention_level, complaint):
     with pytest.raises(UserError, match=complaint):
-        make_nets(SimpleNamespace(**{**vars(SETTINGS), **change}), galaxies())
+        make_nets(replace(SETTINGS, attention_levels=[attention_level]), galaxies(side=side))
 
 
 def test_standing_statistics_are_those_of_the_mixture():

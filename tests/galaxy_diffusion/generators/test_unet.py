@@ -1,28 +1,19 @@
 """The noise predictor is the net that its settings say, and stays in bounds."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention
 
-from galaxy_diffusion.generators.unet import make_unet
+from galaxy_diffusion.generators.unet import UNetConfig, make_unet
 from gz2_dataset import UserError
 
-SETTINGS = {
-    "resolution": 32,
-    "patch_size": 1,
-    "block_out_channels": [8, 16],
-    "layers_per_block": 1,
-    "attention_levels": [1],
-    "attention_head_dim": 8,
-    "norm_num_groups": 4,
-    "dropout": 0.0,
-}
+SETTINGS = UNetConfig(block_out_channels=[8, 16], attention_levels=[1], attention_head_dim=8, norm_num_groups=4)
 
 
-def net(**changes) -> torch.nn.Module:
-    return make_unet(SimpleNamespace(**{**SETTINGS, **changes}), 3)
+def net(resolution: int = 32, **changes) -> torch.nn.Module:
+    return make_unet(replace(SETTINGS, **changes), resolution, 3)
 
 
 def test_every_attention_is_normalised():

@@ -1,13 +1,33 @@
 """Checkpoints are whole or absent, metrics match them, and one folder holds one run."""
 
 import json
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 
 import pytest
 import torch
 from accelerate import Accelerator
 
-from galaxy_diffusion.shared.run_folder import MetricsLog, checkpoints, load_newest, remove, same_run, save_checkpoint
+from galaxy_diffusion.shared.run_folder import (
+    FREE,
+    MetricsLog,
+    checkpoints,
+    fixed_settings,
+    load_newest,
+    remove,
+    same_run,
+    save_checkpoint,
+)
 from gz2_dataset import UserError
+
+
+@dataclass
+class Settings:
+    output_dir: Path = field(metadata=FREE)
+    name: str
+    resolution: int = 32
+    channels: list[int] = field(default_factory=lambda: [8, 16])
+    log_images: int = field(default=10, metadata=FREE)
 
 
 @pytest.fixture
@@ -84,6 +104,24 @@ def test_settings_that_an_older_run_did_not_know_stand_for_their_defaults(tmp_pa
     same_run(tmp_path / "settings.json", {"resolution": 32, "min_snr_gamma": 0.0}, defaults)
     with pytest.raises(UserError, match=r"another min_snr_gamma \(0.0, now 5.0\)"):
         same_run(tmp_path / "settings.json", {"resolution": 32, "min_snr_gamma": 5.0}, defaults)
+
+
+@pytest.mark.parametrize("changed", fields(Settings), ids=lambda changed: changed.name)
+def test_the_same_run_may_change_its_free_settings_and_no_others(tmp_path, changed):
+    config = Settings(tmp_path, "one")
+    other = replace(config, **{changed.name: {"output_dir": Path("elsewhere"), "channels": [8]}.get(changed.name, 64)})
+    same_run(tmp_path / "settings.json", *fixed_settings(config))
+    if changed.name in ("output_dir", "log_images"):
+        same_run(tmp_path / "settings.json", *fixed_settings(other))
+        return
+    with pytest.raises(UserError, match=f"another {changed.name}"):
+        same_run(tmp_path / "settings.json", *fixed_settings(other))
+
+
+def test_fixed_settings_come_with_their_defaults_where_they_have_any(tmp_path):
+    settings, defaults = fixed_settings(Settings(tmp_path, "one", channels=[4]))
+    assert settings == {"name": "one", "resolution": 32, "channels": [4]}
+    assert defaults == {"resolution": 32, "channels": [8, 16]}
 
 
 def test_half_a_removed_checkpoint_is_none(run, tmp_path, monkeypatch):
