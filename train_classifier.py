@@ -1,7 +1,7 @@
 """Train a galaxy classifier and test it. To go on after an interruption, run the same command again."""
 
 import contextlib
-import os
+import math
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import transformers
+from accelerate.utils import parse_choice_from_env
 from scipy.special import softmax
 from timm.optim import param_groups_weight_decay
 from transformers import PrinterCallback, TrainingArguments, set_seed
@@ -48,7 +49,7 @@ class Config:
 
     data: str = field(metadata=FREE)
     """Folder of python -m gz2_dataset build, Hub id, or a folder of images a class."""
-    output_dir: str = field(metadata=FREE)
+    output_dir: Path = field(metadata=FREE)
     """Becomes the model's folder, with metrics.json, predictions.csv and metrics.jsonl."""
     streaming: bool = False
     """Read training galaxies from the Hub while they are needed, without a local copy; the test and validation splits
@@ -83,22 +84,23 @@ class Config:
     """Side of the images in pixels."""
     center_crop: int = 224
     """Side in pixels of the central square kept of each original image."""
-    max_steps: int = 2000
-    """Optimiser steps: the same for every arm."""
+    total_images: int = 128_000
+    """Length of the training in images seen: the same for every arm. This and the other numbers of images are rounded
+    up to whole batches."""
     batch_size: int = 64
     """Images a step over all processes."""
     gradient_accumulation_steps: int = 1
     """Parts in which a process takes its share of a batch, where memory is short."""
     learning_rate: float = 1e-3
     """Of AdamW at the end of the warm-up; it then falls to 0 as a cosine."""
-    warmup_steps: int = 100
-    """Steps over which the learning rate rises from 0."""
+    warmup_images: int = 6_400
+    """Images over which the learning rate rises from 0."""
     weight_decay: float = 0.05
     """Of AdamW; none for biases and normalisations."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes."""
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
-    """Precision of the network; bf16 works on a CPU too."""
+    mixed_precision: Literal["no", "bf16", "fp16"] | None = None
+    """Precision of the net; None leaves it to accelerate launch. bf16 works on a CPU too."""
     compile: bool = field(default=False, metadata=FREE)
     """Compile the network with torch.compile: minutes at the start, faster from then on."""
     early_stopping_patience: int = 0
@@ -106,17 +108,17 @@ class Config:
     checkpoints are then written at each look. 0 trains to the end and keeps the last weights."""
     seed: int = 0
     """Initial weights, order, flips, augmentation and dropout follow from it."""
-    logging_steps: int = field(default=50, metadata=FREE)
-    """Steps between two lines of metrics.jsonl."""
-    eval_steps: int = field(default=250, metadata=FREE)
-    """Steps between two looks at the validation split; nothing is selected by them but the end of an early stopping.
-    """
-    save_steps: int = field(default=500, metadata=FREE)
-    """Steps between two checkpoints, of which the newest is kept until the end."""
+    log_images: int = field(default=3_200, metadata=FREE)
+    """Images between two lines of metrics.jsonl."""
+    validation_images: int = field(default=16_000, metadata=FREE)
+    """Images between two looks at the validation split; 0 means never. Nothing is selected by them but the end of an
+    early stopping."""
+    checkpoint_images: int = field(default=32_000, metadata=FREE)
+    """Images between two checkpoints, of which the newest is kept until the end."""
     num_workers: int = field(default=0, metadata=FREE)
     """Processes that prepare batches, for each training process."""
-    report_to: list[str] = field(default_factory=list, metadata=FREE)
-    """Trackers such as tensorboard, trackio or wandb."""
+    report_to: Literal["tensorboard", "trackio", "wandb"] | None = field(default=None, metadata=FREE)
+    """Also log to a tracker."""
 
 
 def main(config: Config) -> None:
@@ -124,7 +126,7 @@ def main(config: Config) -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     args = training_arguments(config)
-    folder = Path(config.output_dir)
+    folder = config.output_dir
 
     with args.main_process_first():
         train, validation, test = (load_split(config, split) for split in ("train", "validation", "test"))
@@ -162,7 +164,7 @@ def main(config: Config) -> None:
     model.loss_function = ClassificationLoss(weights, config.focal_gamma, config.label_smoothing)
     if config.compile:
         model.timm_model.compile()
-    draw = (images, mean, std, config.max_steps * config.batch_size, config.seed)
+    draw = (images, mean, std, args.max_steps * config.batch_size, config.seed)
     if config.streaming:
         batches = StreamedTrainingBatches(*draw, args.world_size, config.augmentations)
     else:
@@ -205,7 +207,7 @@ def main(config: Config) -> None:
             "seconds": progress.seconds,
             "images_per_second": steps * config.batch_size / progress.seconds,
         }
-        write_whole(folder / "README.md", classifier_card(config.output_dir, results))
+        write_whole(folder / "README.md", classifier_card(str(folder), results))
         write_json(folder / "metrics.json", results)
         for checkpoint in folder.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
@@ -258,36 +260,48 @@ def check_arm(config: Config) -> None:
         raise UserError(f"{name} is about generated images, and there are none; name their folder with --augment_with")
     if config.synthetic_only and config.smote:
         raise UserError("smote interpolates real images, and synthetic_only trains on none; give one of them")
-    if config.focal_gamma < 0 or config.early_stopping_patience < 0:
-        raise UserError("focal_gamma and early_stopping_patience must be at least 0")
+    if min(config.focal_gamma, config.early_stopping_patience, config.warmup_images, config.validation_images) < 0:
+        raise UserError("focal_gamma, early_stopping_patience, warmup_images and validation_images must be at least 0")
+    if config.early_stopping_patience and not config.validation_images:
+        raise UserError("early_stopping_patience stops by the validation split; give --validation_images too")
 
 
 def training_arguments(config: Config) -> TrainingArguments:
     """Arguments of `Trainer`; from here on the processes know each other."""
     on_cpu = not torch.accelerator.is_available()
-    if config.mixed_precision == "fp16" and on_cpu:
+    precision = config.mixed_precision or parse_choice_from_env("ACCELERATE_MIXED_PRECISION", "no")
+    if precision == "fp16" and on_cpu:
         raise UserError("mixed_precision fp16 needs a GPU; take bf16 on this machine")
-    if min(config.max_steps, config.batch_size, config.logging_steps, config.eval_steps, config.save_steps) < 1:
-        raise UserError("max_steps, batch_size, logging_steps, eval_steps and save_steps must be at least 1")
+    if min(config.total_images, config.batch_size, config.log_images, config.checkpoint_images) < 1:
+        raise UserError("total_images, batch_size, log_images and checkpoint_images must be at least 1")
     check_arm(config)
-    os.environ["ACCELERATE_MIXED_PRECISION"] = config.mixed_precision  # not that of accelerate's own config
+    total, warmup, log, validation, checkpoint = (
+        math.ceil(images / config.batch_size)
+        for images in (
+            config.total_images,
+            config.warmup_images,
+            config.log_images,
+            config.validation_images,
+            config.checkpoint_images,
+        )
+    )
     args = TrainingArguments(
-        config.output_dir,
-        max_steps=config.max_steps,
+        str(config.output_dir),
+        max_steps=total,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
         train_sampling_strategy="sequential",
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=config.warmup_steps,
-        bf16=config.mixed_precision == "bf16",
-        fp16=config.mixed_precision == "fp16",
+        warmup_steps=warmup,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
         use_cpu=on_cpu,
         seed=config.seed,
-        logging_steps=config.logging_steps,
+        logging_steps=log,
         logging_nan_inf_filter=False,
-        eval_strategy="steps",
-        eval_steps=config.eval_steps,
-        save_steps=config.eval_steps if config.early_stopping_patience else config.save_steps,
+        eval_strategy="steps" if validation else "no",
+        eval_steps=validation,
+        save_steps=validation if config.early_stopping_patience else checkpoint,
         load_best_model_at_end=config.early_stopping_patience > 0,
         metric_for_best_model="f1" if config.early_stopping_patience else None,
         greater_is_better=True,
@@ -296,9 +310,10 @@ def training_arguments(config: Config) -> TrainingArguments:
         dataloader_num_workers=config.num_workers,
         dataloader_pin_memory=not on_cpu,
         remove_unused_columns=False,
-        report_to=config.report_to,
+        report_to=config.report_to or "none",
         disable_tqdm=True,
     )
+    args.mixed_precision = precision  # "no" as well, whatever accelerate launch says
     parts = args.world_size * config.gradient_accumulation_steps
     if config.batch_size % parts:
         raise UserError(f"batch_size {config.batch_size} does not divide by {parts} (processes x accumulation steps)")

@@ -76,16 +76,16 @@ def main(config: Config) -> None:
     use_all_cores()
     settings = train_classifier.Config(
         config.data,
-        str(config.output_dir / "run"),
+        config.output_dir / "run",
         backbone=config.backbone,
         model_args=config.model_args,
         resolution=config.resolution,
         batch_size=config.batch_size,
-        max_steps=config.steps,
-        warmup_steps=1,
+        total_images=config.steps * config.batch_size,
+        warmup_images=config.batch_size,
         mixed_precision=config.mixed_precision,
-        eval_steps=10**9,
-        save_steps=10**9,
+        validation_images=0,
+        checkpoint_images=10**12,
     )
     train = load_arrays(settings.data, "train", settings.resolution, settings.center_crop, jpeg=True)
     set_seed(settings.seed)
@@ -112,7 +112,7 @@ def main(config: Config) -> None:
     train_classifier.Progress = InTurns
     train_classifier.main(settings)
 
-    trained = load_file(Path(settings.output_dir) / "model.safetensors")
+    trained = load_file(settings.output_dir / "model.safetensors")
     if different := next(
         (key for key, value in model.state_dict().items() if not torch.equal(value.cpu(), trained[key])), None
     ):
@@ -140,11 +140,12 @@ def bare_loop(
     """Nothing but the training; comes back after every ``turn`` steps."""
     device = model.device
     normalisation = (model.config.pretrained_cfg[key] for key in ("mean", "std"))
-    size, steps = settings.batch_size, settings.max_steps
+    size = settings.batch_size
+    steps, warmup = settings.total_images // size, settings.warmup_images // size
     batches = TrainingBatches([train], *normalisation, steps * size, settings.seed)
     groups = param_groups_weight_decay(model, settings.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-    schedule = get_cosine_schedule_with_warmup(optimizer, settings.warmup_steps, steps)
+    schedule = get_cosine_schedule_with_warmup(optimizer, warmup, steps)
     model.train()
     for step in range(steps):
         batch = {

@@ -34,6 +34,8 @@ ONE_OF_EACH_KIND = [
 """Arms of which each is trained; the others have another value of the same setting, or images of another maker."""
 CIGAR = "cigar_shaped_smooth"
 SIZE = 32
+BATCH = 16
+"""Of the test preset."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,8 @@ def generated(toy_data, tmp_path_factory) -> Path:
 
 def tiny(data: Path, output: Path, **changes) -> Config:
     preset = yaml.safe_load((ROOT / "configs/classifier_tiny.yaml").read_text())
-    return Config(data=str(data), output_dir=str(output), **{**preset, "max_steps": 4, "eval_steps": 4, **changes})
+    length = {"total_images": 4 * BATCH, "validation_images": 4 * BATCH}
+    return Config(data=str(data), output_dir=output, **{**preset, **length, **changes})
 
 
 def results(folder: Path) -> dict:
@@ -147,7 +150,7 @@ def test_an_arm_takes_the_images_it_names(arm, toy_data, generated, tmp_path, mo
 
 @pytest.mark.parametrize("arm", ONE_OF_EACH_KIND)
 def test_an_arm_trains_from_the_command_line(arm, toy_data, generated, tmp_path, monkeypatch):
-    words = "--output_dir", tmp_path / "run", "--max_steps", 2
+    words = "--output_dir", tmp_path / "run", "--total_images", 2 * BATCH
     monkeypatch.setattr("sys.argv", command_line(arm, toy_data, generated, *words))
     run(main, Config, "")
     found = results(tmp_path / "run")
@@ -189,7 +192,8 @@ def log_without_times(folder: Path) -> list[dict]:
 
 def test_with_all_remedies_resumed_equals_uninterrupted(toy_data, tmp_path, monkeypatch):
     """The power fails at step 9: the same command goes on from step 8 and ends where the other run ended."""
-    settings = {**EVERYTHING, "max_steps": 12, "save_steps": 4, "eval_steps": 6, "logging_steps": 2}
+    steps = {"total_images": 12, "checkpoint_images": 4, "validation_images": 6, "log_images": 2}
+    settings = EVERYTHING | {name: number * BATCH for name, number in steps.items()}
     main(tiny(toy_data, tmp_path / "whole", **settings))
     main_interrupted(tiny(toy_data, tmp_path / "run", **settings), "training_step", 9, monkeypatch)
     (tmp_path / "run/checkpoint-10").mkdir()  # died while it was being written
@@ -249,7 +253,12 @@ def f1_scores(monkeypatch):
     return fix
 
 
-STOPPING = {"early_stopping_patience": 2, "max_steps": 20, "eval_steps": 2, "save_steps": 7}
+STOPPING = {
+    "early_stopping_patience": 2,
+    "total_images": 20 * BATCH,
+    "validation_images": 2 * BATCH,
+    "checkpoint_images": 7 * BATCH,
+}
 
 
 def test_early_stopping_keeps_the_best_of_the_looks_at_the_validation_split(toy_data, tmp_path, f1_scores):
@@ -258,7 +267,7 @@ def test_early_stopping_keeps_the_best_of_the_looks_at_the_validation_split(toy_
     found = results(tmp_path / "stopped")
     assert (found["steps"], found["best_step"]) == (8, 4)
     log = [json.loads(line) for line in (tmp_path / "stopped/metrics.jsonl").read_text().splitlines()]
-    assert max(line["images_seen"] for line in log) == 8 * 16
+    assert max(line["images_seen"] for line in log) == 8 * BATCH
     assert not list((tmp_path / "stopped").glob("checkpoint-*"))
 
 

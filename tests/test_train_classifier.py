@@ -24,7 +24,7 @@ from gz2_dataset import GalaxyArrays, UserError, build, load_arrays
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.command_line import run
 from gz2_dataset.streaming import load_stream
-from train_classifier import Config, main
+from train_classifier import Config, main, training_arguments
 
 from .conftest import ROOT, launch_two_processes
 
@@ -76,7 +76,7 @@ def generated(tmp_path, data) -> Path:
 
 def tiny(data: str, output: Path, **changes) -> Config:
     preset = yaml.safe_load((ROOT / "configs/classifier_tiny.yaml").read_text())
-    return Config(data=data, output_dir=str(output), **{**preset, **changes})
+    return Config(data=data, output_dir=output, **{**preset, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_a_streamed_training_learns_as_well(data, tmp_path):
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_generated_images_are_added_to_training_only(data, generated, tmp_path, streaming):
-    main(tiny(data, tmp_path / "run", augment_with=str(generated), max_steps=4, streaming=streaming))
+    main(tiny(data, tmp_path / "run", augment_with=str(generated), total_images=64, streaming=streaming))
     found = results(tmp_path / "run")
     assert found["n_train"][CLASSES[1]] == {"real": 24, "generated": 10, "smote": 0}
     assert found["n_train"][CLASSES[0]] == {"real": 24, "generated": 0, "smote": 0}
@@ -198,7 +198,8 @@ def test_refuses_what_cannot_be_learned(data, tmp_path, monkeypatch):
         ({"backbone": "resnet_of_dreams"}, "timm knows no such model"),
         ({"model_args": {"embed_dimm": 3}}, "embed_dimm"),
         ({"batch_size": 3, "gradient_accumulation_steps": 2}, "does not divide by 2"),
-        ({"max_steps": 0}, "at least 1"),
+        ({"total_images": 0}, "at least 1"),
+        ({"validation_images": 0, "early_stopping_patience": 2}, "give --validation_images"),
         ({"streaming": True, "num_workers": 2}, "--num_workers 0"),
     ],
 )
@@ -206,6 +207,25 @@ def test_a_wrong_setting_is_one_clear_line(data, tmp_path, changes, message):
     with pytest.raises(UserError, match=message) as error:
         main(tiny(data, tmp_path / "run", **changes))
     assert "\n" not in str(error.value)
+
+
+def test_numbers_of_images_are_rounded_up_to_whole_batches(tmp_path):
+    lengths = {
+        "total_images": 100,
+        "warmup_images": 17,
+        "log_images": 1,
+        "validation_images": 32,
+        "checkpoint_images": 33,
+    }
+    args = training_arguments(tiny("data", tmp_path, **lengths, batch_size=16))
+    assert (args.max_steps, args.warmup_steps, args.logging_steps, args.eval_steps, args.save_steps) == (7, 2, 1, 2, 3)
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, "bf16"), ("no", "no")])
+def test_precision_is_that_of_accelerate_launch_unless_it_is_said(tmp_path, monkeypatch, said, expected):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    args = training_arguments(tiny("data", tmp_path, mixed_precision=said))
+    assert (args.mixed_precision, args.bf16) == (expected, expected == "bf16")
 
 
 def test_pretrained_weights_out_of_reach_are_one_clear_line(monkeypatch):
@@ -341,7 +361,7 @@ def test_bf16_learns_as_well_and_needs_no_validation_split(data, tmp_path, monke
 
 
 def test_a_loss_that_is_no_number_stops_with_one_line(data, tmp_path):
-    with pytest.raises(UserError, match="loss is not a number at step 10"):
+    with pytest.raises(UserError, match="loss is not a number after 160 images"):
         main(tiny(data, tmp_path / "run", learning_rate=float("inf")))
 
 
@@ -349,7 +369,7 @@ def test_a_loss_that_is_no_number_stops_with_one_line(data, tmp_path):
 @pytest.mark.parametrize("streaming", ["false", "true"])
 def test_two_processes_predict_each_galaxy_once(data, tmp_path, capfd, streaming):
     # 36 test galaxies in batches of 2 x 5: the last one is padded for the second process.
-    settings = {"config": "configs/classifier_tiny.yaml", "data": data, "max_steps": 4, "batch_size": 10}
+    settings = {"config": "configs/classifier_tiny.yaml", "data": data, "total_images": 40, "batch_size": 10}
     settings["streaming"] = streaming
     arguments = [word for key, value in settings.items() for word in (f"--{key}", value)]
     launch_two_processes("train_classifier.py", *arguments, "--output_dir", tmp_path / "two")
@@ -375,8 +395,8 @@ def test_an_unknown_key_is_one_line_and_a_status(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "configs").glob("classifier_*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_makes_a_model(preset):
-    config = Config(data="", output_dir="", **yaml.safe_load(preset.read_text()))
+    config = Config(data="", output_dir=Path(), **yaml.safe_load(preset.read_text()))
     with torch.device("meta"):
         model = timm.create_model(config.backbone, num_classes=5, **config.model_args)
     assert sum(parameter.numel() for parameter in model.parameters()) > 10_000
-    assert config.warmup_steps < config.max_steps
+    assert config.warmup_images < config.total_images

@@ -330,7 +330,7 @@ def test_a_data_folder_with_a_test_galaxy_in_train_is_refused(toy_data, tmp_path
     train, test = (datasets.load_dataset(str(toy_data), split=split) for split in ("train", "test"))
     datasets.concatenate_datasets([train, test.select([0])]).to_parquet(next((leaky / "data").glob("train*.parquet")))
     for name, script in (("ddpm", train_ddpm.main), ("classifier", train_classifier.main)):
-        settings = tiny if name == "ddpm" else lambda data, output: train_classifier.Config(str(data), str(output))
+        settings = tiny if name == "ddpm" else lambda data, output: train_classifier.Config(str(data), output)
         with pytest.raises(UserError, match="is also in train"):
             script(settings(leaky, tmp_path / name))
         assert not (tmp_path / name).exists()

@@ -45,7 +45,7 @@ def preset(tmp_path_factory) -> Path:
         },
         "showcase": {"num_images": 2, "seed": 100, "scheduler": "ddpm", "num_inference_steps": 10},
         "classifiers": {"tiny": "configs/classifier_tiny.yaml"},
-        "classifier_options": {"max_steps": 10},
+        "classifier_options": {"total_images": 160},
         "arms": {"original": {}, "diffusion": {"images": "generated"}},
         "seeds": [0],
     }

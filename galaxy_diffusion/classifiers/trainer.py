@@ -57,7 +57,8 @@ class Progress(TrainerCallback):
 
     def on_log(self, args, state, control, logs: dict[str, float], **kwargs) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):
-            raise UserError(f"{self.folder}: the loss is not a number at step {state.global_step}; lower learning_rate")
+            seen = state.global_step * self.batch_size
+            raise UserError(f"{self.folder}: the loss is not a number after {seen} images; lower learning_rate")
         if self.log and "train_runtime" not in logs:
             self.bar.set_postfix({key: f"{logs[key]:.3f}" for key in ("loss", "eval_f1") if key in logs})
             unwanted = ("epoch", "_runtime", "_per_second", "_time")

@@ -37,7 +37,7 @@ class TrainingConfig:
     """Images between two sample grids in samples/."""
     checkpoint_images: int = field(default=10_000, metadata=FREE)
     """Images between two checkpoints."""
-    log_with: Literal["tensorboard", "trackio", "wandb"] | None = field(default=None, metadata=FREE)
-    """Also log to a tracker of accelerate: tensorboard, wandb or trackio."""
+    report_to: Literal["tensorboard", "trackio", "wandb"] | None = field(default=None, metadata=FREE)
+    """Also log to a tracker."""
     push_to_hub: str | None = field(default=None, metadata=FREE)
     """Hub id to upload the finished model to."""

@@ -38,12 +38,12 @@ def start_accelerator(config: TrainingConfig) -> Accelerator:
     """
     use_all_cores()
     accelerator = Accelerator(
-        mixed_precision=config.mixed_precision, log_with=config.log_with, project_dir=config.output_dir
+        mixed_precision=config.mixed_precision, log_with=config.report_to, project_dir=config.output_dir
     )
     if config.batch_size % accelerator.num_processes:
         raise UserError(f"batch_size {config.batch_size} does not divide by {accelerator.num_processes} processes")
-    if config.log_with and not accelerator.log_with:
-        raise UserError(f"log_with {config.log_with}: is not installed; pip install {config.log_with}")
+    if config.report_to and not accelerator.log_with:
+        raise UserError(f"report_to {config.report_to}: is not installed; pip install {config.report_to}")
     set_seed(config.seed)
     torch.backends.cudnn.benchmark = True
     return accelerator
@@ -96,7 +96,7 @@ class TrainingRun:
     def batches(self, source: BatchSource) -> Iterator[Batch]:
         """The batches that are left for this process; `count` each before the next is taken."""
         accelerator, end = self.accelerator, self.config.total_images
-        if self.config.log_with:
+        if self.config.report_to:
             accelerator.init_trackers(self.name, {k: str(v) for k, v in self.settings.items()})
         self.bar = tqdm(total=end, initial=self.images_seen, desc="train", unit="image", disable=not self.is_main)
         self.interval.begin()

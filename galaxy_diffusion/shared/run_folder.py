@@ -92,6 +92,10 @@ def same_run(path: Path, description: dict, defaults: dict | None = None) -> Non
     earlier = {**defaults, **json.loads(path.read_text())}
     if changed := sorted(k for k in {*earlier, *description} if earlier.get(k) != description.get(k)):
         key = changed[0]
+        if defaults and key not in description:  # which then names every setting that this version knows
+            raise UserError(
+                f"{path.parent}: holds a run of another version, which knew {key}; give another --output_dir"
+            )
         raise UserError(
             f"{path.parent}: holds a run with another {key} ({earlier.get(key)!r}, now {description.get(key)!r}); "
             "give another --output_dir or the same settings"

@@ -118,6 +118,12 @@ def test_the_same_run_may_change_its_free_settings_and_no_others(tmp_path, chang
         same_run(tmp_path / "settings.json", *fixed_settings(other))
 
 
+def test_a_run_of_another_version_is_refused_by_the_name_of_its_setting(tmp_path):
+    same_run(tmp_path / "settings.json", {"max_steps": 800, "seed": 0})
+    with pytest.raises(UserError, match="a run of another version, which knew max_steps; give another --output_dir"):
+        same_run(tmp_path / "settings.json", {"total_images": 25600, "seed": 0}, {"total_images": 128000})
+
+
 def test_fixed_settings_come_with_their_defaults_where_they_have_any(tmp_path):
     settings, defaults = fixed_settings(Settings(tmp_path, "one", channels=[4]))
     assert settings == {"name": "one", "resolution": 32, "channels": [4]}
