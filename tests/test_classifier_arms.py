@@ -25,8 +25,10 @@ from train_classifier import Config, load_split, main, training_images
 
 from .conftest import ROOT, draw_toy_galaxy
 
-ARMS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs/arms").glob("*.yaml"))}
-WITH_IMAGES = [name for name in ARMS if name.startswith(("diffusion", "sagan", "synthetic"))]
+STUDY = yaml.safe_load((ROOT / "configs/study_gz2_real.yaml").read_text())
+REMEDIES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs/arms").glob("*.yaml"))}
+ARMS = {name: REMEDIES.get(name, {}) | arm.get("options", {}) for name, arm in STUDY["arms"].items()}
+WITH_IMAGES = [name for name, arm in STUDY["arms"].items() if "images" in arm]
 ONE_OF_EACH_KIND = [
     *("original", "oversampling", "class_weights", "focal_loss", "random_erasing", "cutmix", "smote"),
     *("diffusion_filtered", "diffusion_x0.5", "synthetic_only"),
@@ -119,10 +121,14 @@ def test_the_arms_are_those_of_the_study():
     cutmix sample_pairing smote diffusion_filtered diffusion_all_rare diffusion_variations synthetic_only
     diffusion_x0.5 diffusion_x1 diffusion_x2 diffusion_x5 diffusion_x10"""
     assert sorted(ARMS) == sorted(named.split())
+    assert sorted(REMEDIES) == sorted(ARMS.keys() - {"original", *WITH_IMAGES})
 
 
 def command_line(arm: str, data: Path, generated: Path, *more: object) -> list[str]:
-    words = ["--config", ROOT / "configs/classifier_tiny.yaml", "--config", ROOT / f"configs/arms/{arm}.yaml"]
+    words = ["--config", ROOT / "configs/classifier_tiny.yaml"]
+    words += ["--config", ROOT / f"configs/arms/{arm}.yaml"] if arm in REMEDIES else []
+    options = STUDY["arms"][arm].get("options", {})
+    words += [word for key, value in options.items() for word in (f"--{key}", json.dumps(value).strip('"'))]
     words += ["--data", data, *(["--augment_with", generated] if arm in WITH_IMAGES else []), *more]
     return ["train_classifier.py", *map(str, words)]
 

@@ -394,9 +394,24 @@ def test_an_unknown_key_is_one_line_and_a_status(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "configs").glob("classifier_*.yaml")), ids=lambda path: path.stem)
-def test_every_preset_makes_a_model(preset):
-    config = Config(data="", output_dir=Path(), **yaml.safe_load(preset.read_text()))
+def test_every_preset_makes_a_model(preset, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["t", "--config", str(preset), "--data", "d", "--output_dir", "o"])
+    received = []
+    run(received.append, Config, "")
+    config = received[0]
     with torch.device("meta"):
         model = timm.create_model(config.backbone, num_classes=5, **config.model_args)
     assert sum(parameter.numel() for parameter in model.parameters()) > 10_000
     assert config.warmup_images < config.total_images
+
+
+def test_the_six_classifiers_of_the_paper_differ_in_their_nets_alone(monkeypatch):
+    study, found = yaml.safe_load((ROOT / "configs/study_paper.yaml").read_text()), []
+    for preset in study["classifiers"].values():
+        monkeypatch.setattr("sys.argv", ["t", "--config", str(ROOT / preset), "--data", "d", "--output_dir", "o"])
+        run(found.append, Config, "")
+    assert len({config.backbone for config in found}) == 6
+    for config in found:
+        own = {name: getattr(config, name) for name in ("backbone", "model_args", "learning_rate")}
+        assert replace(found[0], **own) == config
+        assert (config.pretrained, config.total_images, config.mixed_precision) == (True, 576_000, "bf16")

@@ -28,7 +28,7 @@ def snakemake(preset: Path, *options: str) -> str:
             capture_output=True,
             text=True,
         )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -81,12 +81,13 @@ def test_from_drawn_galaxies_to_the_report_and_no_further(preset):
 def test_every_study_preset_names_files_that_exist(study):
     settings = yaml.safe_load(study.read_text())
     generators = [settings[name]["config"] for name in ("ddpm", "sagan") if name in settings]
-    arms = [f"configs/arms/{arm}.yaml" for arm in settings["arms"]]
-    files = [settings["accelerate"], *generators, *settings["classifiers"].values(), *arms]
+    files = [settings["accelerate"], *generators, *settings["classifiers"].values()]
     assert [file for file in files if not (ROOT / file).exists()] == []
     assert {"title", "output_dir", "data", "generated", "showcase", "seeds"} <= set(settings)
     assert {images["model"] for images in settings["generated"].values()} <= set(settings)
     assert len(planned_runs(settings)) == len(set(planned_runs(settings)))
+    remedies = {arm for arm, given in settings["arms"].items() if not given.keys() & {"images", "options"}}
+    assert [arm for arm in remedies - {"original"} if not (ROOT / f"configs/arms/{arm}.yaml").exists()] == []
 
 
 @pytest.mark.parametrize("study", STUDY_PRESETS, ids=lambda path: path.stem)
@@ -121,9 +122,24 @@ def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
     assert f"--classifier {tmp_path}/classifiers/efficientnetv2_tiny/original/seed0 --write_verdicts true" in judged
     the("evaluate_images.py", f"--output_dir {tmp_path}/fidelity/sagan_generated")
     swin = "configs/classifier_swin_mini.yaml"
-    assert "--augment_with" not in the(swin, "configs/arms/original.yaml", "--seed 2")
-    assert f"--augment_with {tmp_path}/sagan_generated " in the(swin, "configs/arms/sagan.yaml", "--seed 1")
-    assert f"--augment_with {tmp_path}/generated " in the(swin, "configs/arms/diffusion_x0.5.yaml")
-    assert "--smote cigar_shaped_smooth=442" in the(swin, "configs/arms/smote.yaml")
-    inputs = [line for line in planned.splitlines() if "input: " in line and "arms/diffusion_filtered.yaml" in line]
+    original = the(swin, "/original/seed2")
+    assert "--augment_with" not in original
+    assert "configs/arms" not in original
+    assert f"--augment_with {tmp_path}/sagan_generated " in the(swin, "/sagan/seed1")
+    assert f"--augment_with {tmp_path}/generated " in the(swin, "/diffusion_x0.5/", "--augment_ratio 0.5")
+    assert "--smote cigar_shaped_smooth=442" in the(swin, "--config configs/arms/smote.yaml")
+    the("evaluate_images.py", f"--output_dir {tmp_path}/fidelity/every_class", "--write_verdicts false")
+    filtered = [
+        i for i, line in enumerate(planned.splitlines()) if "output: " in line and "/diffusion_filtered/" in line
+    ]
+    inputs = [planned.splitlines()[i - 1] for i in filtered]
     assert [f"{tmp_path}/fidelity/generated/fidelity.json" in line for line in inputs] == [True, True]
+    assert len([command for command in trainings if "--filtered true" in command]) == 2
+
+
+def test_an_arm_without_a_remedy_images_and_options_is_refused(tmp_path):
+    settings = yaml.safe_load((ROOT / "configs/study_demo.yaml").read_text()) | {"output_dir": str(tmp_path)}
+    settings["arms"]["oversamplin"] = {}
+    (tmp_path / "preset.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(AssertionError, match=r"arm oversamplin: no configs/arms/oversamplin.yaml"):
+        snakemake(tmp_path / "preset.yaml", "--dry-run")

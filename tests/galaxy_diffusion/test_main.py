@@ -88,7 +88,7 @@ def test_a_folder_named_like_a_preset_is_no_preset(tmp_path, monkeypatch):
 
 
 def test_presets_are_those_of_configs():
-    assert {"ddpm_32", "sagan_32", "arms/original", "study_demo"} <= set(presets())
+    assert {"ddpm_32", "sagan_32", "arms/smote", "study_demo"} <= set(presets())
     assert "accelerate/multi_gpu" not in presets()
 
 

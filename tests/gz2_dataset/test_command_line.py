@@ -42,6 +42,14 @@ def test_options_win_over_the_config_file(monkeypatch, tmp_path):
     assert call(monkeypatch, "--config", str(tmp_path / "c.yaml"), "--steps", "7") == Config(Path("here"), 7)
 
 
+def test_a_preset_may_start_from_another_beside_it(monkeypatch, tmp_path):
+    """Read where the key `config` stands, relative to the preset itself; what comes later wins."""
+    (tmp_path / "base.yaml").write_text("data: here\nsteps: 5\n")
+    (tmp_path / "delta.yaml").write_text("config: base.yaml\nsteps: 7\n")
+    assert call(monkeypatch, "--config", str(tmp_path / "delta.yaml")) == Config(Path("here"), 7)
+    assert call(monkeypatch, "--config", str(tmp_path / "delta.yaml"), "--steps", "9") == Config(Path("here"), 9)
+
+
 def test_print_config_can_be_read_again(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         call(monkeypatch, "--data", "there", "--steps", "9", "--print_config")
