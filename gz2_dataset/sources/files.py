@@ -74,7 +74,7 @@ class Files:
             archive = zipfile.ZipFile(path)
             for name, info in self._members(prefix, archive):
                 if name.lower().endswith(".zip"):
-                    inner = zipfile.ZipFile(unpacked(archive, info))
+                    inner = inner_zip(archive, info)
                     self._entries |= {n: (inner, i) for n, i in self._members(f"{name}/", inner)}
                 else:
                     self._entries[name] = (archive, info)
@@ -163,8 +163,8 @@ def wanted(name: str) -> bool:
     return not name.startswith((".", "__MACOSX", *UNWANTED))
 
 
-def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> io.BufferedRandom:
-    """A copy of a zip within a zip, in the cache of `datasets`; it goes when it is closed, or the process ends."""
+def inner_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> zipfile.ZipFile:
+    """A zip within a zip, read from a copy in the cache of `datasets` that goes when the process ends."""
     if info.file_size > 100 * info.compress_size + CHUNK:
         raise zipfile.BadZipFile(f"{info.filename} inflates more than a hundredfold, as a zip bomb does")
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -176,13 +176,14 @@ def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> io.BufferedRand
             copy = on_error.enter_context(tempfile.TemporaryFile(dir=cache))
             with archive.open(info) as packed:
                 shutil.copyfileobj(packed, copy, 2**20)
+            inner = zipfile.ZipFile(copy)
             on_error.pop_all()
     except OSError as error:
         raise UserError(
             f"{archive.filename}: {info.filename} cannot be unpacked into {cache} ({error}); free "
             f"{info.file_size:,} bytes there, or unpack it once yourself"
         ) from None
-    return copy
+    return inner
 
 
 class Limited(io.RawIOBase):
