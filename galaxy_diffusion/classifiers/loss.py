@@ -55,6 +55,9 @@ class ClassificationLoss:
 def inverse_frequency(counts: np.ndarray) -> np.ndarray:
     """Weights that give every class the same sum: proportional to 1 / images, with mean 1 over the images.
 
+    These are the "balanced" weights of `sklearn.utils.class_weight.compute_class_weight`, which takes labels instead of
+    counts and knows no class without images.
+
     Parameters
     ----------
     counts : ndarray of int, shape (classes,)

@@ -1,4 +1,8 @@
-"""Remedies that mix each training image with another one: MixUp, CutMix and SamplePairing."""
+"""Remedies that mix each training image with another one: MixUp, CutMix and SamplePairing.
+
+As `timm.data.Mixup` with mode "elem", but the draws are given for each image and come from no global generator, so that
+a run that goes on after an interruption mixes as if there had been none.
+"""
 
 import torch
 from scipy.special import betaincinv

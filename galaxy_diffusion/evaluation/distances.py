@@ -9,6 +9,7 @@ References
 from collections.abc import Callable
 
 import numpy as np
+from sklearn.metrics.pairwise import polynomial_kernel
 
 from galaxy_diffusion.evaluation.jackknife import GROUPS, Estimate, jackknife, t_interval
 from galaxy_diffusion.evaluation.prdc import prdc, prdc_values
@@ -102,7 +103,8 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
 
 def kernel_discrepancy(real: np.ndarray, generated: np.ndarray) -> Callable[[np.ndarray, np.ndarray], float]:
     """The discrepancy as a function of the indices of the images that take part."""
-    among_real, among_generated = (polynomial_kernel(x, x) for x in (real, generated))
+    real, generated = (np.asarray(features, np.float64) for features in (real, generated))
+    among_real, among_generated = polynomial_kernel(real), polynomial_kernel(generated)
     for kernel in (among_real, among_generated):
         np.fill_diagonal(kernel, 0.0)
     between = polynomial_kernel(real, generated)
@@ -117,10 +119,6 @@ def kernel_discrepancy(real: np.ndarray, generated: np.ndarray) -> Callable[[np.
         )
 
     return discrepancy
-
-
-def polynomial_kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return (np.asarray(first, np.float64) @ np.asarray(second, np.float64).T / first.shape[1] + 1) ** 3
 
 
 def estimates(real: np.ndarray, generated: np.ndarray, net: str, seed: int = 0) -> dict[str, Estimate]:

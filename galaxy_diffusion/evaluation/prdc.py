@@ -9,6 +9,7 @@ References
 from collections.abc import Callable
 
 import numpy as np
+from sklearn.metrics import euclidean_distances
 
 from galaxy_diffusion.evaluation.jackknife import Estimate, jackknife, share_interval, t_interval
 
@@ -65,8 +66,9 @@ def prdc_of_subsets(
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """The figures `NAMES`, shape (4,), as a function of the indices of the images that take part."""
     k = default_k(len(real), len(generated)) if k is None else k
-    among_real, among_generated = distances(real, real), distances(generated, generated)
-    between = distances(real, generated)
+    real, generated = (np.asarray(features, np.float64) for features in (real, generated))
+    among_real, among_generated = euclidean_distances(real), euclidean_distances(generated)
+    between = euclidean_distances(real, generated)
     return lambda i, j: prdc_of_distances(
         among_real[np.ix_(i, i)], among_generated[np.ix_(j, j)], between[np.ix_(i, j)], k
     )
@@ -91,10 +93,3 @@ def prdc_of_distances(among_real: np.ndarray, among_generated: np.ndarray, betwe
             in_real_ball.any(axis=1).mean(),
         ]
     )
-
-
-def distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Euclidean distances (N, M) of features (N, D) and (M, D); exactly 0 only by chance of rounding."""
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    squared = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T
-    return np.sqrt(squared.clip(0))

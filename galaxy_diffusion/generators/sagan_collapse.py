@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from sklearn.metrics import euclidean_distances
 
 from gz2_dataset import GalaxyArrays
 
@@ -37,10 +38,9 @@ def nearest_distances(images: np.ndarray) -> np.ndarray:
     images : ndarray of uint8, shape (N, H, W, 3), N at least 2
     """
     rows = images.reshape(len(images), -1).astype(np.float64)
-    squares = (rows**2).sum(axis=1)
-    distances = (squares[:, None] + squares - 2 * rows @ rows.T) / rows.shape[1]
+    distances = euclidean_distances(rows) / np.sqrt(rows.shape[1])
     np.fill_diagonal(distances, np.inf)
-    return np.sqrt(distances.min(axis=1).clip(0))
+    return distances.min(axis=1)
 
 
 class Diversity:

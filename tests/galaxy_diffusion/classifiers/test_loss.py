@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
@@ -56,4 +57,6 @@ def test_inverse_frequencies_give_every_class_the_same_sum_and_the_mean_image_on
     weights = inverse_frequency(counts)
     assert (counts * weights).sum() / counts.sum() == pytest.approx(1)
     np.testing.assert_allclose((counts * weights)[counts > 0], counts.sum() / 4)
+    balanced = compute_class_weight("balanced", classes=np.flatnonzero(counts), y=np.repeat(np.arange(5), counts))
+    np.testing.assert_allclose(weights[counts > 0], balanced)
     assert weights[3] == 0
