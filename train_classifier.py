@@ -142,8 +142,8 @@ def main(config: Config) -> None:
     fingerprints = {name: part.fingerprint for name, part in {**parts, "real": train, "test": test}.items()}
     fingerprints["train"] = fingerprints.pop("real")
     if args.process_index == 0:
-        fixed, defaults = fixed_settings(config)
-        same_run(folder / "settings.json", {**fixed, "data_fingerprint": fingerprints}, defaults)
+        fixed = fixed_settings(config)
+        same_run(folder / "settings.json", {**fixed, "data_fingerprint": fingerprints})
     if (folder / "metrics.json").exists():
         if args.process_index == 0:
             print(f"already finished: {folder}")

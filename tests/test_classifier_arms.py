@@ -324,17 +324,6 @@ def test_the_card_says_what_the_model_learned_from_and_how_good_it_is(toy_data, 
     assert {answer["label"] for answer in shown["classify"]("galaxy.jpg")} == set(CLASS_NAMES)
 
 
-def test_a_run_of_before_the_arms_is_still_the_same_run(toy_data, tmp_path):
-    main(tiny(toy_data, tmp_path / "run"))
-    path = tmp_path / "run/settings.json"
-    settings = json.loads(path.read_text())
-    added = ("oversampling", "class_weights", "focal_gamma", "augmentations", "mixing", "smote", "augment_ratio")
-    path.write_text(json.dumps({key: settings[key] for key in settings if key not in added}))
-    main(tiny(toy_data, tmp_path / "run"))
-    with pytest.raises(UserError, match="another focal_gamma"):
-        main(tiny(toy_data, tmp_path / "run", focal_gamma=2.0))
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -181,18 +181,6 @@ def test_killed_at_any_moment_it_comes_to_the_same_weights(toy_data, tmp_path):
     assert losses(tmp_path / "run/killed") == losses(tmp_path / "run/alone")
 
 
-def test_a_run_from_before_new_settings_goes_on(toy_data, tmp_path):
-    train_ddpm.main(tiny(toy_data, tmp_path, total_images=16))
-    known = json.loads((tmp_path / "settings.json").read_text())
-    for name in ("min_snr_gamma", "conditioning", "init_from", "zero_terminal_snr"):
-        del known[name]
-    (tmp_path / "settings.json").write_text(json.dumps(known))
-    train_ddpm.main(tiny(toy_data, tmp_path, total_images=32))
-    assert json.loads((tmp_path / "run.json").read_text())["images_seen"] == 32
-    with pytest.raises(UserError, match="another min_snr_gamma"):
-        train_ddpm.main(tiny(toy_data, tmp_path, min_snr_gamma=5.0))
-
-
 def test_a_dry_run_says_what_it_takes_and_leaves_nothing(toy_data, tmp_path, capsys):
     train_ddpm.main(tiny(toy_data, tmp_path / "run", dry_run=True))
     said = capsys.readouterr().out

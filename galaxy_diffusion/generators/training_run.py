@@ -86,8 +86,8 @@ class TrainingRun:
         self.folder, self.is_main = config.output_dir, accelerator.is_main_process
         self.settings = provenance(config)["config"]
         if self.is_main:
-            fixed, defaults = fixed_settings(config)
-            same_run(self.folder / "settings.json", {**fixed, "data_fingerprint": fingerprints}, defaults)
+            fixed = fixed_settings(config)
+            same_run(self.folder / "settings.json", {**fixed, "data_fingerprint": fingerprints})
         self.images_seen = load_newest(accelerator, self.folder / "checkpoints")
         self.log = MetricsLog(self.folder / "metrics.jsonl", self.images_seen) if self.is_main else None
         self.record = {"images_seen": self.images_seen, "seconds": 0.0, **(self.log.last if self.log else {})}

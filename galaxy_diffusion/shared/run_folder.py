@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{PREFIX}*"))
 
 
-def same_run(path: Path, description: dict, defaults: dict | None = None) -> None:
+def same_run(path: Path, description: dict[str, Any]) -> None:
     """Write the description of a run, or refuse to go on where another run has begun.
 
     Parameters
@@ -82,43 +82,33 @@ def same_run(path: Path, description: dict, defaults: dict | None = None) -> Non
         JSON file in the run's folder.
     description : dict
         Everything on which the result depends: the config and the data's fingerprint.
-    defaults : dict, optional
-        What a key stands for that an older file lacks.
+
+    Raises
+    ------
+    UserError
+        If the file has another value; a key that only one of them has counts as None in the other.
     """
-    description, defaults = json.loads(json.dumps([description, defaults or {}]))
     if not path.exists():
         write_json(path, description)
         return
-    earlier = {**defaults, **json.loads(path.read_text())}
-    if changed := sorted(k for k in {*earlier, *description} if earlier.get(k) != description.get(k)):
+    earlier, now = json.loads(path.read_text()), json.loads(json.dumps(description))
+    if changed := sorted(key for key in {*earlier, *now} if earlier.get(key) != now.get(key)):
         key = changed[0]
-        if defaults and key not in description:  # which then names every setting that this version knows
-            raise UserError(
-                f"{path.parent}: holds a run of another version, which knew {key}; give another --output_dir"
-            )
         raise UserError(
-            f"{path.parent}: holds a run with another {key} ({earlier.get(key)!r}, now {description.get(key)!r}); "
+            f"{path.parent}: holds a run with another {key} ({earlier.get(key)!r}, now {now.get(key)!r}); "
             "give another --output_dir or the same settings"
         )
 
 
-def fixed_settings(config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of a run that may not change between two calls, and their defaults.
+def fixed_settings(config: Any) -> dict[str, Any]:
+    """The settings of a run that may not change between two calls.
 
     Parameters
     ----------
     config : dataclass instance
         All fields count but those whose metadata are `FREE`.
-
-    Returns
-    -------
-    settings, defaults : dict
-        A field that must be given has no default.
     """
-    fixed = [field for field in fields(config) if not field.metadata.get("free")]
-    made = {field.name: field.default_factory() for field in fixed if field.default_factory is not MISSING}
-    defaults = {field.name: field.default for field in fixed if field.default is not MISSING} | made
-    return {field.name: getattr(config, field.name) for field in fixed}, defaults
+    return {field.name: getattr(config, field.name) for field in fields(config) if not field.metadata.get("free")}
 
 
 def write_json(path: Path, content: dict) -> None:
