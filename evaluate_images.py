@@ -45,8 +45,6 @@ class Config:
     """Look for shortcuts: can a probe tell generated from real galaxies of a class?"""
     write_verdicts: bool = False
     """Write into the metadata.jsonl of the generated folder which images to keep; needs morphology."""
-    center_crop: int = 224
-    """Side in pixels of the central square kept of each real image, as in the generator's training."""
     batch_size: int = 64
     """Images at a time; has no influence on the figures."""
     seed: int = 0
@@ -58,7 +56,7 @@ def main(config: Config) -> None:
     if config.write_verdicts and not measured:
         raise UserError(f"write_verdicts needs morphology; give --morphology true, and if it is missing: {INSTALL}")
     refuse_nets_of_one_name(config.nets)
-    pair = load_real_and_generated(config.real, config.generated, config.center_crop)
+    pair = load_real_and_generated(config.real, config.generated)
     classifier = load_independent(Path(config.classifier), pair) if config.classifier else None
     sets, seed = pair.sets(config.seed), config.seed
 
@@ -78,7 +76,7 @@ def main(config: Config) -> None:
         answers.append(questions.attention(pair, classifier))
     answers.append(questions.shares(pair, sets, true_of))
     if config.probe:
-        before_jpeg = load_real_and_generated(config.real, config.generated, config.center_crop, jpeg=False).real
+        before_jpeg = load_real_and_generated(config.real, config.generated, jpeg=False).real
         answers.append(questions.shortcuts(pair, sets, before_jpeg, config.nets[0], config.batch_size, seed))
     answer = questions.merged(answers)
 

@@ -20,7 +20,7 @@ from galaxy_diffusion.sampling.variations import load_originals
 from galaxy_diffusion.shared.image_folder import file_of, parse_counts, save_image, write_metadata
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import same_run, write_json
-from galaxy_diffusion.shared.seen_images import copy_seen_images
+from galaxy_diffusion.shared.seen_images import copy_seen_images, seen_crop
 from gz2_dataset import UserError
 from gz2_dataset.aside import written_aside
 from gz2_dataset.command_line import provenance, run
@@ -149,7 +149,8 @@ def main(config: Config) -> None:
         frames = interpolate(pipeline, ends, config.num_frames, *call, **interval)
         save_picture(config.output_dir / "interpolation.png", tile(frames[None]))
         save_animation(config.output_dir / "interpolation.webp", frames[None])
-    write_json(config.output_dir / "run.json", {**provenance(config), "checkpoint": sampler["checkpoint"]})
+    record = {**provenance(config), "checkpoint": sampler["checkpoint"], "center_crop": seen_crop(config.model)}
+    write_json(config.output_dir / "run.json", record)
     print(f"images: {config.output_dir}")
 
 

@@ -116,8 +116,7 @@ def showcase(page: Page, name: str, maker: str) -> None:
     if generated is None or not study.build:
         return
     resolution = generated.shape[2]
-    crop = study.provenance.get(maker, {}).get("config", {}).get("center_crop", 224)
-    galaxies = load_arrays(str(study.folder / "data"), "train", resolution, center_crop=crop)
+    galaxies = load_arrays(str(study.folder / "data"), "train", resolution)
     chosen = [np.flatnonzero(galaxies.labels == c)[:GALAXIES_PER_ROW] for c in range(len(galaxies.class_names))]
     count = min(map(len, chosen))
     real = np.stack([galaxies.images[rows[:count]] for rows in chosen])

@@ -82,8 +82,6 @@ class Config:
     """Start from timm's ImageNet weights, from the Hub or its local cache."""
     resolution: int = 224
     """Side of the images in pixels."""
-    center_crop: int = 224
-    """Side in pixels of the central square kept of each original image."""
     total_images: int = 128_000
     """Length of the training in images seen: the same for every arm. This and the other numbers of images are rounded
     up to whole batches."""
@@ -141,9 +139,10 @@ def main(config: Config) -> None:
 
     fingerprints = {name: part.fingerprint for name, part in {**parts, "real": train, "test": test}.items()}
     fingerprints["train"] = fingerprints.pop("real")
+    of_data = {"center_crop": train.center_crop, "data_fingerprint": fingerprints}
     if args.process_index == 0:
         fixed = fixed_settings(config)
-        same_run(folder / "settings.json", {**fixed, "data_fingerprint": fingerprints})
+        same_run(folder / "settings.json", {**fixed, **of_data})
     if (folder / "metrics.json").exists():
         if args.process_index == 0:
             print(f"already finished: {folder}")
@@ -196,7 +195,7 @@ def main(config: Config) -> None:
         steps = trainer.state.global_step
         results |= {
             **provenance(config),
-            "data_fingerprint": fingerprints,
+            **of_data,
             "n_train": {
                 class_name: {name: int(counts[name][i]) if name in counts else 0 for name in ORIGINS}
                 for i, class_name in enumerate(train.class_names)
@@ -217,7 +216,7 @@ def main(config: Config) -> None:
 
 def load_split(config: Config, split: str) -> GalaxyArrays | GalaxyStream:
     """A split in memory, or the train split as a stream where the training streams."""
-    arguments = (config.data, split, config.resolution, config.center_crop)
+    arguments = (config.data, split, config.resolution)
     if not config.streaming:
         return load_arrays(*arguments, jpeg=True)
     stream = load_stream(*arguments, jpeg=True)
@@ -229,7 +228,7 @@ def training_images(config: Config, train: GalaxyArrays | GalaxyStream, held_out
     parts = {} if config.synthetic_only else {"real": train}
     if config.augment_with:
         refuse_if_seen(config.augment_with, held_out)
-        generated = load_generated(config.augment_with, train.class_names, config.resolution)
+        generated = load_generated(config.augment_with, train.class_names, config.resolution, train.center_crop)
         choice = count_classes(train), config.augment_ratio, config.filtered
         parts["generated"] = select_generated(config.augment_with, generated, *choice)
     if config.smote:

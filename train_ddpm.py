@@ -100,9 +100,7 @@ def main(config: Config) -> None:
     config = replace(config, resolution=config.resolution or (parent.resolution if parent else 32))
     with accelerator.main_process_first():
         labelled, unlabelled, validation = (
-            (load_stream if config.streaming else load_arrays)(
-                config.data, split, config.resolution, config.center_crop
-            )
+            (load_stream if config.streaming else load_arrays)(config.data, split, config.resolution)
             for split in ("train", "unlabelled", "validation")
         )
     conditioning = Conditioning(labelled.class_names, config.conditioning)
@@ -164,7 +162,7 @@ def main(config: Config) -> None:
         return
 
     fingerprints = {"labelled": labelled.fingerprint, "unlabelled": unlabelled.fingerprint}
-    training = TrainingRun(accelerator, config, "train_ddpm", fingerprints)
+    training = TrainingRun(accelerator, config, "train_ddpm", fingerprints, labelled.center_crop)
     ema.to(device)
     micro_batch = find_micro_batch(accelerator, unet, optimizer, objective, first_batch, micro_batch)
     unet.train()

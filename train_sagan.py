@@ -47,7 +47,7 @@ def main(config: Config) -> None:
     check_kinds(config.diff_augment)
     accelerator = start_accelerator(config)
     with accelerator.main_process_first():
-        galaxies = load_arrays(config.data, "train", config.resolution, config.center_crop)
+        galaxies = load_arrays(config.data, "train", config.resolution)
     batches = Batches(
         galaxies,
         None,
@@ -76,7 +76,8 @@ def main(config: Config) -> None:
     accelerator.register_for_checkpointing(ema)
     objective = AdversarialObjective(accelerator, generator, discriminator, config.latent_dim, config.diff_augment)
 
-    training = TrainingRun(accelerator, config, "train_sagan", {"labelled": galaxies.fingerprint})
+    fingerprints = {"labelled": galaxies.fingerprint}
+    training = TrainingRun(accelerator, config, "train_sagan", fingerprints, galaxies.center_crop)
     ema.to(accelerator.device)
     for batch in training.batches(batches):
         loss, saturation = objective.of_discriminator(batch)

@@ -11,7 +11,7 @@ from galaxy_diffusion.evaluation.jackknife import Estimate, jackknife, t_interva
 from galaxy_diffusion.evaluation.prdc import prdc, prdc_values
 from galaxy_diffusion.evaluation.sky import amplitude_ratio, sky_amplitude
 from galaxy_diffusion.evaluation.spectrum import high_frequency_power
-from gz2_dataset.arrays import prepare_image
+from gz2_dataset.crop import prepare_image
 
 
 @dataclass(frozen=True)

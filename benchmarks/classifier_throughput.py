@@ -87,7 +87,7 @@ def main(config: Config) -> None:
         validation_images=0,
         checkpoint_images=10**12,
     )
-    train = load_arrays(settings.data, "train", settings.resolution, settings.center_crop, jpeg=True)
+    train = load_arrays(settings.data, "train", settings.resolution, jpeg=True)
     set_seed(settings.seed)
     model = make_model(settings.backbone, settings.model_args, False, settings.resolution, train.class_names)
     loop = bare_loop(settings, model.to("cuda" if torch.cuda.is_available() else "cpu"), train, config.turn)

@@ -27,6 +27,7 @@ from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
 from galaxy_diffusion.sampling.seeded_images import load_pipeline
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import write_json
+from galaxy_diffusion.shared.seen_images import refuse_other_crop
 from gz2_dataset import load_arrays
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.markdown import markdown_table
@@ -56,8 +57,6 @@ class Config:
     """Denoising steps."""
     guidance_scale: float = DEFAULT_GUIDANCE
     """Weight of the class."""
-    center_crop: int = 224
-    """As in training."""
     batch_size: int = 50
     """Images at a time."""
 
@@ -71,7 +70,9 @@ def main(config: Config) -> None:
         "second": load_pipeline(config.second, config.scheduler, device),
     }
     size = models["first"].image_shape[-1]
-    parts = [load_arrays(config.data, split, size, config.center_crop, jpeg=True) for split in SPLITS]
+    parts = [load_arrays(config.data, split, size, jpeg=True) for split in SPLITS]
+    for model in (config.first, config.second):
+        refuse_other_crop(model, parts[0].center_crop)
     wanted = dict(pair.split("=") for pair in config.num_images.split(","))
     rows, shown = [], []
     for name, count in wanted.items():

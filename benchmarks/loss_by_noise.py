@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from galaxy_diffusion.generators.batches import to_model_range
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.shared.noise import noise_like
-from galaxy_diffusion.shared.seen_images import refuse_if_seen
+from galaxy_diffusion.shared.seen_images import refuse_if_seen, refuse_other_crop
 from gz2_dataset import load_arrays
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import run
@@ -40,8 +40,6 @@ class Config:
     """Noise levels, sqrt(1 / alpha_bar - 1)."""
     per_class: int = 20
     """Galaxies of each class at most."""
-    center_crop: int = 224
-    """As in training."""
 
 
 def main(config: Config) -> None:
@@ -49,8 +47,9 @@ def main(config: Config) -> None:
     lines = [f"| model | galaxies |{head}", "|---|" + "---:|" * (1 + len(config.sigmas))]
     for model in tqdm(config.models, desc="models"):
         pipeline = ClassConditionalDDPMPipeline.from_pretrained(model, use_safetensors=True)
-        galaxies = load_arrays(config.data, "validation", pipeline.image_shape[-1], config.center_crop)
+        galaxies = load_arrays(config.data, "validation", pipeline.image_shape[-1])
         refuse_if_seen(model, {"validation": galaxies})
+        refuse_other_crop(model, galaxies.center_crop)
         rows = [np.flatnonzero(galaxies.labels == c)[: config.per_class] for c in range(len(galaxies.class_names))]
         rows = np.concatenate(rows)
         images = to_model_range(torch.from_numpy(galaxies.images[rows]), torch.device("cpu"))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from galaxy_diffusion.evaluation.morphology import measure_all
-from gz2_dataset.arrays import prepare_image
 from gz2_dataset.command_line import run
+from gz2_dataset.crop import prepare_image
 from gz2_dataset.images import decode
 from gz2_dataset.mock.camera import photograph
 from gz2_dataset.mock.population import draw_galaxy

@@ -39,7 +39,7 @@ from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE, ClassCondi
 from galaxy_diffusion.sampling.schedulers import SCHEDULERS
 from galaxy_diffusion.sampling.seeded_images import check_sampler, load_pipeline, weights_hash
 from galaxy_diffusion.shared.run_folder import same_run, write_json
-from galaxy_diffusion.shared.seen_images import refuse_if_seen
+from galaxy_diffusion.shared.seen_images import refuse_if_seen, refuse_other_crop
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
@@ -76,8 +76,6 @@ class Config:
     measure_at: int | None = None
     """Side in pixels to which real and generated images are resized (Lanczos) before they are measured, so that models
     of different resolution can be compared; None is that of the model."""
-    center_crop: int = 224
-    """As in training."""
     batch_size: int = 50
     """Images at a time."""
     compile: bool = False
@@ -93,12 +91,14 @@ def main(config: Config) -> None:
     side = pipeline.image_shape[-1]
     if (config.measure_at or side) > side:
         raise UserError(f"measure_at {config.measure_at}: is above the {side} pixels of {config.model}")
-    load = partial(load_arrays, config.data, resolution=side, center_crop=config.center_crop, jpeg=True)
+    load = partial(load_arrays, config.data, resolution=side, jpeg=True)
     splits = {name: load(split=name) for name in ("validation", "train")}
     if config.split == "validation":
         refuse_if_seen(config.model, {"validation": splits["validation"]})
-    keys = ("split", "num_images", "max_real", "measure_at", "center_crop", "seed")
+    keys = ("split", "num_images", "max_real", "measure_at", "seed")
     same = {key: getattr(config, key) for key in keys} | {"checkpoint": weights_hash(pipeline)}
+    refuse_other_crop(config.model, splits["train"].center_crop)
+    same |= {"center_crop": splits["train"].center_crop}
     same |= {"data_fingerprint": {name: galaxies.fingerprint for name, galaxies in splits.items()}}
     same_run(config.output_dir / "settings.json", same)
 

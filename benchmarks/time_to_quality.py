@@ -115,6 +115,7 @@ def main(config: Config) -> None:
     splits = [load_galaxies(settings, split) for split in ("train", "unlabelled")]
     same = {
         "preset": yaml.safe_load(config.preset.read_text()),
+        "center_crop": splits[0].center_crop,
         "data_fingerprint": [split.fingerprint for split in splits],
         "reference_sha256": hashlib.sha256(config.reference.read_bytes()).hexdigest(),
     }
@@ -130,7 +131,7 @@ def main(config: Config) -> None:
 
 
 def load_galaxies(settings: train_ddpm.Config, split: str, jpeg: bool = False) -> GalaxyArrays:
-    return load_arrays(settings.data, split, settings.resolution, settings.center_crop, jpeg)
+    return load_arrays(settings.data, split, settings.resolution, jpeg)
 
 
 def export_images(folder: Path, *splits: GalaxyArrays) -> None:

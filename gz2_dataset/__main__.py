@@ -1,5 +1,6 @@
 """Commands: ``python -m gz2_dataset mock | build | audit | push``."""
 
+from itertools import product
 from pathlib import Path
 
 from gz2_dataset.audit import audit as auditing
@@ -9,6 +10,7 @@ from gz2_dataset.sources.sources import KAGGLE_COMPETITION, download_from_kaggle
 from . import hub, writing
 from .arrays import load_arrays
 from .command_line import UserError, run_functions
+from .crop import crop_in_words
 
 
 def mock(*, output: Path, num_images: int = 2000, seed: int = 0) -> None:
@@ -34,7 +36,8 @@ def build(
     near_duplicates: bool = True,
     num_folds: int = 1,
     fold: int = 0,
-    image_size: int | None = None,
+    center_crop: int | None = None,
+    resolution: int | None = None,
 ) -> None:
     """Write Parquet shards a split and a dataset card; the same command goes on after an interruption.
 
@@ -54,7 +57,11 @@ def build(
         num_folds: number of disjoint test sets; a small class is divided among them, so that each of its galaxies is
             tested in one. Build each fold into a folder of its own
         fold: which of them this is, from 0 on
-        image_size: also prepare the training arrays of this resolution
+        center_crop: side in pixels of the central square of each image that trainings and evaluations read, 0 for the
+            whole image; of an image that is not square, or smaller, the largest central square is kept. Written into
+            build.json, from which everything reads it. Without it 224 where most images have 424 x 424 pixels, as those
+            of Galaxy Zoo 2, else the whole image
+        resolution: also prepare the arrays of this resolution, as generators, evaluations and classifiers read them
     """
     if data_dir is None and source not in (None, "kaggle"):
         raise UserError(f"the source {source} is not downloaded; give --data_dir")
@@ -71,14 +78,17 @@ def build(
         near_duplicates,
         num_folds,
         fold,
+        center_crop,
     )
     print(writing.count_table(summary).to_string())
     for note in summary["notes"]:
         print(f"note: {note}")
     if (output / writing.UNSOUND_FILE).exists():
         print(f"the images left out: {output / writing.UNSOUND_FILE}")
-    for split in summary["counts"] if image_size else ():
-        load_arrays(str(output), split, image_size)
+    print(f"crop: {crop_in_words(summary['center_crop'])} of each image")
+    if resolution:
+        for split, jpeg in product(summary["counts"], (False, True)):
+            load_arrays(str(output), split, resolution, jpeg)
 
 
 def audit(folder: Path, *, output: Path | None = None) -> None:

@@ -14,8 +14,9 @@ from tqdm.auto import tqdm
 
 from .aside import written_aside
 from .command_line import UserError
+from .crop import WHOLE, prepare_image
 from .images import decode
-from .loading import digests, encoded, encoded_bytes, load
+from .loading import crop_of, digests, encoded, encoded_bytes, load
 from .votes import VOTE_COLUMNS
 
 NATIVE_RESOLUTION = 224
@@ -40,6 +41,8 @@ class GalaxyArrays:
         Hash of ids, labels and image bytes.
     votes : ndarray of float32, shape (N, 37), or None
         Vote fractions in the order of `VOTE_COLUMNS`; None where the source has not all of them.
+    center_crop : int
+        Side in pixels of the central square that was kept of each original image; 0 is the whole image.
     """
 
     images: np.ndarray
@@ -49,13 +52,16 @@ class GalaxyArrays:
     class_names: tuple[str, ...]
     fingerprint: str
     votes: np.ndarray | None = None
+    center_crop: int = WHOLE
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def load_arrays(data: str, split: str, resolution: int, center_crop: int = 224, jpeg: bool = False) -> GalaxyArrays:
+def load_arrays(data: str, split: str, resolution: int, jpeg: bool = False) -> GalaxyArrays:
     """Load a split as a prepared array, which the first call makes in the cache of `datasets`.
+
+    Of each image the dataset's own crop is kept; see `loading.crop_of`.
 
     Parameters
     ----------
@@ -65,8 +71,6 @@ def load_arrays(data: str, split: str, resolution: int, center_crop: int = 224, 
         train, validation, test or unlabelled; an absent one gives empty arrays.
     resolution : int
         Height and width in pixels.
-    center_crop : int
-        Side in pixels of the central square that is kept of each image; a smaller image is kept whole.
     jpeg : bool
         Pass each prepared image once through the JPEG of generated images, so that no trace of it tells them apart.
 
@@ -82,10 +86,12 @@ def load_arrays(data: str, split: str, resolution: int, center_crop: int = 224, 
     opened = load(data)
     class_names = tuple(opened["train"].features["label"].names)
     has_votes = set(VOTE_COLUMNS) <= set(opened["train"].column_names)
+    center_crop = crop_of(data)
     if split not in opened:
         empty = np.zeros((0, resolution, resolution, 3), np.uint8)
         votes = np.zeros((0, len(VOTE_COLUMNS)), np.float32) if has_votes else None
-        return GalaxyArrays(empty, np.zeros(0, np.int64), [], [], class_names, hashlib.sha256(b"").hexdigest(), votes)
+        nothing = hashlib.sha256(b"").hexdigest()
+        return GalaxyArrays(empty, np.zeros(0, np.int64), [], [], class_names, nothing, votes, center_crop)
     galaxies = opened[split]
     image_ids = list(galaxies["image_id"])
     labels = np.array([-1 if label is None else label for label in galaxies["label"]], np.int64)
@@ -96,7 +102,8 @@ def load_arrays(data: str, split: str, resolution: int, center_crop: int = 224, 
     path = Path(datasets.config.HF_DATASETS_CACHE) / "galaxy_arrays" / name
     if not path.exists():
         prepare(galaxies, image_ids, path, resolution, center_crop, jpeg)
-    return GalaxyArrays(np.load(path, mmap_mode="r"), labels, image_ids, hashes, class_names, fingerprint, votes)
+    images = np.load(path, mmap_mode="r")
+    return GalaxyArrays(images, labels, image_ids, hashes, class_names, fingerprint, votes, center_crop)
 
 
 def fingerprint_of(class_names: tuple[str, ...], image_ids: list[str], labels: np.ndarray, hashes: list[str]) -> str:
@@ -136,17 +143,6 @@ def prepare(
         offset = file.tell()
         for done in pool.map(fill, range(0, len(image_ids), IMAGES_A_PART)):
             bar.update(done)
-
-
-def prepare_image(pixels: np.ndarray, resolution: int, center_crop: int) -> np.ndarray:
-    """The central square of an image (H, W, 3), at most ``center_crop`` pixels wide, in ``resolution`` pixels."""
-    height, width, _ = pixels.shape
-    side = min(center_crop, height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    if side == resolution:
-        return pixels[top : top + side, left : left + side]
-    box = (left, top, left + side, top + side)
-    return np.asarray(Image.fromarray(pixels).resize((resolution, resolution), Image.Resampling.LANCZOS, box=box))
 
 
 def jpeg_settings(resolution: int) -> dict[str, int]:

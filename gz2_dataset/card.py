@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from .crop import crop_in_words
 from .markdown import as_text, code_block, markdown_table, one_line
 from .parquet_rows import SHARDS
 from .pictures import picture_of
@@ -154,6 +155,7 @@ def dataset_card(summary: dict[str, Any], info: datasets.DatasetInfo) -> str:
         splits=splits_text(summary),
         classless_in=where if has_classless else "",
         command=code_block(command_of(summary)),
+        crop=crop_in_words(summary["center_crop"]),
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS),
         citation=origin.citation,
         own_lines=OWN_LINES,
@@ -214,5 +216,6 @@ def command_of(summary: dict[str, Any]) -> str:
     folds = f" --num_folds {summary['num_folds']} --fold {summary['fold']}" if summary["num_folds"] > 1 else ""
     return (
         f"python -m gz2_dataset build --data_dir DATA_DIR --output OUTPUT --source {summary['source']} {configuration} "
-        f"--test_per_class {summary['test_per_class']} --validation_per_class {summary['validation_per_class']}{folds}"
+        f"--test_per_class {summary['test_per_class']} --validation_per_class {summary['validation_per_class']} "
+        f"--center_crop {summary['center_crop']}{folds}"
     ).replace(" --source mock", "")

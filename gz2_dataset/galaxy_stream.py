@@ -16,8 +16,9 @@ import pandas as pd
 import pyarrow as pa
 from tqdm.auto import tqdm
 
-from .arrays import GalaxyArrays, fingerprint_of, jpeg_round_trip, prepare_image
+from .arrays import GalaxyArrays, fingerprint_of, jpeg_round_trip
 from .command_line import UserError
+from .crop import prepare_image
 from .images import decode
 from .parquet_rows import ParquetRows
 from .votes import VOTE_COLUMNS
@@ -60,8 +61,10 @@ class GalaxyStream:
         Its image_id, label and sha256, as `streaming.open_stream` lists them.
     class_names : tuple of str
     has_votes : bool
-    resolution, center_crop, jpeg
+    resolution, jpeg
         As in `load_arrays`.
+    center_crop : int
+        As in `GalaxyArrays`.
 
     Attributes
     ----------
@@ -134,7 +137,7 @@ class GalaxyStream:
         votes = None
         if self.has_votes:
             votes = np.array([galaxy.votes for galaxy in galaxies], np.float32).reshape(-1, len(VOTE_COLUMNS))
-        return GalaxyArrays(images, labels, image_ids, digests, self.class_names, stamp, votes)
+        return GalaxyArrays(images, labels, image_ids, digests, self.class_names, stamp, votes, self.center_crop)
 
     def group(self, number: int) -> Future[pa.Table]:
         """A row group that is on its way."""

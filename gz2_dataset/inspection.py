@@ -11,11 +11,12 @@ from tqdm.auto import tqdm
 from gz2_dataset.sources.sources import Source
 
 from .aside import written_aside
-from .images import problem_of
+from .images import header_of, problem_of
 from .near_duplicates import SIDE, signature
 from .parallel import in_threads
 
 IMAGES_A_PART = 4096
+LOOKS = ("sha256", "size", "problem", "width", "height")
 BLANK = np.zeros((SIDE, SIDE), np.int8)
 
 
@@ -33,23 +34,26 @@ def inspect(source: Source, look_for_near: bool, folder: Path | None = None) -> 
     Returns
     -------
     table : DataFrame
-        Columns sha256, size (bytes) and problem (empty for a sound image), a row a row of ``source.table``.
+        Columns sha256, size (bytes), problem (empty for a sound image), width and height (0 where there is a problem),
+        one row for each row of ``source.table``.
     signatures : ndarray, shape (N, ...), or None
         Of `near_duplicates`; meaningless where there is a problem.
     """
 
-    def look(file: str) -> tuple[str, int, str, np.ndarray]:
+    def look(file: str) -> tuple[str, int, str, int, int, np.ndarray]:
         try:
             content = source.read(file)
         except OSError:
-            return "", 0, "images that are damaged or larger than 64 MB", BLANK
-        problem, signed = problem_of(content), BLANK
+            return "", 0, "images that are damaged or larger than 64 MB", 0, 0, BLANK
+        problem, width, height, signed = problem_of(content), 0, 0, BLANK
+        if not problem:
+            width, height, _ = header_of(content)
         if look_for_near and not problem:
             try:
                 signed = signature(content)
             except OSError:
                 problem = "images that cannot be decoded"
-        return hashlib.sha256(content).hexdigest(), len(content), problem, signed
+        return hashlib.sha256(content).hexdigest(), len(content), problem, width, height, signed
 
     names, parts = source.table["file"].tolist(), []
     with tqdm(total=len(names), desc="check images", unit="image") as bar:
@@ -69,7 +73,7 @@ def inspect(source: Source, look_for_near: bool, folder: Path | None = None) -> 
     return pd.DataFrame(whole), signatures
 
 
-def as_arrays(rows: Iterable[tuple[str, int, str, np.ndarray]], with_signatures: bool) -> dict[str, np.ndarray]:
-    sha256, size, problem, signed = zip(*rows, strict=True)
-    arrays = {"sha256": np.array(sha256), "size": np.array(size), "problem": np.array(problem)}
+def as_arrays(rows: Iterable[tuple], with_signatures: bool) -> dict[str, np.ndarray]:
+    *columns, signed = zip(*rows, strict=True)
+    arrays = {name: np.array(column) for name, column in zip(LOOKS, columns, strict=True)}
     return arrays | ({"signature": np.stack(signed)} if with_signatures else {})

@@ -1,13 +1,17 @@
 """Opening a dataset by folder, raw folder or Hub id, with proof that no galaxy is in two splits."""
 
 import hashlib
+import json
 from functools import lru_cache
 from pathlib import Path
 
 import datasets
 import pandas as pd
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from .command_line import UserError
+from .crop import guessed_crop, recorded_crop
 from .parquet_rows import shard_files
 from .splits import SPLITS, check_no_leak, check_splits
 from .writing import BUILD_FILE, build
@@ -34,13 +38,9 @@ def load(data: str) -> datasets.DatasetDict:
         If it is not there or a galaxy, by image_id or by its bytes, is both in train or unlabelled and in validation
         or test.
     """
-    folder = Path(data)
-    if folder.is_dir() and not (folder / BUILD_FILE).exists():
-        folder = build_in_cache(folder)
-    elif not folder.exists() and not is_on_hub(data):
-        raise UserError(f"{data}: no such folder; build it with python -m gz2_dataset build --output {data}")
+    folder = local_folder(data)
     try:
-        if folder.exists():
+        if folder:
             # By its files, as load_dataset(folder) may serve another folder of the same name from cache.
             shards = {split: shard_files(folder, split) for split in SPLITS}
             opened = datasets.load_dataset("parquet", data_files={split: own for split, own in shards.items() if own})
@@ -58,6 +58,47 @@ def load(data: str) -> datasets.DatasetDict:
 def is_on_hub(name: str) -> bool:
     """Whether a dataset or model is named by its id on the Hub, and not by a folder."""
     return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
+
+
+@lru_cache(maxsize=8)
+def crop_of(data: str) -> int:
+    """Side in pixels of the central square that is kept of each image of a dataset; 0 is the whole image.
+
+    It was chosen when the dataset was built and stands in its ``build.json``. A dataset on the Hub without one is read
+    as `crop.guessed_crop` says.
+
+    Parameters
+    ----------
+    data : str
+        As in `load`.
+
+    Raises
+    ------
+    UserError
+        As in `load`.
+    """
+    folder = local_folder(data)
+    train = load(data)["train"]
+    file = folder / BUILD_FILE if folder else file_on_hub(data, BUILD_FILE)
+    return recorded_crop(json.loads(file.read_text())) if file else guessed_crop(data, encoded_bytes(encoded(train)[0]))
+
+
+def local_folder(data: str) -> Path | None:
+    """The built dataset on this machine that ``data`` names; None for an id on the Hub."""
+    folder = Path(data)
+    if folder.is_dir() and not (folder / BUILD_FILE).exists():
+        return build_in_cache(folder)
+    if not folder.exists() and not is_on_hub(data):
+        raise UserError(f"{data}: no such folder; build it with python -m gz2_dataset build --output {data}")
+    return folder if folder.exists() else None
+
+
+def file_on_hub(data: str, name: str) -> Path | None:
+    """A file of a dataset on the Hub, from the local cache where it is there; None where there is none."""
+    try:
+        return Path(hf_hub_download(data, name, repo_type="dataset"))
+    except (EntryNotFoundError, LocalEntryNotFoundError):
+        return None
 
 
 def build_in_cache(raw: Path) -> Path:

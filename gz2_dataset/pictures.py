@@ -4,11 +4,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from .crop import prepare_image
 from .images import decode
 from .parquet_rows import ParquetRows, shard_files
 from .splits import hash_of
 
-PICTURES, TILE, TILES, CROP = "pictures", 72, 8, 224
+PICTURES, TILE, TILES = "pictures", 72, 8
 
 
 def picture_of(label: int) -> str:
@@ -16,7 +17,7 @@ def picture_of(label: int) -> str:
     return f"{PICTURES}/class_{label}.jpg"
 
 
-def save_pictures(folder: Path) -> None:
+def save_pictures(folder: Path, center_crop: int) -> None:
     """Write a strip of training galaxies for each class, those with the smallest SHA-256 of image_id.
 
     Parameters
@@ -24,6 +25,8 @@ def save_pictures(folder: Path) -> None:
     folder : Path
         A built dataset, which gets ``pictures/class_LABEL.jpg``. A class without a
         training galaxy gets no picture, and an image that cannot be decoded is passed over.
+    center_crop : int
+        Side in pixels of the central square that is shown of each; 0 is the whole image.
     """
     rows = ParquetRows(shard_files(folder, "train"))
     of_class: dict[int, list[tuple[str, int, int]]] = {}
@@ -37,13 +40,10 @@ def save_pictures(folder: Path) -> None:
         strip, filled = Image.new("RGB", (TILES * TILE, TILE)), 0
         for _, group, place in sorted(galaxies):
             try:
-                image = Image.fromarray(decode(rows.read(group, ["image"])["image"][place]["bytes"].as_py()))
+                pixels = decode(rows.read(group, ["image"])["image"][place]["bytes"].as_py())
             except OSError:
                 continue
-            side = min(CROP, *image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            box = (left, top, left + side, top + side)
-            strip.paste(image.resize((TILE, TILE), Image.Resampling.LANCZOS, box), (filled * TILE, 0))
+            strip.paste(Image.fromarray(prepare_image(pixels, TILE, center_crop)), (filled * TILE, 0))
             filled += 1
             if filled == TILES:
                 break

@@ -13,6 +13,7 @@ import pyarrow as pa
 from gz2_dataset.sources.sources import Source, read_source
 
 from .command_line import UserError
+from .crop import usual_crop
 from .inspection import inspect
 from .parallel import in_threads
 from .repeats import repeats_across, same_bytes, same_sky
@@ -45,6 +46,9 @@ class GalaxyZoo2Config(datasets.BuilderConfig):
         The split file of an earlier build, whose galaxies stay where they are.
     num_folds, fold : int
         Number of disjoint test sets, and which of them this is, from 0 on.
+    center_crop : int, optional
+        Side in pixels of the central square of each image that everything reads, 0 for the whole image; by default 224
+        where most images have 424 x 424 pixels, as those of Galaxy Zoo 2, else the whole.
     """
 
     source: str | None = None
@@ -55,11 +59,14 @@ class GalaxyZoo2Config(datasets.BuilderConfig):
     split_file: str | None = None
     num_folds: int = 1
     fold: int = 0
+    center_crop: int | None = None
 
     def __post_init__(self):
         super().__post_init__()
         if not 0 <= self.fold < self.num_folds:
             raise UserError(f"fold {self.fold} of {self.num_folds}: give a --fold from 0 to --num_folds less 1")
+        if (self.center_crop or 0) < 0:
+            raise UserError(f"center_crop {self.center_crop}: give a side in pixels, or 0 for the whole image")
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,8 @@ class Plan:
         Columns image_id, file and reason of the images that are left out.
     moved : dict of str to int
         Galaxies taken out because a held-out one shows the same, as ``exact`` or as ``near`` duplicates.
+    center_crop : int
+        Side in pixels of the central square of each image that everything reads; 0 is the whole image.
     shards : list of Shard
     """
 
@@ -99,6 +108,7 @@ class Plan:
     skipped: Counter
     unsound: pd.DataFrame
     moved: dict[str, int]
+    center_crop: int
     shards: list[Shard] = field(default_factory=list)
 
     @property
@@ -148,6 +158,7 @@ class Plan:
             "validation_per_class": self.config.validation_per_class,
             "num_folds": self.config.num_folds,
             "fold": self.config.fold,
+            "center_crop": self.center_crop,
             "notes": left_out + moved + small,
         }
 
@@ -266,7 +277,10 @@ def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = N
     table = table.sort_values(["split", "image_id"], ignore_index=True)
     table["split"] = table["split"].astype(str)
     moved = {"exact": int(exact.sum()), "near": near}
-    return Plan(config, name, source, table, skipped, unsound, moved, cut_shards(table))
+    center_crop = config.center_crop
+    if center_crop is None:
+        center_crop = usual_crop(*looks.loc[sound, ["width", "height"]].value_counts().idxmax())
+    return Plan(config, name, source, table, skipped, unsound, moved, center_crop, cut_shards(table))
 
 
 def cut_shards(table: pd.DataFrame, shard_bytes: int = SHARD_BYTES) -> list[Shard]:

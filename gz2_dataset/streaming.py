@@ -1,9 +1,11 @@
 """Opening a dataset on the Hub without a local copy, with proof that no galaxy is in two splits."""
 
+import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 
 import datasets
 import fsspec
@@ -12,10 +14,12 @@ import pandas as pd
 from huggingface_hub.errors import HTTPError
 
 from .command_line import UserError
+from .crop import guessed_crop, recorded_crop
 from .galaxy_stream import COLUMNS, GalaxyStream
 from .parquet_rows import ParquetRows
 from .splits import SPLIT_FILE, check_no_leak, check_splits
 from .votes import VOTE_COLUMNS
+from .writing import BUILD_FILE
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,15 @@ class OpenStream:
         Whether there are all 37 vote fractions.
     table : DataFrame
         Columns image_id, label (-1: no class), split and sha256 (of the image's bytes as stored; empty: not known).
+    center_crop : int
+        As in `loading.crop_of`.
     """
 
     splits: dict[str, ParquetRows]
     class_names: tuple[str, ...]
     has_votes: bool
     table: pd.DataFrame
+    center_crop: int
 
 
 @lru_cache(maxsize=4)
@@ -71,22 +78,39 @@ def open_stream(data: str) -> OpenStream:
         print(f"note: {data} has no {SPLIT_FILE} with sha256; splits are compared by image_id only", file=sys.stderr)
         table = projected_galaxies(splits)
     check_no_leak(data, table)
-    return OpenStream(splits, class_names, set(VOTE_COLUMNS) <= set(features), table)
+    record = read_if_there(f"{builder.base_path}/{BUILD_FILE}")
+    if record is None:
+        first = splits["train"].read(0, ["image"])["image"][0]["bytes"].as_py()
+        center_crop = guessed_crop(data, first)
+    else:
+        center_crop = recorded_crop(json.loads(record))
+    return OpenStream(splits, class_names, set(VOTE_COLUMNS) <= set(features), table, center_crop)
 
 
 def listed_galaxies(url: str, class_names: tuple[str, ...]) -> pd.DataFrame | None:
     """The galaxies that a split file lists; None where there is none, or one without sha256."""
-    try:
-        with fsspec.open(url, "rb") as file:
-            table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
+    content = read_if_there(url)
+    if content is None:
         return None
-    except (OSError, HTTPError, ValueError) as error:
+    try:
+        table = pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False)
+    except ValueError as error:
         raise UserError(f"{url}: cannot be read ({' '.join(str(error).split())})") from None
     if "sha256" not in table:
         return None
     label_of = {name: label for label, name in enumerate(class_names)} | {"": -1}
     return table.assign(label=table["galaxy_class"].map(label_of))[["image_id", "label", "split", "sha256"]]
+
+
+def read_if_there(url: str) -> bytes | None:
+    """The content of a file; None where there is none."""
+    try:
+        with fsspec.open(url, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except (OSError, HTTPError) as error:
+        raise UserError(f"{url}: cannot be read ({' '.join(str(error).split())})") from None
 
 
 def projected_galaxies(splits: dict[str, ParquetRows]) -> pd.DataFrame:
@@ -100,7 +124,7 @@ def projected_galaxies(splits: dict[str, ParquetRows]) -> pd.DataFrame:
     return table.assign(label=table["label"].fillna(-1).astype(np.int64), sha256="")
 
 
-def load_stream(data: str, split: str, resolution: int, center_crop: int = 224, jpeg: bool = False) -> GalaxyStream:
+def load_stream(data: str, split: str, resolution: int, jpeg: bool = False) -> GalaxyStream:
     """Open a split as a stream: `load_arrays` without a local copy, with the same arguments.
 
     Parameters
@@ -109,7 +133,7 @@ def load_stream(data: str, split: str, resolution: int, center_crop: int = 224, 
         As in `open_stream`.
     split : str
         An absent one gives an empty stream.
-    resolution, center_crop, jpeg
+    resolution, jpeg
         As in `load_arrays`.
 
     Examples
@@ -121,4 +145,4 @@ def load_stream(data: str, split: str, resolution: int, center_crop: int = 224, 
     opened = open_stream(data)
     galaxies = opened.table[opened.table["split"] == split]
     rows = opened.splits.get(split) or ParquetRows([])
-    return GalaxyStream(rows, galaxies, opened.class_names, opened.has_votes, resolution, center_crop, jpeg)
+    return GalaxyStream(rows, galaxies, opened.class_names, opened.has_votes, resolution, opened.center_crop, jpeg)

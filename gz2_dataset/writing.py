@@ -37,6 +37,7 @@ def build(
     near_duplicates: bool = True,
     num_folds: int = 1,
     fold: int = 0,
+    center_crop: int | None = None,
 ) -> dict[str, Any]:
     """Write the galaxies of ``data_dir`` as Parquet shards a split with a dataset card.
 
@@ -52,13 +53,13 @@ def build(
         Folder of the dataset; ``load_dataset(output)`` reads it.
     config_name : str, optional
         One of `CONFIGURATIONS`; by default five_class, or image_folder where the classes are the user's own.
-    source, rules, test_per_class, validation_per_class, near_duplicates, num_folds, fold
+    source, rules, test_per_class, validation_per_class, near_duplicates, num_folds, fold, center_crop
         As in `GalaxyZoo2Config`.
 
     Returns
     -------
     dict
-        What ``build.json`` holds: source, rules, classes, counts and notes.
+        What ``build.json`` holds: source, rules, classes, counts, crop and notes.
 
     Raises
     ------
@@ -80,6 +81,7 @@ def build(
         near_duplicates=near_duplicates,
         num_folds=num_folds,
         fold=fold,
+        center_crop=center_crop,
         split_file=str(output / SPLIT_FILE) if (output / SPLIT_FILE).exists() else None,
     )
     lock = output.with_name(f".{output.name}.lock")
@@ -109,7 +111,7 @@ def write(config: GalaxyZoo2Config, output: Path) -> dict[str, Any]:
     listed.to_csv(new / SPLIT_FILE, index=False)
     if len(plan.unsound):
         plan.unsound.to_csv(new / UNSOUND_FILE, index=False)
-    save_pictures(new)
+    save_pictures(new, plan.center_crop)
     # load_dataset keys its cache by the folder's last name and the card, so the card must tell builds apart.
     digest = hashlib.sha256((new / SPLIT_FILE).read_bytes()).hexdigest()
     info = datasets.DatasetInfo(features=plan.features, description=f"galaxies {digest[:16]}")

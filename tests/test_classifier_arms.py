@@ -55,6 +55,7 @@ def generated(toy_data, tmp_path_factory) -> Path:
     train = load_arrays(str(toy_data), "train", SIZE)
     seen = pd.DataFrame({"image_id": train.image_ids, "sha256": train.digests})
     seen.to_csv(folder / "seen_images.csv", index=False)
+    (folder / "run.json").write_text(json.dumps({"center_crop": train.center_crop}))
     return folder
 
 
@@ -356,7 +357,7 @@ def test_a_class_without_generated_images_cannot_be_learned_from_them_alone(toy_
     metadata = (generated / "metadata.jsonl").read_text().splitlines()
     folder = tmp_path / "some"
     folder.mkdir()
-    for name in ("seen_images.csv", CIGAR):
+    for name in ("seen_images.csv", "run.json", CIGAR):
         (folder / name).symlink_to(generated / name)
     (folder / "metadata.jsonl").write_text("\n".join(line for line in metadata if CIGAR in line) + "\n")
     with pytest.raises(UserError, match="class completely_round_smooth is in test but has no training images"):

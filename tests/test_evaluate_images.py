@@ -61,6 +61,7 @@ def generated(data, tmp_path_factory) -> Path:
     (folder / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     seen = {"image_id": train.image_ids, "sha256": train.digests}
     pd.DataFrame(seen).to_csv(folder / "seen_images.csv", index=False)
+    (folder / "run.json").write_text(json.dumps({"center_crop": train.center_crop}))
     return folder
 
 

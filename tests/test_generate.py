@@ -13,6 +13,7 @@ from PIL import Image
 import generate
 from galaxy_diffusion.shared.image_folder import load_generated
 from gz2_dataset import CLASS_NAMES, UserError, load_arrays
+from gz2_dataset.crop import WHOLE
 
 from .conftest import launch_two_processes
 
@@ -69,17 +70,17 @@ def test_stock_imagefolder_reads_it(generated):
 
 
 def test_it_reads_as_arrays(generated):
-    arrays = load_generated(str(generated), CLASS_NAMES, 32)
+    arrays = load_generated(str(generated), CLASS_NAMES, 32, WHOLE)
     np.testing.assert_array_equal(arrays.images[0], pixels(generated)[arrays.image_ids[0]])
     assert arrays.images.shape == (8, 32, 32, 3)
     assert np.bincount(arrays.labels, minlength=5).tolist() == [0, 0, 5, 0, 3]
     with pytest.raises(UserError, match="is none of the data's"):
-        load_generated(str(generated), ("edge_on", "spiral"), 32)
+        load_generated(str(generated), ("edge_on", "spiral"), 32, WHOLE)
 
 
 def test_images_of_another_size_are_refused(generated):
     with pytest.raises(UserError, match="32 x 32 pixels instead of 64"):
-        load_generated(str(generated), CLASS_NAMES, 64)
+        load_generated(str(generated), CLASS_NAMES, 64, WHOLE)
 
 
 DRAWN: dict[Path, np.ndarray] = {}
@@ -172,7 +173,7 @@ def test_pictures_lie_where_stock_imagefolder_does_not_stumble(tiny_model, tmp_p
     assert list(opened) == ["train"]
     assert sorted(opened["train"]["label"]) == sorted(CLASS_NAMES * 2)
     assert {image.size for image in opened["train"]["image"]} == {(32, 32)}
-    assert len(load_generated(str(tmp_path), CLASS_NAMES, 32)) == 10
+    assert len(load_generated(str(tmp_path), CLASS_NAMES, 32, WHOLE)) == 10
 
 
 def test_variations_name_the_train_galaxies_that_they_start_from(tiny_model, toy_data, tmp_path):
@@ -191,7 +192,7 @@ def test_variations_name_the_train_galaxies_that_they_start_from(tiny_model, toy
     assert len(set(spirals)) == min(30, sum(name == "spiral" for name in of_class.values())), (
         "each once before any twice"
     )
-    images = load_generated(str(tmp_path), CLASS_NAMES, 32).images.astype(float)
+    images = load_generated(str(tmp_path), CLASS_NAMES, 32, WHOLE).images.astype(float)
     of_row = [train.image_ids.index(row["source_image_id"]) for row in rows]
     distance = np.abs(images[:, None] - train.images[None]).mean(axis=(2, 3, 4))
     assert (distance.argmin(axis=1) == of_row).mean() > 0.9, "a weak variation is nearest to its own original"

@@ -71,7 +71,7 @@ def whole_study(toy_data, tmp_path_factory) -> Path:
     lines = [{"images_seen": 100 * i, "loss": 1 / i} for i in range(1, 30)]
     (study / "ddpm" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     record = {
-        "config": {"seed": 0, "center_crop": 64},
+        "config": {"seed": 0},
         "versions": {"torch": "2.99"},
         "seconds": 3700,
         "images_seen": 2900,
@@ -204,7 +204,7 @@ def test_the_page_says_what_the_predictions_say(page):
 
 def test_figure_3_shows_the_first_galaxies_and_the_smallest_seeds(whole_study, page):
     shown = np.asarray(Image.open(BytesIO((page / "figure3.png").read_bytes())).convert("RGB")).astype(int)
-    train = load_arrays(str(whole_study / "data"), "train", SIZE, center_crop=64)
+    train = load_arrays(str(whole_study / "data"), "train", SIZE)
     first_real = train.images[np.flatnonzero(train.labels == 0)[0]]
     first_generated = np.asarray(Image.open(whole_study / "showcase" / CLASS_NAMES[0] / "000000.jpg"))
     columns = min(6, np.bincount(train.labels).min())

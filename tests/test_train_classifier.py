@@ -71,6 +71,7 @@ def generated(tmp_path, data) -> Path:
     train = load_arrays(data, "train", SIZE)
     seen = pd.DataFrame({"image_id": train.image_ids, "sha256": train.digests})
     seen.to_csv(folder / "seen_images.csv", index=False)
+    (folder / "run.json").write_text(json.dumps({"center_crop": train.center_crop}))
     return folder
 
 

@@ -9,6 +9,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from galaxy_diffusion.shared import card_metadata
+from gz2_dataset.crop import crop_in_words
 from gz2_dataset.markdown import as_text, code_block, markdown_table
 
 TEMPLATE = Path(__file__).with_name("card.md")
@@ -44,9 +45,9 @@ def classifier_card(name: str, results: dict[str, Any]) -> str:
         title=as_text(title),
         num_classes=len(classes),
         side=config["resolution"],
-        crop=config["center_crop"],
+        crop=crop_in_words(results["center_crop"]),
         backbone=as_text(config["backbone"]),
-        snippet=code_block(snippet(name), "python"),
+        snippet=code_block(snippet(name, config["resolution"], results["center_crop"]), "python"),
         counts=markdown_table(
             ["class", *ORIGIN_TITLES.values()],
             [[as_text(label), *(f"{n[key]:,}" for key in ORIGIN_TITLES)] for label, n in results["n_train"].items()],
@@ -88,10 +89,15 @@ def measured(results: dict[str, Any]) -> list[EvalResult]:
     ]
 
 
-def snippet(name: str) -> str:
-    """Lines of Python with which transformers alone classifies an image."""
+def snippet(name: str, side: int, center_crop: int) -> str:
+    """Lines of Python with which transformers classifies an image file, cropped as `prepare_image` does."""
+    crop = f"min({center_crop}, *image.size)" if center_crop else "min(image.size)"
     return (
-        "from transformers import pipeline\n\n"
+        "from PIL import Image\nfrom transformers import pipeline\n\n"
         f'classify = pipeline("image-classification", {json.dumps(name, ensure_ascii=False)})\n'
-        'classify("galaxy.jpg")'
+        'image = Image.open("galaxy.jpg").convert("RGB")\n'
+        f"crop = {crop}\n"
+        "left, top = (image.width - crop) // 2, (image.height - crop) // 2\n"
+        "box = (left, top, left + crop, top + crop)\n"
+        f"classify(image.resize(({side}, {side}), Image.Resampling.LANCZOS, box))"
     )

@@ -57,7 +57,9 @@ def subset(galaxies: GalaxyArrays, rows: np.ndarray) -> GalaxyArrays:
     labels = galaxies.labels[rows]
     ids, digests = ([column[row] for row in rows] for column in (galaxies.image_ids, galaxies.digests))
     stamp = fingerprint_of(galaxies.class_names, ids, labels, digests)
-    return GalaxyArrays(galaxies.images[rows], labels, ids, digests, galaxies.class_names, stamp)
+    return GalaxyArrays(
+        galaxies.images[rows], labels, ids, digests, galaxies.class_names, stamp, None, galaxies.center_crop
+    )
 
 
 def balanced_rows(labels: np.ndarray, seed: int) -> np.ndarray:
@@ -138,4 +140,4 @@ def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays
     ids = [f"smote-{i}" for i in range(len(images))]
     labels = np.array(labels, np.int64)
     stamp = fingerprint_of(real.class_names, ids, labels, digests)
-    return GalaxyArrays(np.stack(images), labels, ids, digests, real.class_names, stamp)
+    return GalaxyArrays(np.stack(images), labels, ids, digests, real.class_names, stamp, None, real.center_crop)

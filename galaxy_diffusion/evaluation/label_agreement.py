@@ -22,6 +22,7 @@ from galaxy_diffusion.evaluation.features import FeatureNet, configured_net, ext
 from galaxy_diffusion.evaluation.pair import RealAndGenerated
 from galaxy_diffusion.shared.image_cache import cached
 from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.crop import recorded_crop
 
 CENTRAL = [0.025, 0.975]
 """Quantiles of the training galaxies between which an axis ratio agrees."""
@@ -66,8 +67,8 @@ def load_independent(folder: Path, pair: RealAndGenerated) -> Classifier:
     Raises
     ------
     UserError
-        If it was trained with generated images, on other classes, or on data with another test split, so that it may
-        have learned from the real galaxies that are the floor.
+        If it was trained with generated images, on other classes or another crop of each image, or on data with
+        another test split, so that it may have learned from the real galaxies that are the floor.
     """
     folder = Path(folder)
     model = read_classifier(folder)
@@ -83,6 +84,8 @@ def load_independent(folder: Path, pair: RealAndGenerated) -> Classifier:
         )
     if record["data_fingerprint"]["test"] != pair.test.fingerprint:
         raise UserError(f"{folder}: was trained on data with another test split; train one on the generator's data")
+    if recorded_crop(record) != pair.test.center_crop:
+        raise UserError(f"{folder}: was trained on another crop of each image; train one on the generator's data")
     counts = np.array([sum(record["n_train"][name].values()) for name in pair.test.class_names], float)
     config = record["config"]
     if config.get("oversampling") or config.get("class_weights"):

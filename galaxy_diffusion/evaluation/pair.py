@@ -90,7 +90,7 @@ class RealAndGenerated:
         return np.flatnonzero((names == name) | (name == "all"))
 
 
-def load_real_and_generated(real: str, generated: str, center_crop: int, jpeg: bool = True) -> RealAndGenerated:
+def load_real_and_generated(real: str, generated: str, jpeg: bool = True) -> RealAndGenerated:
     """Load generated images and the data of their generator.
 
     Parameters
@@ -99,24 +99,21 @@ def load_real_and_generated(real: str, generated: str, center_crop: int, jpeg: b
         As in `gz2_dataset.load`.
     generated : str
         Output folder of generate.py. Its ``seen_images.csv`` says which galaxies the generator has seen.
-    center_crop : int
-        As in `gz2_dataset.load_arrays`.
     jpeg : bool
         Pass real images through the JPEG of the generated ones.
 
     Raises
     ------
     UserError
-        If the generator has seen a galaxy of the validation or test split, or none of the data's galaxies, if one of
-        these splits is empty, or there are no generated images.
+        If the generator has seen a galaxy of the validation or test split, none of the data's galaxies, or another crop
+        of them, if one of these splits is empty, or there are no generated images.
     """
     if not (rows := read_metadata(generated)):
         raise UserError(f"{generated}: no images; make some with generate.py")
     with Image.open(Path(generated) / rows[0]["file_name"]) as image:
         resolution = image.width
     train, unlabelled, validation, test = (
-        load_arrays(real, split, resolution, center_crop, jpeg)
-        for split in ("train", "unlabelled", "validation", "test")
+        load_arrays(real, split, resolution, jpeg) for split in ("train", "unlabelled", "validation", "test")
     )
     for name, galaxies in {"validation": validation, "test": test}.items():
         if not len(galaxies):
@@ -127,7 +124,8 @@ def load_real_and_generated(real: str, generated: str, center_crop: int, jpeg: b
         raise UserError(
             f"{real}: the generator of {generated} has seen none of its galaxies; give the generator's data"
         )
-    return RealAndGenerated(load_generated(generated, train.class_names, resolution), validation, test, seen)
+    images = load_generated(generated, train.class_names, resolution, train.center_crop)
+    return RealAndGenerated(images, validation, test, seen)
 
 
 def joined(parts: list[tuple[GalaxyArrays, np.ndarray]]) -> GalaxyArrays:
@@ -139,4 +137,5 @@ def joined(parts: list[tuple[GalaxyArrays, np.ndarray]]) -> GalaxyArrays:
         [part.digests[row] for part, rows in parts for row in rows],
         parts[0][0].class_names,
         fingerprint="".join(part.fingerprint for part, _ in parts),
+        center_crop=parts[0][0].center_crop,
     )

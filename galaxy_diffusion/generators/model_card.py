@@ -13,6 +13,7 @@ from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
 from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, FOLDER, SCHEDULERS
 from galaxy_diffusion.shared import card_metadata
 from gz2_dataset import GalaxyArrays
+from gz2_dataset.crop import crop_in_words
 from gz2_dataset.loading import is_on_hub
 from gz2_dataset.markdown import as_text, code_block, markdown_table
 
@@ -76,6 +77,7 @@ def model_card(
         grid=grid,
         snippet=code_block(snippet(name, labelled.class_names[0], kind), "python"),
         counts=markdown_table(["class", "galaxies"], [[label, f"{count:,}"] for label, count in of_class]),
+        crop=crop_in_words(labelled.center_crop),
         num_unlabelled=f"{num_unlabelled:,}" if num_unlabelled else "",
         settings=code_block(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), "yaml"),
         losses=markdown_table(["at the end", ""], [[as_text(key), f"{value:.5f}"] for key, value in losses.items()]),

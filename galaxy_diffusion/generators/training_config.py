@@ -17,8 +17,6 @@ class TrainingConfig:
     """Becomes the pipeline's folder; holds checkpoints, samples and metrics.jsonl meanwhile."""
     resolution: int = 32
     """Side of the images in pixels."""
-    center_crop: int = 224
-    """Side in pixels of the central square kept of each original image."""
     class_balance: float = 0.0
     """Share of the labelled images that are drawn class by class instead of as they come."""
     total_images: int = field(default=1_000_000, metadata=FREE)

@@ -61,6 +61,8 @@ class TrainingRun:
         Of the project in a tracker.
     fingerprints : dict of str to str
         Of the galaxies that are learned from.
+    center_crop : int
+        What is kept of each of their images; see `GalaxyArrays`.
 
     Attributes
     ----------
@@ -81,13 +83,15 @@ class TrainingRun:
         config: TrainingConfig,
         name: str,
         fingerprints: dict[str, str],
+        center_crop: int,
     ):
-        self.accelerator, self.config, self.name, self.fingerprints = accelerator, config, name, fingerprints
+        self.accelerator, self.config, self.name = accelerator, config, name
+        self.data = {"center_crop": center_crop, "data_fingerprint": fingerprints}
         self.folder, self.is_main = config.output_dir, accelerator.is_main_process
         self.settings = provenance(config)["config"]
         if self.is_main:
             fixed = fixed_settings(config)
-            same_run(self.folder / "settings.json", {**fixed, "data_fingerprint": fingerprints})
+            same_run(self.folder / "settings.json", {**fixed, **self.data})
         self.images_seen = load_newest(accelerator, self.folder / "checkpoints")
         self.log = MetricsLog(self.folder / "metrics.jsonl", self.images_seen) if self.is_main else None
         self.record = {"images_seen": self.images_seen, "seconds": 0.0, **(self.log.last if self.log else {})}
@@ -166,7 +170,7 @@ class TrainingRun:
         write_seen_images(self.folder, *splits, parent=parent)
         write_whole(self.folder / "README.md", card)
         known = {"seconds": self.record["seconds"], "images_seen": self.images_seen, **results}
-        record = {**provenance(self.config), "data_fingerprint": self.fingerprints, **known}
+        record = {**provenance(self.config), **self.data, **known}
         write_json(self.folder / "run.json", record)
         save_pipeline(pipeline, self.folder)
 

@@ -1,11 +1,10 @@
 """The real galaxies that variations start from: those that the generator has learned from, and no others."""
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
 
-from galaxy_diffusion.shared.seen_images import file_of_model, read_seen_images
+from galaxy_diffusion.shared.seen_images import read_seen_images, refuse_other_crop
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.splits import hash_of
 
@@ -57,13 +56,10 @@ def load_originals(data: str, model: str, class_names: list[str], resolution: in
     Raises
     ------
     UserError
-        If the model does not say what it has seen, has not seen a galaxy, or a class has none.
+        If the model does not say what it has seen, has not seen a galaxy, has seen another crop, or a class has none.
     """
-    seen, run_file = read_seen_images(model), file_of_model(model, "run.json")
-    if run_file is None:
-        raise UserError(f"{model}: has no run.json, so it is unknown how its galaxies were cropped")
-    center_crop = json.loads(run_file.read_text())["config"]["center_crop"]
-    galaxies = load_arrays(data, "train", resolution, center_crop)
+    seen, galaxies = read_seen_images(model), load_arrays(data, "train", resolution)
+    refuse_other_crop(model, galaxies.center_crop)
     for image_id, digest in zip(galaxies.image_ids, galaxies.digests, strict=True):
         if digest not in seen.digests:
             raise UserError(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from galaxy_diffusion.shared.seen_images import refuse_other_crop
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.aside import write_whole
@@ -18,7 +19,7 @@ VERDICTS = ("kept", "filter")
 """Keys that evaluate_images.py adds to a row."""
 
 
-def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -> GalaxyArrays:
+def load_generated(folder: str, class_names: tuple[str, ...], resolution: int, center_crop: int) -> GalaxyArrays:
     """Read the images of generate.py's output folder.
 
     Parameters
@@ -29,6 +30,9 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -
         The classes of the data that the images are added to or compared with.
     resolution : int
         Side of the images in pixels. Others are refused: resizing would leave a trace that tells them from real ones.
+    center_crop : int
+        What is kept of each image of the data, as in `GalaxyArrays`. A generator that has learned from another crop is
+        refused: its galaxies have another size.
 
     Returns
     -------
@@ -38,10 +42,11 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -
     Raises
     ------
     UserError
-        If the folder has no finished metadata.jsonl, an unknown class, or an image of another size or that cannot be
-        read.
+        If the folder has no finished metadata.jsonl, another crop, an unknown class, or an image of another size or
+        that cannot be read.
     """
     rows = read_metadata(folder)
+    refuse_other_crop(folder, center_crop)
     images = np.empty((len(rows), resolution, resolution, 3), np.uint8)
     labels, hashes = np.empty(len(rows), np.int64), []
     for i, row in enumerate(rows):
@@ -63,7 +68,9 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int) -
         labels[i] = class_names.index(row["label"])
         hashes.append(hashlib.sha256(content).hexdigest())
     fingerprint = hashlib.sha256(repr((class_names, labels.tolist(), hashes)).encode()).hexdigest()
-    return GalaxyArrays(images, labels, [row["file_name"] for row in rows], hashes, class_names, fingerprint)
+    return GalaxyArrays(
+        images, labels, [row["file_name"] for row in rows], hashes, class_names, fingerprint, None, center_crop
+    )
 
 
 def read_metadata(folder: str) -> list[dict]:

@@ -1,9 +1,11 @@
 """What a generator has seen: written beside its weights and its images, read and refused by everything that judges.
 
-A galaxy counts as seen when its image_id or the SHA-256 of its file is on the list.
+A galaxy counts as seen when its image_id or the SHA-256 of its file is on the list. Which part of each image it has
+seen is in run.json.
 """
 
 import csv
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import written_aside
+from gz2_dataset.crop import crop_in_words, recorded_crop
 
 FILE = "seen_images.csv"
 COLUMNS = ("image_id", "sha256")
@@ -109,6 +112,39 @@ def refuse_if_seen(folder: str | Path, held_out: dict[str, GalaxyArrays]) -> See
                 "would be worthless; train the generator on the train split of the same data"
             )
     return seen
+
+
+def seen_crop(source: str | Path) -> int | None:
+    """The crop of the images that a generator has learned from, as in `GalaxyArrays`; None where it is not recorded.
+
+    Parameters
+    ----------
+    source : str or Path
+        A model folder, a folder of generated images, or a model on the Hub: with ``run.json``.
+    """
+    record = file_of_model(str(source), "run.json")
+    return recorded_crop(json.loads(record.read_text())) if record else None
+
+
+def refuse_other_crop(source: str | Path, center_crop: int) -> None:
+    """Refuse a generator, or its images, that has learned from another crop than ``center_crop``, that of the data.
+
+    Raises
+    ------
+    UserError
+        If it is another one, or not recorded.
+    """
+    theirs = seen_crop(source)
+    if theirs is None:
+        raise UserError(
+            f"{source}/run.json: does not tell which part of each image the generator saw; train the model with this "
+            "toolkit and make the images with generate.py"
+        )
+    if theirs != center_crop:
+        raise UserError(
+            f"{source}: the generator has learned from {crop_in_words(theirs)} of each image, and the data gives "
+            f"{crop_in_words(center_crop)}; take the generator's data, or build it with --center_crop {theirs}"
+        )
 
 
 def file_of_model(model: str, name: str) -> Path | None:

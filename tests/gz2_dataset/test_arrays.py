@@ -10,34 +10,13 @@ import pytest
 from PIL import Image
 
 from gz2_dataset import CLASS_NAMES, UserError, build, load_arrays
-from gz2_dataset.arrays import encode_jpeg, jpeg_round_trip, prepare_image
+from gz2_dataset.arrays import encode_jpeg, jpeg_round_trip
 
 from ..conftest import write_class_list
 
 
 def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-@pytest.mark.parametrize(("height", "width"), [(424, 424), (300, 424), (224, 260)])
-def test_the_centre_is_cut_out_without_resampling(height, width):
-    pixels = noise(height, width)
-    top, left = (height - 224) // 2, (width - 224) // 2
-    prepared = prepare_image(pixels, 224, 224)
-    np.testing.assert_array_equal(prepared, pixels[top : top + 224, left : left + 224])
-
-
-def test_a_smaller_image_is_kept_whole():
-    assert prepare_image(noise(64, 64), 32, 224).shape == (32, 32, 3)
-    np.testing.assert_array_equal(prepare_image(noise(32, 32), 32, 224), noise(32, 32))
-
-
-def test_resizing_keeps_the_flux_and_the_centre():
-    y, x = np.mgrid[:424, :424] - 211.5
-    star = (250 * np.exp(-(x**2 + y**2) / 800)).astype(np.uint8)
-    small = prepare_image(np.stack([star] * 3, -1), 32, 224).astype(float)[..., 0]
-    assert small.mean() == pytest.approx(star[100:324, 100:324].mean(), rel=0.02)
-    assert (small * np.arange(32)).sum() / small.sum() == pytest.approx(15.5, abs=0.05)
 
 
 def test_large_images_are_stored_like_the_surveys_and_small_ones_in_full_colour():

@@ -13,6 +13,7 @@ from PIL import Image
 
 from gz2_dataset import CLASS_NAMES, RULES, VOTE_COLUMNS
 from gz2_dataset.card import dataset_card
+from gz2_dataset.crop import WHOLE
 from gz2_dataset.markdown import code_block
 from gz2_dataset.pictures import TILE, TILES, picture_of, save_pictures
 from tests.cards import HOSTILE, as_shown, check_safe, tables
@@ -35,6 +36,7 @@ def summary(**changes) -> dict:
         "validation_per_class": 50,
         "num_folds": 1,
         "fold": 0,
+        "center_crop": 224,
     }
     return {**usual, **changes}
 
@@ -119,7 +121,7 @@ def test_folds_are_told_from_a_single_split():
     assert "Of each class the 100 galaxies with the smallest SHA-256" in plain
     assert "fold" not in plain
     assert "This is fold 2 of 5, counted from 0" in fold
-    assert "--validation_per_class 50 --num_folds 5 --fold 2\n" in fold
+    assert "--validation_per_class 50 --center_crop 224 --num_folds 5 --fold 2\n" in fold
 
 
 def test_users_rules_and_class_names_are_shown_as_they_are():
@@ -192,7 +194,7 @@ def test_pictures_show_training_galaxies_of_their_class(toy_data, tmp_path):
         (data / path.name).write_bytes(path.read_bytes())
     seen = []
     for _ in range(2):
-        save_pictures(tmp_path)
+        save_pictures(tmp_path, WHOLE)
         seen.append([(tmp_path / picture_of(label)).read_bytes() for label in range(5)])
     assert seen[0] == seen[1]
     train = datasets.load_dataset("parquet", data_files=str(data / "train*.parquet"))["train"]

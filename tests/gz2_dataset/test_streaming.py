@@ -1,5 +1,6 @@
 """Streaming: the same galaxies as from a local copy, and the same refusal of a leak, without downloading images."""
 
+import json
 import pickle
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gz2_dataset import CLASS_NAMES, VOTE_COLUMNS, UserError, load_arrays
+from gz2_dataset.crop import WHOLE
 from gz2_dataset.galaxy_stream import LANES
 from gz2_dataset.parquet_rows import ParquetRows
 from gz2_dataset.streaming import load_stream, open_stream
@@ -55,14 +57,28 @@ def forbid_images(monkeypatch) -> None:
 
 @pytest.mark.parametrize("split", ["train", "validation", "test", "unlabelled", "absent"])
 @pytest.mark.parametrize("jpeg", [False, True])
-def test_it_is_what_load_arrays_gives(toy_data, data, split, jpeg):
-    local = load_arrays(str(toy_data), split, SIZE, center_crop=48, jpeg=jpeg)
-    streamed = load_stream(str(data), split, SIZE, center_crop=48, jpeg=jpeg).to_arrays()
+def test_it_is_what_load_arrays_gives(data, split, jpeg):
+    record = json.loads((data / "build.json").read_text())
+    (data / "build.json").write_text(json.dumps({**record, "center_crop": 48}))
+    local = load_arrays(str(data), split, SIZE, jpeg=jpeg)
+    streamed = load_stream(str(data), split, SIZE, jpeg=jpeg).to_arrays()
+    assert streamed.center_crop == local.center_crop == 48
     np.testing.assert_array_equal(streamed.images, local.images)
     np.testing.assert_array_equal(streamed.labels, local.labels)
     for name in ("image_ids", "digests", "class_names", "fingerprint"):
         assert getattr(streamed, name) == getattr(local, name) or split == "absent"
     assert len(streamed) == len(local)
+
+
+def test_a_crop_that_nobody_has_written_down_follows_from_the_images_and_is_told(data, capsys):
+    assert open_stream(str(data)).center_crop == WHOLE
+    assert capsys.readouterr().err == ""
+    (data / "build.json").unlink()
+    open_stream.cache_clear()
+    assert open_stream(str(data)).center_crop == WHOLE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the whole of each image is taken" in line
+    assert "no build.json, and its first image has 64 x 64 pixels" in line
 
 
 def add_votes(folder: Path) -> None:

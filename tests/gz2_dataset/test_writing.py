@@ -162,7 +162,7 @@ def test_folds_test_different_galaxies_of_the_same_dataset(toy_source, tmp_path)
 def test_what_an_interrupted_build_left_is_not_used_for_another_source(toy_source, tmp_path, monkeypatch, tiny_shards):
     source = tmp_path / "source"
     shutil.copytree(toy_source, source)
-    monkeypatch.setattr(writing, "save_pictures", lambda folder: 1 / 0)
+    monkeypatch.setattr(writing, "save_pictures", lambda folder, crop: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build(source, tmp_path / "data")
     monkeypatch.undo()
@@ -176,10 +176,10 @@ def test_what_an_interrupted_build_left_is_not_used_for_another_source(toy_sourc
 
 
 def test_two_builds_at_once_do_not_mix(toy_source, tmp_path, monkeypatch):
-    def meanwhile(folder):
+    def meanwhile(folder, center_crop):
         with pytest.raises(UserError, match="another build is writing there"):
             build(toy_source, tmp_path / "data")
-        save_pictures(folder)
+        save_pictures(folder, center_crop)
 
     monkeypatch.setattr(writing, "save_pictures", meanwhile)
     build(toy_source, tmp_path / "data")

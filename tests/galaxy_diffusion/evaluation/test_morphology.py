@@ -10,7 +10,7 @@ pytest.importorskip("galsim")
 from galaxy_diffusion.evaluation import morphology as module
 from galaxy_diffusion.evaluation.morphology import FLAGS, MEASURES, measure, measure_all, morphology
 from gz2_dataset import UserError
-from gz2_dataset.arrays import prepare_image
+from gz2_dataset.crop import prepare_image
 from gz2_dataset.images import decode
 from gz2_dataset.mock.camera import photograph
 from gz2_dataset.mock.light import NATIVE_SCALE, sersic

@@ -1,0 +1,89 @@
+"""The central square that is kept of each image: chosen when a dataset is built, read from its record ever after."""
+
+import sys
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .command_line import UserError
+from .images import decode
+
+GZ2_SIDE, GZ2_CROP = 424, 224
+"""Sides in pixels of the cutouts of Galaxy Zoo 2, and of their central square, which holds nearly every galaxy."""
+WHOLE = 0
+"""Stands for the whole image: of one that is not square, the largest central square."""
+
+
+def usual_crop(width: int, height: int) -> int:
+    """The crop where nobody has chosen one: 224 of a cutout of Galaxy Zoo 2, which is known by its size, else `WHOLE`.
+
+    Examples
+    --------
+    >>> usual_crop(424, 424), usual_crop(512, 512)
+    (224, 0)
+    """
+    return GZ2_CROP if (width, height) == (GZ2_SIDE, GZ2_SIDE) else WHOLE
+
+
+def guessed_crop(data: str, first_image: bytes) -> int:
+    """The crop of a dataset that does not name one, by its first image; a line on stderr says which it is.
+
+    Raises
+    ------
+    UserError
+        If the image cannot be decoded.
+    """
+    try:
+        height, width, _ = decode(first_image).shape
+    except OSError as error:
+        raise UserError(f"{data}: the first image of train cannot be decoded ({error})") from None
+    crop = usual_crop(width, height)
+    why = f"it has no build.json, and its first image has {width} x {height} pixels"
+    print(f"note: {data}: {crop_in_words(crop)} of each image is taken, as {why}", file=sys.stderr)
+    return crop
+
+
+def recorded_crop(record: dict[str, Any]) -> int | None:
+    """The crop that a ``build.json`` or ``run.json`` names; 224, the default then, where it is older than such records.
+
+    Examples
+    --------
+    >>> recorded_crop({"center_crop": 0}), recorded_crop({})
+    (0, 224)
+    """
+    return record.get("center_crop", record.get("config", {}).get("center_crop", GZ2_CROP))
+
+
+def crop_in_words(center_crop: int) -> str:
+    """A crop for readers.
+
+    Examples
+    --------
+    >>> crop_in_words(224), crop_in_words(0)
+    ('the central 224 px', 'the whole')
+    """
+    return f"the central {center_crop} px" if center_crop else "the whole"
+
+
+def prepare_image(pixels: np.ndarray, resolution: int, center_crop: int) -> np.ndarray:
+    """The central square of an image in ``resolution`` pixels.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (H, W, 3)
+    resolution : int
+    center_crop : int
+        Side of the square in pixels; of a smaller image, or for `WHOLE`, the largest central square is kept.
+
+    Returns
+    -------
+    ndarray of uint8, shape (resolution, resolution, 3)
+    """
+    height, width, _ = pixels.shape
+    side = min(center_crop or height, height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    if side == resolution:
+        return pixels[top : top + side, left : left + side]
+    box = (left, top, left + side, top + side)
+    return np.asarray(Image.fromarray(pixels).resize((resolution, resolution), Image.Resampling.LANCZOS, box=box))
