@@ -24,6 +24,7 @@ from galaxy_diffusion.shared.seen_images import refuse_if_seen, refuse_other_cro
 from gz2_dataset import load_arrays
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import run
+from gz2_dataset.markdown import as_text, markdown_table
 
 
 @dataclass
@@ -43,8 +44,7 @@ class Config:
 
 
 def main(config: Config) -> None:
-    head = "".join(f" {sigma:g} |" for sigma in config.sigmas)
-    lines = [f"| model | galaxies |{head}", "|---|" + "---:|" * (1 + len(config.sigmas))]
+    lines = []
     for model in tqdm(config.models, desc="models"):
         pipeline = ClassConditionalDDPMPipeline.from_pretrained(model, use_safetensors=True)
         galaxies = load_arrays(config.data, "validation", pipeline.image_shape[-1])
@@ -55,9 +55,10 @@ def main(config: Config) -> None:
         images = to_model_range(torch.from_numpy(galaxies.images[rows]), torch.device("cpu"))
         labels = torch.from_numpy(galaxies.labels[rows])
         errors = [velocity_error(pipeline, images, labels, sigma) for sigma in config.sigmas]
-        lines.append(f"| {Path(model).name} | {len(rows)} |" + "".join(f" {error:.4f} |" for error in errors))
-    write_whole(config.output, "\n".join(lines) + "\n")
-    print("\n".join(lines))
+        lines.append([as_text(Path(model).name), str(len(rows)), *(f"{error:.4f}" for error in errors)])
+    table = markdown_table(["model", "galaxies", *(f"{sigma:g}" for sigma in config.sigmas)], lines)
+    write_whole(config.output, f"{table}\n")
+    print(table)
 
 
 def velocity_error(

@@ -23,6 +23,7 @@ from galaxy_diffusion.generators.objective import make_noise_scheduler
 from galaxy_diffusion.sampling.schedulers import SCHEDULERS, make_scheduler
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import run
+from gz2_dataset.markdown import markdown_table
 
 
 @dataclass
@@ -41,17 +42,17 @@ class Config:
 
 def main(config: Config) -> None:
     trained_with = make_noise_scheduler(config.beta_schedule, 1000, "v_prediction", clip_sample=False)
-    head = "".join(f" {spread:g} |" for spread in config.spreads)
-    lines = [f"| sampler | steps | calls of the net |{head}", "|---|" + "---:|" * (2 + len(config.spreads))]
+    rows = []
     for name, sampler in tqdm(SCHEDULERS.items(), desc="samplers"):
         for steps in sorted({*config.steps, sampler.steps}):
             scheduler = make_scheduler(name, trained_with)
             kept = [amplitude(scheduler, steps, spread) / spread for spread in config.spreads]
             label = f"**{steps}**" if steps == sampler.steps else str(steps)
-            cells = "".join(f" {value:.2f} |" for value in kept)
-            lines.append(f"| {name} | {label} | {len(scheduler.timesteps)} |{cells}")
-    write_whole(config.output, "\n".join(lines) + "\n")
-    print("\n".join(lines))
+            rows.append([name, label, str(len(scheduler.timesteps)), *(f"{value:.2f}" for value in kept)])
+    header = ["sampler", "steps", "calls of the net", *(f"{spread:g}" for spread in config.spreads)]
+    table = markdown_table(header, rows)
+    write_whole(config.output, f"{table}\n")
+    print(table)
 
 
 def amplitude(scheduler: SchedulerMixin, steps: int, spread: float, pixels: int = 16384) -> float:
