@@ -14,8 +14,9 @@ from galaxy_diffusion.sampling.contact_sheets import contact_sheet, save_animati
 from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
 from galaxy_diffusion.sampling.journeys import generate_trajectory, interpolate
 from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline
-from galaxy_diffusion.sampling.schedulers import DEFAULT, SCHEDULERS, STOCHASTIC
+from galaxy_diffusion.sampling.schedulers import DEFAULT, STOCHASTIC
 from galaxy_diffusion.sampling.seeded_images import check_sampler, generate_batch, load_pipeline, weights_hash
+from galaxy_diffusion.sampling.settings import OneStep, Sampling
 from galaxy_diffusion.sampling.variations import load_originals
 from galaxy_diffusion.shared.image_folder import file_of, parse_counts, save_image, write_metadata
 from galaxy_diffusion.shared.machine import use_all_cores
@@ -83,33 +84,29 @@ def main(config: Config) -> None:
     pipeline = load_pipeline(config.model, config.scheduler, state.device, precision, config.compile)
     wanted = parse_counts("num_images", config.num_images, pipeline.class_names)
     ends = parse_ends(config, pipeline.class_names) if config.interpolate else None
-    interval = {"guidance_interval": config.guidance_interval} if config.guidance_interval else {}
     if isinstance(pipeline, ConditionalSAGANPipeline):
         refuse_diffusion_options(config)
-        call, sampler = (), {"scheduler": "sagan", "steps": 1, "guidance_scale": 1.0}
+        sampling = OneStep()
     else:
-        steps = config.num_inference_steps
-        if steps is None:
-            steps = SCHEDULERS[config.scheduler].steps
-        check_sampler(pipeline, steps, config.strength, config.guidance_interval)
-        call = (config.guidance_scale, steps)
-        sampler = {
-            "scheduler": config.scheduler,
-            "timestep_spacing": pipeline.scheduler.config.timestep_spacing,
-            "steps": steps,
-            "guidance_scale": config.guidance_scale,
-        }
-    sampler |= {"checkpoint": weights_hash(pipeline), **interval}
-    sampler |= {"mixed_precision": precision} if precision != "no" else {}
+        sampling = Sampling(
+            config.scheduler,
+            config.num_inference_steps,
+            config.guidance_scale,
+            config.guidance_interval,
+            config.strength,
+        )
+        check_sampler(pipeline, sampling)
+    record = sampling.record | {"checkpoint": weights_hash(pipeline)}
+    record |= {"mixed_precision": precision} if precision != "no" else {}
     originals = None
     if config.variations_of:
-        sampler["strength"] = config.strength
+        record["strength"] = config.strength
         with state.main_process_first():
-            classes, side = [name for name, count in wanted.items() if count], pipeline.image_shape[-1]
-            originals = load_originals(config.variations_of, config.model, classes, side)
+            classes = [name for name, count in wanted.items() if count]
+            originals = load_originals(config.variations_of, config.model, classes, pipeline.image_shape[-1])
     if state.is_main_process:
         source = {"variations_of": originals.galaxies.fingerprint} if originals else {}
-        same_run(config.output_dir / "settings.json", {**sampler, "seed": config.seed, **source})
+        same_run(config.output_dir / "settings.json", {**record, "seed": config.seed, **source})
 
     images = [(name, config.seed + i) for name, count in wanted.items() for i in range(count)]
     missing = [image for image in images if not file_of(config.output_dir, *image).exists()]
@@ -121,8 +118,8 @@ def main(config: Config) -> None:
         if not batch:  # the last few images are fewer than the processes
             break
         labels, seeds = [pipeline.label_of(name) for name, _ in batch], [seed for _, seed in batch]
-        real = {"image": originals.images(batch), "strength": config.strength} if originals else {}
-        pixels = generate_batch(pipeline, labels, seeds, *call, **interval, **real)
+        real = {"image": originals.images(batch)} if originals else {}
+        pixels = generate_batch(pipeline, labels, seeds, **sampling.kwargs, **real)
         for image, its_pixels in zip(batch, pixels, strict=True):
             save_image(file_of(config.output_dir, *image), its_pixels)
         bar.update(min(step, len(missing) - start))
@@ -134,23 +131,23 @@ def main(config: Config) -> None:
     copy_seen_images(config.model, config.output_dir)
 
     def describe(class_name: str, seed: int) -> dict:
-        return sampler | ({"source_image_id": originals.image_id(class_name, seed)} if originals else {})
+        return record | ({"source_image_id": originals.image_id(class_name, seed)} if originals else {})
 
     write_metadata(config.output_dir, describe)
     if config.grid:
         save_picture(config.output_dir / "grid.png", contact_sheet(config.output_dir, pipeline.class_names))
     if config.trajectory:
-        frames, timesteps = generate_trajectory(pipeline, config.seed, *call, every=20, **interval)
+        frames, timesteps = generate_trajectory(pipeline, config.seed, every=20, **sampling.kwargs)
         with written_aside(config.output_dir / "trajectory.npz") as aside:
             np.savez_compressed(aside, frames=frames[:, ::5], timesteps=timesteps[::5])
         save_picture(config.output_dir / "trajectory.png", tile(frames[:, ::5]))
         save_animation(config.output_dir / "trajectory.webp", frames)
     if ends:
-        frames = interpolate(pipeline, ends, config.num_frames, *call, **interval)
+        frames = interpolate(pipeline, ends, config.num_frames, **sampling.kwargs)
         save_picture(config.output_dir / "interpolation.png", tile(frames[None]))
         save_animation(config.output_dir / "interpolation.webp", frames[None])
-    record = {**provenance(config), "checkpoint": sampler["checkpoint"], "center_crop": seen_crop(config.model)}
-    write_json(config.output_dir / "run.json", record)
+    run_record = {**provenance(config), "checkpoint": record["checkpoint"], "center_crop": seen_crop(config.model)}
+    write_json(config.output_dir / "run.json", run_record)
     print(f"images: {config.output_dir}")
 
 

@@ -51,7 +51,9 @@ def drawn_images(
     label = pipeline.label_of(name)
 
     def draw(batch: list[int]) -> np.ndarray:
-        return generate_batch(pipeline, [label] * len(batch), batch, guidance_scale, steps, **options)
+        return generate_batch(
+            pipeline, [label] * len(batch), batch, guidance_scale=guidance_scale, num_inference_steps=steps, **options
+        )
 
     return kept_images(path, draw, seeds, batch_size, pipeline.unet)
 

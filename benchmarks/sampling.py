@@ -14,7 +14,7 @@ import torch
 from accelerate import PartialState
 
 from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
-from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS
+from galaxy_diffusion.sampling.schedulers import DEFAULT, SCHEDULERS
 from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline, seeded
 from galaxy_diffusion.shared.run_folder import write_json
 from gz2_dataset.command_line import provenance, run
@@ -30,7 +30,7 @@ class Config:
     """JSON file with every timing."""
     scheduler: str = DEFAULT
     """As in generate.py."""
-    num_inference_steps: int = DEFAULT_STEPS
+    num_inference_steps: int = SCHEDULERS[DEFAULT].steps
     """Denoising steps."""
     guidance_scale: float = DEFAULT_GUIDANCE
     """Weight of the class."""
@@ -45,10 +45,10 @@ def main(config: Config) -> None:
     plain_unet = copy.deepcopy(pipeline.unet).to(memory_format=torch.contiguous_format)
     labels = [i % len(pipeline.class_names) for i in range(config.batch_size)]
     seeds = list(range(config.batch_size))
-    call = (config.guidance_scale, config.num_inference_steps)
+    call = {"guidance_scale": config.guidance_scale, "num_inference_steps": config.num_inference_steps}
     contenders = {
-        "generate.py": lambda: generate_batch(pipeline, labels, seeds, *call),
-        "plain loop": lambda: plain_loop(plain_unet, pipeline.image_format, pipeline.scheduler, labels, seeds, *call),
+        "generate.py": lambda: generate_batch(pipeline, labels, seeds, **call),
+        "plain loop": lambda: plain_loop(plain_unet, pipeline.image_format, pipeline.scheduler, labels, seeds, **call),
     }
     rates = {name: [] for name in contenders}
     for turn in range(config.rounds + 1):
@@ -73,14 +73,14 @@ def timed(draw: Callable) -> float:
 
 
 def plain_loop(
-    unet, image_format, scheduler, labels: list[int], seeds: list[int], guidance_scale: float, steps: int
+    unet, image_format, scheduler, labels: list[int], seeds: list[int], guidance_scale: float, num_inference_steps: int
 ) -> torch.Tensor:
     """What one writes after reading diffusers' tutorial, with guidance in one call of the UNet."""
     device, size = unet.device, unet.config.sample_size * image_format.patch_size
     null = unet.config.num_class_embeds - 1
     conditions = torch.tensor(labels + [null] * len(labels), device=device)
     noise = torch.cat([torch.randn(1, 3, size, size, generator=seeded(seed)) for seed in seeds]).to(device)
-    scheduler.set_timesteps(steps, device=device)
+    scheduler.set_timesteps(num_inference_steps, device=device)
     images = noise * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps:
         inputs = scheduler.scale_model_input(torch.cat([images, images]), timestep)

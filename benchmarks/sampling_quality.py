@@ -38,6 +38,7 @@ from galaxy_diffusion.evaluation.pair import joined
 from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE, ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import SCHEDULERS
 from galaxy_diffusion.sampling.seeded_images import check_sampler, load_pipeline, weights_hash
+from galaxy_diffusion.sampling.settings import Sampling
 from galaxy_diffusion.shared.run_folder import same_run, write_json
 from galaxy_diffusion.shared.seen_images import refuse_if_seen, refuse_other_crop
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
@@ -150,7 +151,7 @@ def load_pipelines(config: Config, settings: Sequence[Setting]) -> dict[str, Cla
         if (name := setting.scheduler) not in pipelines:
             pipelines[name] = load_pipeline(config.model, name, PartialState().device, compiled=config.compile)
             pipelines[name].unet = next(iter(pipelines.values())).unet
-        check_sampler(pipelines[name], setting.steps, 1.0, setting.guidance_interval)
+        check_sampler(pipelines[name], Sampling(name, setting.steps, setting.guidance_scale, setting.guidance_interval))
     return pipelines
 
 

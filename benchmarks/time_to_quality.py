@@ -61,7 +61,7 @@ from benchmarks.contenders import (  # noqa: E402
 )
 from benchmarks.drawn_images import kept_images  # noqa: E402
 from benchmarks.quality_over_time import REAL, figures, markdown, plot  # noqa: E402
-from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS  # noqa: E402
+from galaxy_diffusion.sampling.schedulers import DEFAULT, SCHEDULERS  # noqa: E402
 from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline  # noqa: E402
 from galaxy_diffusion.shared.machine import use_all_cores  # noqa: E402
 from galaxy_diffusion.shared.run_folder import same_run, write_json  # noqa: E402
@@ -97,7 +97,7 @@ class Config(Contenders):
     scheduler: str = DEFAULT
     """As in generate.py. Heun's steps keep a faint sky under the example's noise schedule too, unipc's lose a tenth.
     """
-    num_inference_steps: int = DEFAULT_STEPS
+    num_inference_steps: int = SCHEDULERS[DEFAULT].steps
     """Denoising steps."""
     batch_size: int = 25
     """Images drawn at a time."""
@@ -293,7 +293,8 @@ def draw(config: Config, contender: str, minutes: float, labels: np.ndarray) -> 
 
     def of_seeds(some: list[int]) -> np.ndarray:
         rows = table[[mix[seeds.index(seed)] for seed in some]]  # -1, no class, is the last
-        return generate_batch(pipeline, None, some, 1.0, config.num_inference_steps, class_embeddings=rows)
+        options = {"guidance_scale": 1.0, "num_inference_steps": config.num_inference_steps}
+        return generate_batch(pipeline, None, some, class_embeddings=rows, **options)
 
     folder = config.output_dir / "drawn" / f"{contender}-{minutes:g}-{config.scheduler}-{config.num_inference_steps}"
     parts = [seeds[start : start + KEPT_TOGETHER] for start in range(0, len(seeds), KEPT_TOGETHER)]

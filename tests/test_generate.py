@@ -218,6 +218,34 @@ def test_a_model_that_does_not_say_what_it_saw_varies_nothing(tiny_model, toy_da
         generate.main(settings(tmp_path / "model", tmp_path / "out", variations_of=str(toy_data)))
 
 
+KNOWN = {
+    "plain": {"scheduler": "heun", "timestep_spacing": "linspace", "steps": 3, "guidance_scale": 2.0},
+    "noisy": {
+        "scheduler": "sde-dpmsolver++",
+        "timestep_spacing": "linspace",
+        "steps": 3,
+        "guidance_scale": 2.0,
+        "guidance_interval": [0.1, 5.0],
+    },
+    "varied": {"scheduler": "ddpm", "timestep_spacing": "trailing", "steps": 5, "guidance_scale": 2.0, "strength": 0.7},
+}
+"""What settings.json and metadata.jsonl of a folder of each kind say, beside the model and the seed."""
+
+
+def test_a_folder_of_an_earlier_version_goes_on(reference, request):
+    """The keys and values of its records are those that a call writes today."""
+    folder, changes = reference
+    known = KNOWN[request.node.callspec.params["reference"]]
+    written = json.loads((folder / "settings.json").read_text())
+    row = json.loads((folder / "metadata.jsonl").read_text().splitlines()[0])
+    of_run, of_image = ["seed"], ["file_name", "label", "seed"]
+    if "variations_of" in changes:
+        of_run, of_image = [*of_run, "variations_of"], [*of_image, "source_image_id"]
+    for record, more in ((written, of_run), (row, of_image)):
+        assert {key: value for key, value in record.items() if key not in (*more, "checkpoint")} == known
+        assert {*more, "checkpoint"} <= record.keys()
+
+
 def test_metadata_says_how_an_image_was_made(tiny_model, tmp_path):
     changes = {"guidance_interval": (0.5, 4.0), "mixed_precision": "bf16"}
     generate.main(settings(tiny_model, tmp_path, num_images="spiral=2", **changes))

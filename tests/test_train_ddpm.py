@@ -244,7 +244,7 @@ def test_a_net_that_learns_votes_is_asked_for_classes(toy_data, tmp_path, monkey
     changes = {"conditioning": "votes", "validation_images": 32, "total_images": 32}
     train_ddpm.main(tiny(toy_data, tmp_path, **changes))
     pipeline = load_pipeline(str(tmp_path), "dpmsolver++", torch.device("cpu"))
-    images = generate_batch(pipeline, [0, 4], [0, 0], 2.0, 2)
+    images = generate_batch(pipeline, [0, 4], [0, 0], guidance_scale=2.0, num_inference_steps=2)
     assert (images[0] != images[1]).any()
     table = pipeline.unet.class_embedding.weight
     assert table.shape[0] == 5 + 37 + 1
@@ -308,7 +308,9 @@ def test_eight_images_are_learned_by_heart(tmp_path, monkeypatch, prediction_typ
     train_ddpm.main(config)
     pipeline = load_pipeline(str(tmp_path), "ddpm", torch.device("cpu"))
     labels = [0, 1, 2, 3] * 4
-    distances = drawn.distances(generate_batch(pipeline, labels, list(range(16)), 1.0, 125))
+    distances = drawn.distances(
+        generate_batch(pipeline, labels, list(range(16)), guidance_scale=1.0, num_inference_steps=125)
+    )
     np.testing.assert_array_equal(distances.argmin(axis=1), labels)
     assert np.median(distances[np.arange(16), labels]) < 20, "grey levels; images of two classes differ by 50"
 

@@ -9,8 +9,8 @@ import numpy as np
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
-from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
-from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, FOLDER, SCHEDULERS
+from galaxy_diffusion.sampling.schedulers import DEFAULT, FOLDER, SCHEDULERS
+from galaxy_diffusion.sampling.settings import Sampling
 from galaxy_diffusion.shared import card_metadata
 from gz2_dataset import GalaxyArrays
 from gz2_dataset.crop import crop_in_words
@@ -97,5 +97,5 @@ def snippet(name: str, class_name: str, kind: Literal["diffusion", "gan"] = "dif
     call = f"class_labels=[{class_name}]"
     if scheduler:
         lines.append(f'pipe.scheduler = {scheduler[2:]}.from_pretrained({name}, subfolder="{FOLDER}")')
-        call += f", guidance_scale={DEFAULT_GUIDANCE}, num_inference_steps={DEFAULT_STEPS}"
+        call += "".join(f", {key}={value}" for key, value in Sampling().kwargs.items())
     return "\n".join([*lines, f"image = pipe({call}).images[0]", ""])

@@ -8,12 +8,7 @@ from galaxy_diffusion.sampling.seeded_images import generate_batch, seeded, to_u
 
 
 def generate_trajectory(
-    pipeline: ClassConditionalDDPMPipeline,
-    seed: int,
-    guidance_scale: float,
-    num_inference_steps: int,
-    every: int,
-    **options: object,
+    pipeline: ClassConditionalDDPMPipeline, seed: int, every: int, **options: object
 ) -> tuple[np.ndarray, np.ndarray]:
     """One image a class on its way from noise to galaxy (the paper's Fig. 4).
 
@@ -22,12 +17,10 @@ def generate_trajectory(
     pipeline : ClassConditionalDDPMPipeline
     seed : int
         Of the noise, the same for all classes.
-    guidance_scale : float
-    num_inference_steps : int
     every : int
         Training timesteps between two frames.
     **options
-        More arguments of the pipeline.
+        More arguments of the pipeline, such as those of `Sampling.kwargs`.
 
     Returns
     -------
@@ -47,27 +40,14 @@ def generate_trajectory(
             # Some schedulers let the noise grow instead of the galaxy fade; what they give the UNet does not.
             frames.append(pipeline.scheduler.scale_model_input(state["latents"], timestep).cpu())
 
-    generate_batch(
-        pipeline,
-        labels,
-        [seed] * len(labels),
-        guidance_scale,
-        num_inference_steps,
-        callback_on_step_end=record,
-        **options,
-    )
+    generate_batch(pipeline, labels, [seed] * len(labels), callback_on_step_end=record, **options)
     restored = [pipeline.image_format.restore(frame) for frame in frames]
     images = (torch.stack(restored, dim=1).permute(0, 1, 3, 4, 2) / 2 + 0.5).clamp(0, 1)
     return to_uint8(images.numpy()), np.array([end, *wanted])
 
 
 def interpolate(
-    pipeline: ClassConditionalDDPMPipeline,
-    ends: list[tuple[str, int]],
-    num_frames: int,
-    guidance_scale: float,
-    num_inference_steps: int,
-    **options: object,
+    pipeline: ClassConditionalDDPMPipeline, ends: list[tuple[str, int]], num_frames: int, **options: object
 ) -> np.ndarray:
     """Images between two: spherically between their noise, linearly between what the UNet has learned of their classes.
 
@@ -79,10 +59,8 @@ def interpolate(
         which would make all frames alike.
     num_frames : int
         At least 2, the ends included.
-    guidance_scale : float
-    num_inference_steps : int
     **options
-        More arguments of the pipeline.
+        More arguments of the pipeline, such as those of `Sampling.kwargs`.
 
     Returns
     -------
@@ -91,7 +69,7 @@ def interpolate(
 
     Examples
     --------
-    >>> interpolate(pipe, [("cigar_shaped_smooth", 3), ("edge_on", 3)], 9, 2.0, 25).shape  # doctest: +SKIP
+    >>> interpolate(pipe, [("cigar_shaped_smooth", 3), ("edge_on", 3)], 9, **Sampling().kwargs).shape  # doctest: +SKIP
     (9, 32, 32, 3)
     """
     (first_class, first_seed), (last_class, last_seed) = ends
@@ -103,8 +81,6 @@ def interpolate(
     images = pipeline(
         class_embeddings=torch.lerp(embeddings[0], embeddings[1], share[:, None].to(embeddings)),
         latents=slerp(first_noise, last_noise, share),
-        guidance_scale=guidance_scale,
-        num_inference_steps=num_inference_steps,
         generator=generators,
         output_type="np",
         **options,

@@ -50,11 +50,17 @@ SCHEDULERS = {
     "heun": Sampler(HeunDiscreteScheduler, KARRAS, 18),
 }
 DEFAULT = "heun"
-DEFAULT_STEPS = SCHEDULERS[DEFAULT].steps
 FOLDER = "sampler"
 """Subfolder of a saved model with the scheduler that `DEFAULT` makes for it; its own is that of the training."""
 STOCHASTIC = {"ddpm", "sde-dpmsolver++"}  # they add noise on the way
 LARGEST_SIGMA = 80.0  # Karras et al. 2022, arXiv:2206.00364
+
+
+def sampler_of(name: str) -> Sampler:
+    """The sampler of that name, or a `UserError` that lists them."""
+    if name not in SCHEDULERS:
+        raise UserError(f"no scheduler {name!r}; choose from {', '.join(SCHEDULERS)}")
+    return SCHEDULERS[name]
 
 
 def make_scheduler(name: str, trained_with: SchedulerMixin) -> SchedulerMixin:
@@ -80,9 +86,7 @@ def make_scheduler(name: str, trained_with: SchedulerMixin) -> SchedulerMixin:
     >>> make_scheduler("unipc", DDPMScheduler(prediction_type="v_prediction")).config.prediction_type
     'v_prediction'
     """
-    if name not in SCHEDULERS:
-        raise UserError(f"no scheduler {name!r}; choose from {', '.join(SCHEDULERS)}")
-    sampler = SCHEDULERS[name]
+    sampler = sampler_of(name)
     options = dict(sampler.options)
     if options.get("use_karras_sigmas"):
         # These betas end where they should; some schedulers would make the last noise level infinite again.

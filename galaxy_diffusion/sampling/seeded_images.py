@@ -10,18 +10,14 @@ from diffusers import DiffusionPipeline
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline
 from galaxy_diffusion.sampling.schedulers import make_scheduler
+from galaxy_diffusion.sampling.settings import Sampling
 from gz2_dataset import UserError
 
 GeneratorPipeline = ClassConditionalDDPMPipeline | ConditionalSAGANPipeline
 
 
 def generate_batch(
-    pipeline: GeneratorPipeline,
-    labels: list[int],
-    seeds: list[int],
-    guidance_scale: float | None = None,
-    num_inference_steps: int | None = None,
-    **options: object,
+    pipeline: GeneratorPipeline, labels: list[int] | None, seeds: list[int], **options: object
 ) -> np.ndarray:
     """Generate one image a seed.
 
@@ -29,17 +25,14 @@ def generate_batch(
     ----------
     pipeline : ClassConditionalDDPMPipeline or ConditionalSAGANPipeline
     labels, seeds : list of int, length B
-    guidance_scale, num_inference_steps : float and int, optional
-        Of a diffusion model.
+        Labels may be None where ``options`` say otherwise what to draw.
     **options
-        More arguments of the pipeline, such as ``guidance_interval`` or ``image``.
+        More arguments of the pipeline, such as those of `Sampling.kwargs`.
 
     Returns
     -------
     ndarray of uint8, shape (B, H, W, 3)
     """
-    sampling = {"guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps}
-    options |= {name: value for name, value in sampling.items() if value is not None}
     generators = [seeded(seed) for seed in seeds]
     return to_uint8(pipeline(labels, generator=generators, output_type="np", **options).images)
 
@@ -98,19 +91,15 @@ def load_pipeline(
     return pipeline.to(device)
 
 
-def check_sampler(
-    pipeline: ClassConditionalDDPMPipeline,
-    num_inference_steps: int,
-    strength: float,
-    guidance_interval: tuple[float, float] | None,
-) -> None:
+def check_sampler(pipeline: ClassConditionalDDPMPipeline, sampling: Sampling) -> None:
     """Raise a `UserError` where the pipeline cannot sample so, before hours of it and before anything is written."""
     try:
-        pipeline.set_timesteps(num_inference_steps, strength)
+        pipeline.set_timesteps(sampling.num_inference_steps, 1.0 if sampling.strength is None else sampling.strength)
     except ValueError as error:
         raise UserError(f"{type(pipeline.scheduler).__name__}: {error}") from None
-    if guidance_interval is not None and not 0 <= guidance_interval[0] < guidance_interval[1]:
-        raise UserError(f"guidance_interval {list(guidance_interval)}: is not from a lower to a higher noise level")
+    interval = sampling.guidance_interval
+    if interval is not None and not 0 <= interval[0] < interval[1]:
+        raise UserError(f"guidance_interval {list(interval)}: is not from a lower to a higher noise level")
 
 
 def net_of(pipeline: GeneratorPipeline) -> torch.nn.Module:

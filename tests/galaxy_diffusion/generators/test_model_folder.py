@@ -23,7 +23,7 @@ from galaxy_diffusion.generators.model_folder import (
     save_pipeline,
 )
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
-from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, make_scheduler
+from galaxy_diffusion.sampling.schedulers import DEFAULT, SCHEDULERS, make_scheduler
 from galaxy_diffusion.shared.run_folder import write_json
 from generate import Config
 from gz2_dataset import GalaxyArrays, UserError
@@ -89,7 +89,7 @@ def test_what_the_card_shows_draws_as_generate_does(tmp_path):
     pipeline = ClassConditionalDDPMPipeline.from_pretrained(tmp_path)
     assert isinstance(pipeline.scheduler, DDPMScheduler), "others start their training from it"
     expected = make_scheduler(DEFAULT, pipeline.scheduler)
-    expected.set_timesteps(DEFAULT_STEPS)
+    expected.set_timesteps(SCHEDULERS[DEFAULT].steps)
     used = shown["pipe"].scheduler
     assert type(used) is type(expected)
     assert (used.timesteps.tolist(), used.sigmas.tolist()) == (expected.timesteps.tolist(), expected.sigmas.tolist())

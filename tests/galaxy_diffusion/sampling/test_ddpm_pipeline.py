@@ -16,7 +16,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 
 import galaxy_diffusion.sampling.ddpm_pipeline
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ClassTable, ImageFormat
-from galaxy_diffusion.sampling.schedulers import DEFAULT, DEFAULT_STEPS, SCHEDULERS, STOCHASTIC, make_scheduler
+from galaxy_diffusion.sampling.schedulers import DEFAULT, SCHEDULERS, STOCHASTIC, make_scheduler
 from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline, weights_hash
 from gz2_dataset import UserError
 
@@ -142,7 +142,11 @@ def test_the_recommended_steps_keep_faint_noise(sampler, spread):
 
 def test_the_default_keeps_faint_noise_on_the_linear_schedule_too():
     images = best_pipeline("linear", DEFAULT, 0.02)(
-        ["bright"] * 16, 1.0, num_inference_steps=DEFAULT_STEPS, generator=generators(*range(16)), output_type="pt"
+        ["bright"] * 16,
+        1.0,
+        num_inference_steps=SCHEDULERS[DEFAULT].steps,
+        generator=generators(*range(16)),
+        output_type="pt",
     ).images
     assert 2 * float(images.std()) == pytest.approx(0.02, rel=0.1)
 
@@ -176,7 +180,7 @@ def test_samplers_without_noise_solve_the_same_equation(sampler):
     def draw(name: str, steps: int) -> np.ndarray:
         pipeline = ClassConditionalDDPMPipeline(small_unet(), make_scheduler(name, trained_with), NAMES)
         pipeline.set_progress_bar_config(disable=True)
-        return generate_batch(pipeline, [0, 1], [0, 1], 1.0, steps).astype(float)
+        return generate_batch(pipeline, [0, 1], [0, 1], guidance_scale=1.0, num_inference_steps=steps).astype(float)
 
     truth = draw("ddim", 250)
     assert np.sqrt(((draw(sampler, 10) - truth) ** 2).mean()) < 0.2 * truth.std()
@@ -313,9 +317,11 @@ def test_an_image_does_not_depend_on_its_batch(sampler, varied):
     real = np.random.default_rng(0).random((5, 8, 8, 3), np.float32)
     options = [{"image": real[i : i + 1]} if varied else {"guidance_interval": (0.1, 10.0)} for i in range(5)]
     of_all = {"image": real} if varied else options[0]
-    together = generate_batch(pipeline, labels, seeds, 2.0, 6, **of_all).astype(int)
+    together = generate_batch(pipeline, labels, seeds, guidance_scale=2.0, num_inference_steps=6, **of_all).astype(int)
     for i, (label, seed) in enumerate(zip(labels, seeds, strict=True)):
-        alone = generate_batch(pipeline, [label], [seed], 2.0, 6, **options[i]).astype(int)
+        alone = generate_batch(
+            pipeline, [label], [seed], guidance_scale=2.0, num_inference_steps=6, **options[i]
+        ).astype(int)
         assert np.abs(alone[0] - together[i]).max() <= 1
     assert np.abs(together[1] - together[0]).max() > 1
 
@@ -335,7 +341,8 @@ def test_a_saved_pipeline_generates_the_same(tmp_path):
     assert again.class_names == ["dark", "bright"]
     assert weights_hash(again) == weights_hash(pipeline)
     np.testing.assert_array_equal(
-        generate_batch(again, [0, 1], [0, 1], 1.0, 4), generate_batch(pipeline.to("cpu"), [0, 1], [0, 1], 1.0, 4)
+        generate_batch(again, [0, 1], [0, 1], guidance_scale=1.0, num_inference_steps=4),
+        generate_batch(pipeline.to("cpu"), [0, 1], [0, 1], guidance_scale=1.0, num_inference_steps=4),
     )
     assert not list(tmp_path.rglob("*.bin")), "safetensors only"
 
@@ -450,7 +457,10 @@ def test_mixed_precision_is_inside_the_unet_alone(precision, tmp_path):
         return result
 
     mixed.scheduler.step = recorded
-    images = [generate_batch(pipe, [0, 1], [0, 1], 2.0, 5).astype(int) for pipe in (exact, mixed)]
+    images = [
+        generate_batch(pipe, [0, 1], [0, 1], guidance_scale=2.0, num_inference_steps=5).astype(int)
+        for pipe in (exact, mixed)
+    ]
     assert set(inside) == {{"bf16": torch.bfloat16, "fp16": torch.float16}[precision]}
     assert set(outside) == {torch.float32}
     assert {parameter.dtype for parameter in mixed.unet.parameters()} == {torch.float32}

@@ -13,10 +13,12 @@ from tests.galaxy_diffusion.sampling.test_ddpm_pipeline import best_pipeline, un
 @pytest.mark.parametrize(("sampler", "steps"), [("ddpm", 200), *((sampler, 20) for sampler in SCHEDULERS)])
 def test_a_trajectory_goes_from_noise_to_the_image(sampler, steps):
     pipeline = best_pipeline("linear", sampler)
-    frames, timesteps = generate_trajectory(pipeline, 7, 1.0, steps, every=100)
+    frames, timesteps = generate_trajectory(pipeline, 7, every=100, guidance_scale=1.0, num_inference_steps=steps)
     assert frames.shape == (2, 11, 8, 8, 3)
     assert timesteps.tolist() == list(range(1000, -1, -100))
-    np.testing.assert_allclose(frames[:, -1], generate_batch(pipeline, [0, 1], [7, 7], 1.0, steps), atol=1)
+    np.testing.assert_allclose(
+        frames[:, -1], generate_batch(pipeline, [0, 1], [7, 7], guidance_scale=1.0, num_inference_steps=steps), atol=1
+    )
     np.testing.assert_array_equal(frames[0, 0], frames[1, 0])  # the same noise
     spread = frames.astype(float).std(axis=(2, 3, 4)).mean(axis=0)
     assert spread[1] == pytest.approx(spread[0], rel=0.1), "the picture of the noise depends on the scheduler"
@@ -27,9 +29,9 @@ def test_a_trajectory_goes_from_noise_to_the_image(sampler, steps):
 @pytest.mark.parametrize("ends", [[(0, 3), (1, 3)], [(0, 3), (0, 4)], [("dark", 3), ("bright", 4)]])
 def test_an_interpolation_begins_and_ends_with_the_images_of_its_ends(ends):
     pipeline = untrained()
-    frames = interpolate(pipeline, ends, 5, 2.0, 6).astype(int)
+    frames = interpolate(pipeline, ends, 5, num_inference_steps=6).astype(int)
     labels, seeds = [pipeline.label_of(label) for label, _ in ends], [seed for _, seed in ends]
-    expected = generate_batch(pipeline, labels, seeds, 2.0, 6).astype(int)
+    expected = generate_batch(pipeline, labels, seeds, guidance_scale=2.0, num_inference_steps=6).astype(int)
     assert np.abs(frames[[0, -1]] - expected).max() <= 1
     steps = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
     whole = np.abs(frames[-1] - frames[0]).mean()
@@ -37,15 +39,22 @@ def test_an_interpolation_begins_and_ends_with_the_images_of_its_ends(ends):
 
 
 def test_halfway_between_two_classes_lies_halfway_between_their_means():
-    frames = interpolate(best_pipeline("cosine", "ddim"), [("dark", 1), ("bright", 1)], 3, 1.0, 30)
+    frames = interpolate(
+        best_pipeline("cosine", "ddim"), [("dark", 1), ("bright", 1)], 3, guidance_scale=1.0, num_inference_steps=30
+    )
     assert (frames.mean(axis=(1, 2, 3)) / 127.5 - 1).tolist() == pytest.approx([-0.5, 0.0, 0.5], abs=0.05)
 
 
 @pytest.mark.parametrize("sampler", SCHEDULERS)
 def test_from_class_to_class_all_frames_share_the_noise_added_on_the_way(sampler):
     pipeline = untrained(sampler)
-    frames = interpolate(pipeline, [(0, 3), (1, 3)], 4, 2.0, 6).astype(int)
-    assert np.abs(frames[[0, -1]] - generate_batch(pipeline, [0, 1], [3, 3], 2.0, 6)).max() <= 1
+    frames = interpolate(pipeline, [(0, 3), (1, 3)], 4, num_inference_steps=6).astype(int)
+    assert (
+        np.abs(
+            frames[[0, -1]] - generate_batch(pipeline, [0, 1], [3, 3], guidance_scale=2.0, num_inference_steps=6)
+        ).max()
+        <= 1
+    )
 
 
 def test_slerp_keeps_the_length_of_noise():

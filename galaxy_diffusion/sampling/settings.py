@@ -1,0 +1,66 @@
+"""How images are sampled: what the pipeline is called with, and what is recorded beside them."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
+from galaxy_diffusion.sampling.schedulers import DEFAULT, sampler_of
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a diffusion model is sampled; by default, as it is recommended.
+
+    Attributes
+    ----------
+    scheduler : str
+        A key of `schedulers.SCHEDULERS`, with which the pipeline has been loaded.
+    num_inference_steps : int
+        Denoising steps; if None is given, as many as the scheduler needs to keep faint sky.
+    guidance_scale : float
+        Weight of the class; 1 is the plain conditional model.
+    guidance_interval : tuple of float, optional
+        Noise levels sigma between which to guide; everywhere if None.
+    strength : float, optional
+        Of a variation of a real galaxy: the share of the steps that it is taken back by.
+
+    Examples
+    --------
+    >>> Sampling("unipc").kwargs
+    {'guidance_scale': 2.0, 'num_inference_steps': 18}
+    """
+
+    scheduler: str = DEFAULT
+    num_inference_steps: int | None = None
+    guidance_scale: float = DEFAULT_GUIDANCE
+    guidance_interval: tuple[float, float] | None = None
+    strength: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_inference_steps is None:
+            object.__setattr__(self, "num_inference_steps", sampler_of(self.scheduler).steps)
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Arguments of the pipeline's call."""
+        names = ("guidance_scale", "num_inference_steps", "guidance_interval", "strength")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What settings.json and metadata.jsonl say of it; a strength is recorded where real galaxies are varied."""
+        interval = {"guidance_interval": self.guidance_interval} if self.guidance_interval is not None else {}
+        return {
+            "scheduler": self.scheduler,
+            "timestep_spacing": sampler_of(self.scheduler).options["timestep_spacing"],
+            "steps": self.num_inference_steps,
+            "guidance_scale": self.guidance_scale,
+            **interval,
+        }
+
+
+class OneStep:
+    """How a SAGAN is sampled: there is nothing to choose. Attributes as `Sampling` has them."""
+
+    kwargs: ClassVar[dict[str, Any]] = {}
+    record: ClassVar[dict[str, Any]] = {"scheduler": "sagan", "steps": 1, "guidance_scale": 1.0}
