@@ -163,13 +163,6 @@ def main(config: Config) -> None:
     model.loss_function = ClassificationLoss(weights, config.focal_gamma, config.label_smoothing)
     if config.compile:
         model.timm_model.compile()
-    draw = (images, mean, std, args.max_steps * config.batch_size, config.seed)
-    if config.streaming:
-        batches = StreamedTrainingBatches(*draw, args.world_size, config.augmentations)
-    else:
-        labels = np.concatenate([part.labels for part in images])
-        rows = balanced_rows(labels, config.seed) if config.oversampling else None
-        batches = TrainingBatches(*draw, rows, config.augmentations, config.mixing)
     progress = Progress(folder, config.batch_size)
     patience = config.early_stopping_patience
     groups = param_groups_weight_decay(model, config.weight_decay)
@@ -177,7 +170,7 @@ def main(config: Config) -> None:
         model,
         args,
         data_collator=collate,
-        train_dataset=batches,
+        train_dataset=make_batches(config, args, images, mean, std),
         eval_dataset=GalaxyBatches([validation], mean, std) if len(validation) else None,
         compute_metrics=figures,
         callbacks=[progress, EarlyStopping(patience)] if patience else [progress],
@@ -236,8 +229,28 @@ def training_images(config: Config, train: GalaxyArrays | GalaxyStream, held_out
     return parts
 
 
-def check_arm(config: Config) -> None:
-    """Refuse settings that contradict each other."""
+def make_batches(
+    config: Config,
+    args: TrainingArguments,
+    images: list[GalaxyArrays | GalaxyStream],
+    mean: list[float],
+    std: list[float],
+) -> TrainingBatches:
+    """The whole training in the order in which it sees the images."""
+    images_to_see = args.max_steps * config.batch_size
+    if config.streaming:
+        return StreamedTrainingBatches(
+            images, mean, std, images_to_see, config.seed, args.world_size, config.augmentations
+        )
+    labels = np.concatenate([part.labels for part in images])
+    rows = balanced_rows(labels, config.seed) if config.oversampling else None
+    return TrainingBatches(images, mean, std, images_to_see, config.seed, rows, config.augmentations, config.mixing)
+
+
+def check_settings(config: Config) -> None:
+    """Refuse settings that contradict each other or say nothing."""
+    if min(config.total_images, config.batch_size, config.log_images, config.checkpoint_images) < 1:
+        raise UserError("total_images, batch_size, log_images and checkpoint_images must be at least 1")
     of_arrays = {
         "oversampling": config.oversampling,
         "mixing": config.mixing != "none",
@@ -271,9 +284,7 @@ def training_arguments(config: Config) -> TrainingArguments:
     precision = config.mixed_precision or parse_choice_from_env("ACCELERATE_MIXED_PRECISION", "no")
     if precision == "fp16" and on_cpu:
         raise UserError("mixed_precision fp16 needs a GPU; take bf16 on this machine")
-    if min(config.total_images, config.batch_size, config.log_images, config.checkpoint_images) < 1:
-        raise UserError("total_images, batch_size, log_images and checkpoint_images must be at least 1")
-    check_arm(config)
+    check_settings(config)
     total, warmup, log, validation, checkpoint = (
         math.ceil(images / config.batch_size)
         for images in (

@@ -7,12 +7,13 @@ from typing import Literal
 
 import torch
 import yaml
+from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.training_utils import EMAModel
 
-from galaxy_diffusion.generators.batches import Batches
+from galaxy_diffusion.generators.batches import Batches, BatchSource
 from galaxy_diffusion.generators.conditioning import Conditioning, learn_votes
 from galaxy_diffusion.generators.cost import cost_of, describe, measure_throughput
-from galaxy_diffusion.generators.fine_tuning import add_lora, load_parent
+from galaxy_diffusion.generators.fine_tuning import Parent, add_lora, load_parent
 from galaxy_diffusion.generators.micro_batch import backward, find_micro_batch
 from galaxy_diffusion.generators.model_card import model_card
 from galaxy_diffusion.generators.model_folder import make_pipeline
@@ -26,8 +27,9 @@ from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
 from galaxy_diffusion.shared.run_folder import FREE
 from galaxy_diffusion.shared.seen_images import FILE as SEEN_FILE
 from galaxy_diffusion.shared.seen_images import file_of_model
-from gz2_dataset import UserError, load_arrays
+from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.command_line import provenance, run
+from gz2_dataset.galaxy_stream import GalaxyStream
 from gz2_dataset.streaming import load_stream
 
 MOST_LEFT_OUT = 0.1
@@ -104,45 +106,12 @@ def main(config: Config) -> None:
             for split in ("train", "unlabelled", "validation")
         )
     conditioning = Conditioning(labelled.class_names, config.conditioning)
-    batches = (StreamedBatches if config.streaming else Batches)(
-        labelled,
-        unlabelled,
-        config.batch_size,
-        config.seed,
-        config.num_train_timesteps,
-        config.null_share,
-        config.unlabelled_share,
-        config.class_balance,
-        conditioning,
-        device,
-    )
-    if parent:
-        noise_scheduler, image_format = parent.noise_scheduler, parent.image_format
-        unet = parent.net_for(conditioning.row_names, config.resolution, config.dropout)
-    else:
-        noise_scheduler = make_noise_scheduler(
-            config.beta_schedule,
-            config.num_train_timesteps,
-            config.prediction_type,
-            config.zero_terminal_snr,
-            config.noise_shift,
-            clip_sample=not config.standardize,
-        )
-        image_format = ImageFormat(patch_size=config.patch_size)
-        if config.standardize:
-            image_format = standardized(batches, config.patch_size)
-        unet = make_unet(config, config.resolution, len(conditioning.row_names))
+    batches = make_batches(config, labelled, unlabelled, conditioning, device)
+    unet, noise_scheduler, image_format = make_net(config, parent, conditioning, batches)
     objective = Objective(noise_scheduler, config.min_snr_gamma, config.input_perturbation, image_format)
     if config.validation_images:
         held_out = validation.to_arrays() if config.streaming else validation
         validation_loss = ValidationLoss(held_out, objective, conditioning, config.seed)
-    if config.conditioning == "votes":
-        learn_votes(unet)
-    if config.lora_rank:
-        add_lora(unet, config.lora_rank, config.init_from)
-    if config.gradient_checkpointing:
-        unet.enable_gradient_checkpointing()
-    unet = unet.to(memory_format=torch.channels_last)
     plain = copy.deepcopy(unet)  # what the averaged weights are put into
     if config.compile:
         unet.compile()
@@ -204,11 +173,62 @@ def main(config: Config) -> None:
 
     if training.is_to_be_saved:
         pipeline = make_pipeline(averaged(plain, ema), noise_scheduler, image_format, labelled)
-        named, grid = (training.model_name, training.settings), training.last_grid
-        card = model_card(*named, labelled, len(unlabelled), training.record, grid)
+        name, settings, grid = training.model_name, training.settings, training.last_grid
+        card = model_card(name, settings, labelled, len(unlabelled), training.record, grid)
         seen_before = file_of_model(config.init_from, SEEN_FILE) if config.init_from else None
         training.save(pipeline, card, labelled, unlabelled, parent=seen_before)
     training.end()
+
+
+def make_batches(
+    config: Config,
+    labelled: GalaxyArrays | GalaxyStream,
+    unlabelled: GalaxyArrays | GalaxyStream,
+    conditioning: Conditioning,
+    device: torch.device,
+) -> BatchSource:
+    """What each step learns from: functions of (seed, images seen)."""
+    return (StreamedBatches if config.streaming else Batches)(
+        labelled,
+        unlabelled,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        num_timesteps=config.num_train_timesteps,
+        null_share=config.null_share,
+        unlabelled_share=config.unlabelled_share,
+        class_balance=config.class_balance,
+        conditioning=conditioning,
+        device=device,
+    )
+
+
+def make_net(
+    config: Config, parent: Parent | None, conditioning: Conditioning, batches: BatchSource
+) -> tuple[UNet2DModel, DDPMScheduler, ImageFormat]:
+    """The net as it will be trained, the noise levels that it learns, and how it sees an image."""
+    if parent:
+        noise_scheduler, image_format = parent.noise_scheduler, parent.image_format
+        unet = parent.net_for(conditioning.row_names, config.resolution, config.dropout)
+    else:
+        noise_scheduler = make_noise_scheduler(
+            config.beta_schedule,
+            config.num_train_timesteps,
+            config.prediction_type,
+            config.zero_terminal_snr,
+            config.noise_shift,
+            clip_sample=not config.standardize,
+        )
+        image_format = ImageFormat(patch_size=config.patch_size)
+        if config.standardize:
+            image_format = standardized(batches, config.patch_size)
+        unet = make_unet(config, config.resolution, len(conditioning.row_names))
+    if config.conditioning == "votes":
+        learn_votes(unet)
+    if config.lora_rank:
+        add_lora(unet, config.lora_rank, config.init_from)
+    if config.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    return unet.to(memory_format=torch.channels_last), noise_scheduler, image_format
 
 
 def learning_rate_after(images_seen: int, config: Config) -> float:

@@ -148,7 +148,7 @@ def test_an_arm_takes_the_images_it_names(arm, toy_data, generated, tmp_path, mo
     run(received.append, Config, "")
     config = received[0]
     assert {key: getattr(config, key) for key in ARMS[arm]} == ARMS[arm]
-    train_classifier.check_arm(config)
+    train_classifier.check_settings(config)
     held_out = {split: load_split(config, split) for split in ("validation", "test")}
     parts = training_images(config, load_split(config, "train"), held_out)
     counts = {name: int(count_classes(part)[CLASS_NAMES.index(CIGAR)]) for name, part in parts.items()}
