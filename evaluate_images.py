@@ -32,7 +32,7 @@ class Config:
     generated: str
     """Output folder of generate.py."""
     output_dir: Path
-    """Becomes a folder with fidelity.json, fidelity.md, copies.csv, morphology.csv and pictures."""
+    """Becomes a folder with fidelity.json, fidelity.md, copies.csv, copies_power.csv, morphology.csv and pictures."""
     nets: list[str] = field(default_factory=lambda: ["inception"])
     """Feature nets. With inception come FID, KID, precision, recall, density and coverage; any other
     (efficientnet_lite0, dinov2, a timm name, the folder of a classifier) adds a Fréchet distance of that name."""
@@ -80,7 +80,8 @@ def main(config: Config) -> None:
         answers.append(questions.shortcuts(pair, sets, before_jpeg, config.nets[0], config.batch_size, seed))
     answer = questions.merged(answers)
 
-    record = {"copies": {"threshold": copies.threshold, "expected_false_positives": copies.false_positives}}
+    thresholds = {pair.generated.class_names[c]: asdict(t) for c, t in copies.search.thresholds.items()}
+    record = {"copies": {"thresholds": thresholds}}
     if measured:
         label = true_of.get("label_agreement", true_of["axis_ratio_agreement"])
         verdicts = Verdicts(~copies.is_copy, label.generated, true_of["morphology_agreement"].generated)

@@ -13,7 +13,8 @@ import torch
 from galaxy_diffusion.evaluation.distances import estimates, values
 from galaxy_diffusion.evaluation.features import extract, load_net
 from galaxy_diffusion.evaluation.floors import Sets, compare
-from galaxy_diffusion.evaluation.nearest import nearest, thumbnails
+from galaxy_diffusion.evaluation.nearest import Gallery
+from galaxy_diffusion.evaluation.rings import measure
 from galaxy_diffusion.shared.machine import peak_memory
 from gz2_dataset.command_line import run
 
@@ -58,8 +59,7 @@ def main(config: Config) -> None:
     seconds["figures"] = time.perf_counter() - start
 
     start = time.perf_counter()
-    small = thumbnails(images)
-    nearest(small, small, same=True)
+    Gallery(measure(images)).nearest_others()
     seconds["copies"] = time.perf_counter() - start
 
     gigabytes = peak_memory(torch.device("cpu")) / 2**30

@@ -52,6 +52,24 @@ def draw_toy_galaxy(class_name: str, rng: np.random.Generator, size: int = 64) -
     return Image.fromarray(image.clip(0, 255).astype(np.uint8))
 
 
+def draw_clumpy_galaxies(n: int, seed: int, size: int = 32) -> np.ndarray:
+    """Galaxies as varied as real ones, uint8 (n, size, size, 3): clumps, in places a neighbour, faint noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    images = []
+    for _ in range(n):
+        angle, ratio, extent = rng.uniform(0, np.pi), rng.uniform(0.3, 1), size * rng.uniform(0.1, 0.14)
+        dx, dy = x - rng.normal(0, size / 30), y - rng.normal(0, size / 30)
+        along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+        light = 140 * np.exp(-(along**2 + (across / ratio) ** 2) / (2 * extent**2))
+        for far, peak in [*((1.8, 50),) * 4, *((3.0, 70),) * int(rng.integers(0, 2))]:
+            at, where = far * extent * rng.uniform(0.4, 1), rng.uniform(0, 2 * np.pi)
+            square = (dx - at * np.cos(where)) ** 2 + (dy - at * np.sin(where)) ** 2
+            light += peak * rng.uniform(0.3, 1) * np.exp(-square / (2 * (size / 25) ** 2))
+        images.append(light[..., None] * rng.uniform(0.7, 1, 3) + rng.normal(12, 2, (size, size, 3)))
+    return np.stack(images).round().clip(0, 255).astype(np.uint8)
+
+
 def write_class_list(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
     """A class list with images; an empty class name stands for galaxies without a class."""
     rng = np.random.default_rng(seed)

@@ -157,6 +157,7 @@ def test_pictures_summary_and_provenance_are_written_and_nothing_is_left_aside(o
         "fidelity.json",
         "fidelity.md",
         "copies.csv",
+        "copies_power.csv",
         "morphology.csv",
         "run.json",
     }
@@ -184,7 +185,7 @@ def test_morphology_csv_has_a_row_an_image_with_source_class_and_flag(output, da
 
 def test_the_section_of_a_report_has_every_table_and_picture(output):
     tables, pictures = fidelity_section(output)
-    assert list(tables) == ["metrics", "morphology", "filter"]
+    assert list(tables) == ["metrics", "copies_power", "morphology", "filter"]
     assert set(pictures) == {path.stem for path in output.glob("*.png")}
     for table in tables.values():
         assert all(len(row) == len(table.columns) for row in table.rows)

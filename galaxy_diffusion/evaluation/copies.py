@@ -1,24 +1,27 @@
 """Are generated images copies of what the generator has seen, or of each other?
 
-An image is a copy when it is nearer to a training image (see `nearest`) than all but one in a hundred galaxies
-that the generator has not seen. Galaxies of the validation split set that threshold, those of the test split say how
-often it is wrong, and Fisher's exact test whether generated images lie under it more often than they do.
+`copy_search` says when an image is a copy. Galaxies of the test split say how often that is wrong, Fisher's exact test
+whether generated images are copies more often than they are.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-import torch
+from scipy.ndimage import rotate
 from scipy.stats import fisher_exact
 
 from galaxy_diffusion.evaluation.beside_floor import BesideFloor, share_beside_floor
-from galaxy_diffusion.evaluation.nearest import Nearest, nearest, thumbnails
+from galaxy_diffusion.evaluation.copy_search import (
+    NO_COPIES,
+    CopySearch,
+    power_of_search,
+    power_rows,
+    prepare_search,
+)
+from galaxy_diffusion.evaluation.nearest import Gallery, Nearest
 from galaxy_diffusion.evaluation.pair import RealAndGenerated
-from galaxy_diffusion.shared.symmetry import turn
-
-FALSE_POSITIVES = 0.01
-"""Share of unseen galaxies that may pass for copies, where there are enough of them to tell."""
+from galaxy_diffusion.evaluation.rings import measure, together
 
 
 @dataclass(frozen=True)
@@ -29,38 +32,52 @@ class Copies:
     ----------
     pair : RealAndGenerated
         The images searched.
+    search : CopySearch
+    test_rows : ndarray of int, shape (T,)
+        Galaxies of the test split, of the classes generated.
     generated, test : Nearest
-        Of the generated images and of the test galaxies among the galaxies seen.
+        Of the generated images and of these test galaxies among the galaxies seen.
     generated_twins, test_twins : Nearest
         Of the same among themselves.
-    threshold : float
-        Relative distance of which an image is a copy, or nearer.
-    false_positives : float
-        Share of unseen galaxies that are to be expected there.
+    power : DataFrame
+        What the search finds; as of `copy_search.power_rows`, with the false alarms among ``test`` first.
     """
 
     pair: RealAndGenerated
+    search: CopySearch
+    test_rows: np.ndarray
     generated: Nearest
     test: Nearest
     generated_twins: Nearest
     test_twins: Nearest
-    threshold: float
-    false_positives: float
+    power: pd.DataFrame
+
+    @property
+    def limits(self) -> np.ndarray:
+        """The relative distance up to which each generated image is a copy, shape (N,)."""
+        return self.search.limits(self.pair.generated.labels)
+
+    @property
+    def test_limits(self) -> np.ndarray:
+        """The same of the test galaxies, shape (T,)."""
+        return self.search.limits(self.pair.test.labels[self.test_rows])
 
     @property
     def is_copy(self) -> np.ndarray:
         """Whether each generated image is a copy of a galaxy seen, bool (N,)."""
-        return self.generated.relative <= self.threshold
+        return self.generated.relative <= self.limits
+
+    @property
+    def is_duplicate(self) -> np.ndarray:
+        """Whether each generated image is a copy of another one, bool (N,)."""
+        return self.generated_twins.relative <= self.limits
 
     def rates(self, rows: np.ndarray) -> dict[str, BesideFloor]:
         """``copy_rate`` and ``duplicate_rate`` of some generated images."""
-        n_seen, n_test = sum(len(seen) for _, seen in self.pair.seen), len(self.pair.test)
-        limit = self.threshold
+        n_seen, n_test, limits = len(self.search.gallery.galaxies), len(self.test_rows), self.test_limits
         return {
-            "copy_rate": rate(self.is_copy[rows], self.test.relative <= limit, n_seen),
-            "duplicate_rate": rate(
-                self.generated_twins.relative[rows] <= limit, self.test_twins.relative <= limit, n_test
-            ),
+            "copy_rate": rate(self.is_copy[rows], self.test.relative <= limits, n_seen),
+            "duplicate_rate": rate(self.is_duplicate[rows], self.test_twins.relative <= limits, n_test),
         }
 
     def table(self) -> pd.DataFrame:
@@ -75,12 +92,20 @@ class Copies:
                 "image_id": seen_ids[found.index],
                 "distance": found.distance,
                 "relative_distance": found.relative,
+                "threshold": self.limits,
                 "is_copy": self.is_copy,
                 "nearest_file_name": names[twins.index],
                 "relative_distance_to_it": twins.relative,
-                "is_duplicate": twins.relative <= self.threshold,
+                "is_duplicate": self.is_duplicate,
             }
         )
+
+    def in_thresholds(self) -> dict[str, np.ndarray]:
+        """Distances to the nearest galaxy seen over the threshold, of ``generated`` images and ``test`` galaxies."""
+        return {
+            "generated": self.generated.relative / self.limits.clip(1e-6),
+            "test": self.test.relative / self.test_limits.clip(1e-6),
+        }
 
     def closest(self, count: int) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """The generated images and the test galaxies that are nearest to a galaxy seen.
@@ -88,61 +113,60 @@ class Copies:
         Returns
         -------
         dict
-            Of ``generated`` and ``test``: images, turned towards the galaxies seen, these galaxies, both of shape
-            (count, H, W, 3), and relative distances (count,).
+            Of ``generated`` and, where there are any, ``test``: images, turned towards the galaxies seen, these
+            galaxies, both of shape (count, H, W, 3), and distances in units of the threshold (count,).
         """
         starts = np.cumsum([0, *(len(rows) for _, rows in self.pair.seen)])
+        sides = {
+            "generated": (self.pair.generated.images, self.generated),
+            "test": (self.pair.test.images[self.test_rows], self.test),
+        }
         pairs = {}
-        for name, galaxies, found in (
-            ("generated", self.pair.generated, self.generated),
-            ("test", self.pair.test, self.test),
-        ):
-            chosen = np.argsort(found.relative)[:count]
-            images = torch.from_numpy(galaxies.images[chosen]).permute(0, 3, 1, 2)
-            turned = turn(images, torch.from_numpy(found.symmetry[chosen])).permute(0, 2, 3, 1).numpy()
+        for name, ratio in self.in_thresholds().items():
+            if not len(ratio):
+                continue
+            (images, found), chosen = sides[name], np.argsort(ratio)[:count]
+            back = [turned_back(images[i], bool(found.mirrored[i]), float(found.angle[i])) for i in chosen]
             where = np.searchsorted(starts, found.index[chosen], side="right") - 1
             neighbours = [
                 part.images[rows[index - starts[p]]]
                 for p, index in zip(where, found.index[chosen], strict=True)
                 for part, rows in [self.pair.seen[p]]
             ]
-            pairs[name] = turned, np.stack(neighbours), found.relative[chosen]
+            pairs[name] = np.stack(back), np.stack(neighbours), ratio[chosen]
         return pairs
 
 
 def find_copies(pair: RealAndGenerated) -> Copies:
     """Search for copies of the galaxies seen, and of each other, among the generated images."""
-    seen = torch.cat([thumbnails(part.images)[rows] for part, rows in pair.seen])
-    generated, validation, test = (thumbnails(g.images) for g in (pair.generated, pair.validation, pair.test))
-    threshold, false_positives = copy_threshold(nearest(validation, seen).relative)
+    seen = together([measure(part.images).take(rows) for part, rows in pair.seen])
+    labels = np.concatenate([part.labels[rows] for part, rows in pair.seen])
+    classes = np.unique(pair.generated.labels).tolist()
+    search = prepare_search(seen, labels, measure(pair.validation.images), pair.validation.labels, classes)
+    gallery, class_names = search.gallery, pair.generated.class_names
+
+    generated, test_rows = measure(pair.generated.images), np.flatnonzero(np.isin(pair.test.labels, classes))
+    test, test_labels = measure(pair.test.images).take(test_rows), pair.test.labels[test_rows]
+    of_test = gallery.nearest(test)
+    alarms = of_test.relative <= search.limits(test_labels)
+    known = np.flatnonzero(~pair.unseen)
+    power = power_of_search(search, pair.real.images[known], pair.real.labels[known], class_names)
     return Copies(
         pair,
-        nearest(generated, seen),
-        nearest(test, seen),
-        nearest(generated, generated, same=True),
-        nearest(test, test, same=True),
-        threshold,
-        false_positives,
+        search,
+        test_rows,
+        gallery.nearest(generated),
+        of_test,
+        Gallery(generated, like=gallery).nearest_others(),
+        Gallery(test, like=gallery).nearest_others(),
+        pd.concat([power_rows(NO_COPIES, alarms, test_labels, class_names), power], ignore_index=True),
     )
 
 
-def copy_threshold(unseen: np.ndarray) -> tuple[float, float]:
-    """Relative distance under which an image is a copy, and the share of unseen galaxies under it to be expected.
-
-    Parameters
-    ----------
-    unseen : ndarray, shape (N,)
-        Relative distances of galaxies that the generator has not seen, those of the validation split.
-
-    Returns
-    -------
-    threshold : float
-        The r-th smallest of them, with r / (N + 1) at most `FALSE_POSITIVES`, but r at least 1.
-    false_positives : float
-        r / (N + 1).
-    """
-    rank = max(1, int(FALSE_POSITIVES * (len(unseen) + 1)))
-    return float(np.sort(unseen)[rank - 1]), rank / (len(unseen) + 1)
+def turned_back(image: np.ndarray, mirrored: bool, angle: float) -> np.ndarray:
+    """An image (S, S, 3) turned towards the galaxy that it was found to be like, see `nearest.Nearest`."""
+    image = image[::-1] if mirrored else image
+    return rotate(image.astype(float), angle, reshape=False, order=1, mode="nearest").round().astype(np.uint8)
 
 
 def rate(is_copy: np.ndarray, unseen_is_copy: np.ndarray, n_real: int) -> BesideFloor:

@@ -79,16 +79,17 @@ def nearest_pairs(images: np.ndarray, neighbours: np.ndarray, relative: np.ndarr
 
 
 def relative_distances(copies: Copies) -> bytes:
-    """Histograms of the relative distances to the nearest galaxy seen, and the threshold of a copy."""
+    """Histograms of the distances to the nearest galaxy seen, in units of the threshold of a copy of the class."""
     figure = Figure(figsize=(7.6, 3), layout="constrained")
     axes = figure.subplots()
-    groups = (("unseen real", copies.test.relative, REAL), ("generated", copies.generated.relative, GENERATED))
-    bins = np.linspace(0, max(1.0, *(values.max() for _, values, _ in groups)), 61)
+    ratios = copies.in_thresholds()
+    groups = (("unseen real", ratios["test"], REAL), ("generated", ratios["generated"], GENERATED))
+    bins = np.linspace(0, max(1.5, *(values.max(initial=0) for _, values, _ in groups)), 61)
     for name, values, colour in groups:
-        share = np.full(len(values), 1 / len(values))
+        share = np.full(len(values), 1 / max(1, len(values)))
         axes.hist(values, bins, weights=share, color=colour, alpha=0.7, label=f"{name} ({len(values):,})")
-    axes.axvline(copies.threshold, color=SKY, linewidth=1, linestyle="--", label="copies lie left")
-    axes.set_xlabel("Distance to the nearest galaxy seen / mean distance to the next 50")
+    axes.axvline(1, color=SKY, linewidth=1, linestyle="--", label="copies lie left")
+    axes.set_xlabel("Distance to the nearest galaxy seen / threshold of its class")
     axes.set_ylabel("Share of images")
     axes.legend(frameon=False, fontsize=9)
     plain(axes)

@@ -82,7 +82,7 @@ def copied(pair: RealAndGenerated, sets: AllSets, copies: Copies) -> Answer:
     pictures = {f"nearest_{kind}": figures.nearest_pairs(*p, kind) for kind, p in copies.closest(SHOWN).items()}
     return Answer(
         {name: copies.rates(pair.rows(name)) for name in sets},
-        {"copies": copies.table()},
+        {"copies": copies.table(), "copies_power": copies.power},
         {"copies": figures.relative_distances(copies), **pictures},
     )
 

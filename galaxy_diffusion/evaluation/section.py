@@ -4,7 +4,10 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
+import pandas as pd
+
 from galaxy_diffusion.evaluation.beside_floor import Metrics, read_metrics
+from galaxy_diffusion.evaluation.copy_search import NO_COPIES
 from galaxy_diffusion.evaluation.figures import distinct, summary
 from galaxy_diffusion.evaluation.keep import Passed
 from galaxy_diffusion.shared.names import class_title, metric_title
@@ -23,6 +26,7 @@ PICTURES = (
     "saliency",
 )
 """Names of the pictures, in the order of the report."""
+POWER = "copies_power.csv"
 SHAPES = ("wasserstein_", "ks_")
 
 
@@ -37,7 +41,7 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
     Returns
     -------
     tables : dict of Table
-        ``metrics``, and where they have been measured ``morphology`` and ``filter``.
+        ``metrics``, and where they have been measured ``copies_power``, ``morphology`` and ``filter``.
     pictures : dict of bytes
         PNG files by name.
 
@@ -61,12 +65,41 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
         for kind, shape in (("metrics", False), ("morphology", True))
     }
     tables = {"metrics": summary(parts["metrics"])}
+    if (folder / POWER).exists():
+        tables["copies_power"] = power_table(pd.read_csv(folder / POWER))
     if any(parts["morphology"].values()):
         tables["morphology"] = morphology_table(parts["morphology"])
     if counts := run.get("filter"):
         tables["filter"] = filter_table({name: Passed(**passed) for name, passed in counts.items()})
     paths = [path for name in PICTURES for path in sorted(folder.glob(f"{name}.png"))]
     return tables, {path.stem: path.read_bytes() for path in paths}
+
+
+def power_table(power: pd.DataFrame) -> Table:
+    """What the search for copies finds, a row a change of training images.
+
+    Parameters
+    ----------
+    power : DataFrame
+        As of `copy_search.power_rows`.
+    """
+    names = power["label"].unique()
+    names = names if len(names) > 2 else names[:1]
+    rows = []
+    for change, found in power.groupby("change", sort=False):
+        by_name = {row.label: row for row in found.itertuples()}
+        cells = [
+            Cell(f"{row.share:.3f}", f"[{row.low:.3f}, {row.high:.3f}]") if (row := by_name.get(name)) else Cell("–")
+            for name in names
+        ]
+        rows.append([Cell(str(change)), *cells, Cell(f"{by_name['all'].n:,}")])
+    columns = ("Training images", *(class_title(name) for name in names), "Images")
+    notes = [
+        f"Share that the search calls copies, with 95 % intervals. “{NO_COPIES.capitalize()}” stands for real galaxies "
+        "that the generator has not seen and the thresholds were not taken from: false alarms.",
+        "No copies among the generated images says no more than this table: a copy that is changed more is not found.",
+    ]
+    return Table("Power of the search for copies", (), columns, rows, notes)
 
 
 def morphology_table(results: Metrics) -> Table:

@@ -1,81 +1,116 @@
-"""Copies are found however they are turned and recompressed; new galaxies are not."""
-
-from io import BytesIO
+"""Planted copies are found, what is found is named and turned back, and a rate knows the false positives."""
 
 import numpy as np
+import pandas as pd
 import pytest
-import torch
-from PIL import Image
 from scipy.stats import binomtest
 
-from galaxy_diffusion.evaluation.copies import copy_threshold, rate
-from galaxy_diffusion.evaluation.nearest import nearest, thumbnails
-from galaxy_diffusion.shared.symmetry import turn
-from gz2_dataset import CLASS_NAMES
-from tests.conftest import draw_toy_galaxy
+from galaxy_diffusion.evaluation.controls import CHANGES, dimmed, shifted, turned, zoomed
+from galaxy_diffusion.evaluation.copies import Copies, find_copies, rate
+from galaxy_diffusion.evaluation.copy_search import NO_COPIES
+from galaxy_diffusion.evaluation.pair import RealAndGenerated
+from gz2_dataset import CLASS_NAMES, GalaxyArrays
+from tests.conftest import draw_clumpy_galaxies
+
+SPLITS = {"train": 240, "unlabelled": 60, "validation": 60, "test": 80}
+PLANTED = 20
 
 
-def draw(n: int, seed: int, size: int = 32) -> np.ndarray:
-    """Galaxies of all classes, somewhat off the centre."""
-    rng = np.random.default_rng(seed)
-    galaxies = [np.asarray(draw_toy_galaxy(rng.choice(CLASS_NAMES), rng, size)) for _ in range(n)]
-    return np.stack([np.roll(galaxy, rng.integers(-size // 8, size // 8, 2), axis=(0, 1)) for galaxy in galaxies])
+def galaxies(name: str, n: int, seed: int, labelled: bool = True) -> GalaxyArrays:
+    labels = np.arange(n) % 2 + 3 if labelled else np.full(n, -1)
+    ids = [f"{name}{i}" for i in range(n)]
+    return GalaxyArrays(draw_clumpy_galaxies(n, seed), labels, ids, ids, CLASS_NAMES, name)
 
 
-def recompressed(image: np.ndarray) -> np.ndarray:
-    buffer = BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=75, subsampling=2)
-    return np.asarray(Image.open(buffer))
+@pytest.fixture(scope="module")
+def pair() -> RealAndGenerated:
+    """Of 40 generated images, the first are training images that were moved, turned, zoomed and dimmed."""
+    splits = {name: galaxies(name, n, seed, name != "unlabelled") for seed, (name, n) in enumerate(SPLITS.items())}
+    train, new = splits["train"], galaxies("generated", 2 * PLANTED, 9)
+    planted = [shifted(turned(zoomed(dimmed(image), 1.1), 40)) for image in train.images[:PLANTED]]
+    images = np.concatenate([planted, new.images[PLANTED:]])
+    generated = GalaxyArrays(images, new.labels, new.image_ids, new.digests, CLASS_NAMES, "generated")
+    seen = [(train, np.arange(len(train))), (splits["unlabelled"], np.arange(10, 60))]
+    return RealAndGenerated(generated, splits["validation"], splits["test"], seen)
 
 
-def turned(images: np.ndarray, symmetry: np.ndarray) -> np.ndarray:
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-    return turn(pixels, torch.from_numpy(symmetry)).permute(0, 2, 3, 1).numpy()
+@pytest.fixture(scope="module")
+def copies(pair) -> Copies:
+    return find_copies(pair)
 
 
-@pytest.mark.parametrize("size", [32, 100])
-def test_every_turned_and_recompressed_training_image_is_found_and_no_new_galaxy_is(size):
-    training, unseen, new = (draw(n, seed, size) for n, seed in ((120, 0), (100, 1), (40, 2)))
-    symmetry = np.arange(120) % 8
-    copies = np.stack([recompressed(image) for image in turned(training, symmetry)])
-    seen = thumbnails(training)
-    threshold, false_positives = copy_threshold(nearest(thumbnails(unseen), seen).relative)
-    found = nearest(thumbnails(copies), seen)
-    assert found.index.tolist() == list(range(120))
-    assert (found.relative < threshold).all()
-    np.testing.assert_array_equal(turned(turned(training, symmetry), found.symmetry), training)
-    assert (nearest(thumbnails(new), seen).relative < threshold).mean() <= false_positives + 0.05
+def test_planted_copies_are_found_and_named_and_new_galaxies_are_not(copies):
+    table = copies.table()
+    assert table["is_copy"][:PLANTED].mean() >= 0.9
+    assert table["is_copy"][PLANTED:].mean() <= 0.1
+    found = table[table["is_copy"]][:PLANTED]
+    planted = found[found.index < PLANTED]
+    assert (planted["image_id"] == [f"train{i}" for i in planted.index]).all()
+    rates = copies.rates(np.arange(2 * PLANTED))["copy_rate"]
+    assert (rates.n_real, rates.n_generated, rates.n_floor) == (240 + 50, 2 * PLANTED, 80)
+    assert rates.p_value < 1e-4
+    assert rates.floor < 0.1
 
 
-def test_neighbours_are_those_of_a_slow_reference_and_batches_do_not_matter():
-    images, training = thumbnails(draw(9, 0)), thumbnails(draw(30, 1))
-    found = nearest(images, training, batch_size=4)
-    whole = nearest(images, training, batch_size=100)
-    np.testing.assert_array_equal(found.index, whole.index)
-    np.testing.assert_allclose(found.relative, whole.relative, rtol=1e-5)
-    for i, image in enumerate(images):
-        eight = [turn(image[None], torch.tensor([s]))[0] for s in range(8)]
-        slow = np.array([min(float((t - other).square().mean().sqrt()) for t in eight) for other in training])
-        assert found.index[i] == slow.argmin()
-        assert found.distance[i] == pytest.approx(slow.min(), rel=1e-3)
-        assert found.relative[i] == pytest.approx(slow.min() / np.sort(slow)[1:].mean(), rel=1e-3)
+def test_each_class_has_its_threshold_from_galaxies_seen_and_held_out(copies):
+    thresholds = copies.search.thresholds
+    assert set(thresholds) == {3, 4}
+    assert {t.n for t in thresholds.values()} == {120 + 30}
+    assert {t.false_positives for t in thresholds.values()} == {1 / 151}
+    np.testing.assert_array_equal(copies.limits[:2], [thresholds[3].relative, thresholds[4].relative])
 
 
-def test_twins_among_the_images_themselves_are_found():
-    images = draw(40, 0)
-    images[7] = turned(images[31:32], np.array([5]))[0]
-    twins = nearest(thumbnails(images), thumbnails(images), same=True, batch_size=16)
-    assert (twins.index != np.arange(40)).all()
-    assert (twins.index[7], twins.index[31]) == (31, 7)
-    assert set(np.argsort(twins.relative)[:2]) == {7, 31}
+def test_the_power_stands_beside_the_rate_with_the_false_alarms_first(copies):
+    power = copies.power
+    assert list(power["change"].unique()) == [NO_COPIES, *CHANGES]
+    every = power[power["label"] == "all"].set_index("change")
+    assert every.loc[NO_COPIES, "n"] == SPLITS["test"]
+    assert every.loc[NO_COPIES, "share"] < 0.05
+    easy = ["unchanged", "mirrored", "shifted by 1 pixel", "turned by 10 degrees", "dimmed by 20 %"]
+    assert (every.loc[[*easy, "zoomed in by 15 %"], "share"] >= 0.9).all()
+    by_class = power[(power["change"] == "mirrored") & (power["label"] != "all")]
+    assert by_class["label"].tolist() == [CLASS_NAMES[3], CLASS_NAMES[4]]
+    assert by_class["found"].sum() == every.loc["mirrored", "found"]
 
 
-@pytest.mark.parametrize(("n", "rank"), [(5, 1), (99, 1), (199, 2), (1000, 10)])
-def test_the_threshold_lets_one_unseen_galaxy_in_a_hundred_through(n, rank):
-    unseen = np.random.default_rng(0).permutation(n) / n
-    threshold, expected = copy_threshold(unseen)
-    assert (unseen <= threshold).sum() == rank
-    assert expected == rank / (n + 1)
+def test_the_closest_images_are_turned_back_towards_the_galaxies_that_they_copy(copies):
+    images, neighbours, ratio = copies.closest(8)["generated"]
+    assert (np.diff(ratio) >= 0).all()
+    assert (ratio <= 1).all()
+    as_found = copies.pair.generated.images[np.argsort(copies.in_thresholds()["generated"])[:8]]
+
+    def correlation(first: np.ndarray, second: np.ndarray) -> float:
+        inside = np.s_[:, 6:-6, 6:-6]
+        return np.corrcoef(first[inside].ravel(), second[inside].ravel())[0, 1]
+
+    assert correlation(images, neighbours) > correlation(as_found, neighbours) + 0.05
+
+
+def test_twins_among_the_generated_are_duplicates_and_named(pair):
+    images = pair.generated.images.copy()
+    images[31] = turned(images[25], 60)
+    twins = find_copies(
+        RealAndGenerated(
+            GalaxyArrays(images, pair.generated.labels, pair.generated.image_ids, [], CLASS_NAMES, ""),
+            pair.validation,
+            pair.test,
+            pair.seen,
+        )
+    ).table()
+    assert twins["is_duplicate"][[25, 31]].all()
+    assert twins["nearest_file_name"][[25, 31]].tolist() == ["generated31", "generated25"]
+    assert twins["is_duplicate"][PLANTED:].sum() <= 3
+
+
+def test_a_single_generated_image_is_searched_and_no_test_galaxy_is_no_floor(pair):
+    one = GalaxyArrays(pair.generated.images[:1], np.array([3]), ["one"], [], CLASS_NAMES, "")
+    none = GalaxyArrays(pair.test.images[:0], np.zeros(0, np.int64), [], [], CLASS_NAMES, "")
+    copies = find_copies(RealAndGenerated(one, pair.validation, none, pair.seen))
+    found = copies.rates(np.array([0]))
+    assert found["copy_rate"].value == 1
+    assert (found["duplicate_rate"].value, found["duplicate_rate"].floor) == (0, None)
+    assert isinstance(copies.power, pd.DataFrame)
+    assert set(copies.closest(3)) == {"generated"}
 
 
 def test_a_rate_has_wilsons_interval_and_a_p_value_that_knows_the_false_positives():
