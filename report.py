@@ -64,37 +64,32 @@ def main(config: Config) -> None:
 
 
 def classifiers(page: Page) -> None:
-    """The verdict, Tables 3 to 6 and the charts of the arms."""
+    """The verdict, the endpoints, Tables 3 to 5 and the charts of the arms."""
     study, runs = page.study, page.study.runs
-    page.comparison = comparison = compare(runs, study.mix, study.generators)
-    page.verdict = verdict = judge(comparison, study.rare_class)
+    page.comparison = comparison = compare(runs, study.question, study.generators)
+    page.verdict = verdict = judge(comparison)
 
-    page.tables |= arm_tables.per_class(comparison, study.rare_class, study.steps)
+    page.tables["endpoints"] = arm_tables.endpoints(comparison)
+    page.tables |= arm_tables.per_class(comparison, study.steps)
     page.tables["table4"] = arm_tables.macro(comparison, study.steps)
-    groups = dict.fromkeys(run[:2] for run in runs.predictions)
+    groups = dict.fromkeys(run[:2] for run in runs.probabilities)
     probabilities = {key: np.stack([p for run, p in runs.probabilities.items() if run[:2] == key]) for key in groups}
     calibrated = {key: calibration(runs.labels, p) for key, p in probabilities.items()}
     page.tables["table5"] = arm_tables.calibrations(calibrated, len(runs.labels))
     page.images["reliability"] = arm_figures.reliability(calibrated)
 
     if not verdict.findings.empty:
-        page.tables["comparisons"] = arm_tables.comparisons(verdict.findings)
-        page.tables["table6"] = arm_tables.detectable(comparison, len(verdict.findings))
-        against_original = verdict.findings["reference"] == BASELINE
-        parts = [
-            ("differences", against_original, "arm", "Arm − original"),
-            ("rivals", ~against_original, "reference", "Diffusion − the remedy at the left"),
-        ]
-        for name, chosen, beside, caption in parts:
-            if chosen.any():
-                shown = comparison.differences[
-                    (comparison.differences["reference"] == BASELINE) == (name == "differences")
-                ]
-                page.images[name] = arm_figures.forest(
-                    shown, verdict.findings[chosen], beside, f"{caption}, 95 % interval"
-                )
+        page.tables["comparisons"] = arm_tables.comparisons(comparison)
+        for name, beside, caption in (
+            ("differences", "arm", "Arm − original, 95 % interval"),
+            ("rivals", "reference", "Diffusion − the remedy at the left, 95 % interval"),
+        ):
+            with_original = comparison.differences["reference"] == BASELINE
+            shown = comparison.differences[with_original if beside == "arm" else ~with_original]
+            if not shown.empty:
+                page.images[name] = arm_figures.forest(shown, comparison, beside, caption)
 
-    ratios = {run.arm: study.ratio(run) for run in runs.predictions if study.is_in_sweep(run)}
+    ratios = {run.arm: study.ratio(run) for run in runs.probabilities if study.is_in_sweep(run)}
     ratios = {arm: ratio for arm, ratio in ratios.items() if ratio is not None}
     if len(ratios) > 2:
         rare = comparison.figures[comparison.figures["galaxy_class"] == study.rare_class]

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import norm
 from tqdm.auto import tqdm
 
-from galaxy_diffusion.study.bootstrap import bootstrap
+from galaxy_diffusion.study.bootstrap import Figures, bootstrap, confusion_matrices, scores
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import run
 from gz2_dataset.markdown import markdown_table
@@ -61,10 +61,17 @@ def coverage(config: Config, seeds: int, spread: float) -> float:
         ease, luck = rng.normal(size=len(labels)), rng.normal(0, spread, (2, seeds, 1))
         sums = EFFECTS[:, None, None] + ease + luck + rng.normal(0, NOISE, (2, seeds, len(labels)))
         predictions = np.where(sums > 0, labels, (labels + 1) % CLASSES).reshape(2 * seeds, -1)
-        boot = bootstrap(labels, predictions, CLASSES, replicates=config.replicates)
+        boot = bootstrap(labels, [recalls(labels, run) for run in predictions], CLASSES, replicates=config.replicates)
         low, high = (boot[range(seeds, 2 * seeds)] - boot[range(seeds)]).over_seeds().interval()
-        held += low[2, 1] <= after - before <= high[2, 1]
+        held += low[2] <= after - before <= high[2]
     return held / config.simulations
+
+
+def recalls(labels: np.ndarray, predictions: np.ndarray) -> Figures:
+    """How the recall of each class follows from the weights of the galaxies."""
+    return lambda weights, doubt: scores(confusion_matrices(labels, predictions, CLASSES, weights, doubt))[
+        :, :CLASSES, 1
+    ]
 
 
 if __name__ == "__main__":

@@ -1,14 +1,9 @@
 """Is a generated galaxy of the class that it was made for? An independent classifier and its axis ratio say.
 
-The classifier was trained on real galaxies only. A net trained where cigars are one in a hundred hardly ever says
-cigar, whatever it sees; so its verdict is the class that is the most likely where all are equally common: the logits
-less the logarithm of each class's share of the training set [1]_. The axis ratio agrees where it lies in the central
-95 % of the training galaxies of the class. What both say of real galaxies that neither generator nor classifier has
-learned from is the floor: of a generator that were perfect they would say the same.
-
-References
-----------
-.. [1] Menon, A. K. et al. 2021, ICLR (logit adjustment)
+The classifier was trained on real galaxies only. Its verdict is the class that is the most likely where all are equally
+common (see `shared.class_prior`). The axis ratio agrees where it lies in the central 95 % of the training galaxies of
+the class. What both say of real galaxies that neither generator nor classifier has learned from is the floor: of a
+generator that were perfect they would say the same.
 """
 
 import json
@@ -20,6 +15,7 @@ import pandas as pd
 
 from galaxy_diffusion.evaluation.features import FeatureNet, configured_net, extract, read_classifier
 from galaxy_diffusion.evaluation.pair import RealAndGenerated
+from galaxy_diffusion.shared.class_prior import log_class_shares
 from galaxy_diffusion.shared.image_cache import cached
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.crop import recorded_crop
@@ -86,13 +82,9 @@ def load_independent(folder: Path, pair: RealAndGenerated) -> Classifier:
         raise UserError(f"{folder}: was trained on data with another test split; train one on the generator's data")
     if recorded_crop(record) != pair.test.center_crop:
         raise UserError(f"{folder}: was trained on another crop of each image; train one on the generator's data")
-    counts = np.array([sum(record["n_train"][name].values()) for name in pair.test.class_names], float)
-    config = record["config"]
-    if config.get("oversampling") or config.get("class_weights"):
-        counts[:] = 1
     name = f"{model.config.architecture}_galaxies"
     net = configured_net(name, model.timm_model.eval(), model.config.pretrained_cfg)
-    return Classifier(net, np.log(counts.clip(1) / counts.sum()))
+    return Classifier(net, log_class_shares(record, pair.test.class_names))
 
 
 def axis_ratio_agrees(

@@ -5,65 +5,84 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import confusion_matrix
 
 from galaxy_diffusion.shared.drawing import chart, plain
 from galaxy_diffusion.shared.names import arm_title, class_title
 from galaxy_diffusion.study.arms import BASELINE, QUESTION
-from galaxy_diffusion.study.bootstrap import confusion_matrices
 from galaxy_diffusion.study.calibration import Calibration
-from galaxy_diffusion.study.comparison import MEAN, METRIC_NAMES
+from galaxy_diffusion.study.comparison import MEAN, Comparison
+from galaxy_diffusion.study.endpoints import FIRST, METRIC_NAMES
 from galaxy_diffusion.study.runs import Runs
 
 INK, GRID = "#1c2333", "#dfe3ec"
-TONES = {"better": "#1b7f4d", "worse": "#c0392b", "uncertain": "#8a6d1f", "hint": "#8a6d1f", "none": "#5b6577"}
+TONES = {
+    "better": "#1b7f4d",
+    "worse": "#c0392b",
+    "equivalent": "#2457c5",
+    "uncertain": "#8a6d1f",
+    "hint": "#8a6d1f",
+    "none": "#5b6577",
+}
+PANELS = (FIRST, "adjusted_balanced_accuracy")
 BACKBONES = ("#2457c5", "#d1782c", "#7b52ab", "#2a9d8f", "#b5487b", "#6b7280")
 """Colours of up to six backbones."""
 WIDTH = 11.6
 """Of a chart, in inches."""
 
 
-def forest(differences: pd.DataFrame, findings: pd.DataFrame, beside: str, caption: str) -> bytes:
-    """Differences in the rare class's F1 and in macro F1, one line for each arm.
+def forest(differences: pd.DataFrame, comparison: Comparison, beside: str, caption: str) -> bytes:
+    """Differences in the first endpoint, and in balanced accuracy without the prior, one line for each arm.
 
-    Each backbone is thin; what the verdict rests on is bold and in the colour of its outcome.
+    Each backbone is thin; `Comparison.scope` is bold, in the first panel in the colour of its outcome.
 
     Parameters
     ----------
     differences : DataFrame
-        Rows of `comparison.Comparison.differences`.
-    findings : DataFrame
-        The same of the verdict, with outcome.
+        Rows of ``comparison.differences``.
+    comparison : Comparison
     beside : str
         Column that names the lines: arm or reference.
     caption : str
         Below the axes.
     """
-    lines = list(dict.fromkeys(findings[beside]))
+    shown = [
+        metric for metric in PANELS if differences.loc[differences["metric"] == metric, "difference"].notna().any()
+    ]
+    lines = list(dict.fromkeys(differences[beside]))
     backbones = [name for name in dict.fromkeys(differences["backbone"]) if name != MEAN]
     thin = backbones if len(backbones) > 1 else []
     height = 0.32 + 0.085 * len(thin)
     figure = Figure(figsize=(WIDTH, 1.2 + height * len(lines)), layout="constrained")
-    panels = figure.subplots(1, findings["galaxy_class"].nunique(), sharey=True, squeeze=False)[0]
-    for axes, name in zip(panels, sorted(findings["galaxy_class"].unique(), key=lambda n: n == "macro"), strict=True):
-        shown = differences[(differences["galaxy_class"] == name) & (differences["metric"] == "f1")]
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for axes, metric in zip(panels, shown, strict=True):
+        of_metric = differences[differences["metric"] == metric]
         for i, backbone in enumerate(thin):
-            of_backbone = shown[shown["backbone"] == backbone].drop_duplicates(beside).set_index(beside)
+            of_backbone = of_metric[of_metric["backbone"] == backbone].set_index(beside)
             for y, line in enumerate(lines):
                 if line in of_backbone.index:
                     row, at = of_backbone.loc[line], y + 0.28 + 0.36 * (i + 0.5) / len(thin) - 0.1
                     axes.plot([row["low"], row["high"]], [at, at], color=BACKBONES[i % 6], linewidth=1, alpha=0.75)
                     label = backbone if line == lines[0] else None
                     axes.plot(row["difference"], at, "o", color=BACKBONES[i % 6], markersize=3, label=label)
+        in_scope = of_metric[of_metric["backbone"] == comparison.scope].set_index(beside)
         for y, line in enumerate(lines):
-            row = findings[(findings[beside] == line) & (findings["galaxy_class"] == name)].iloc[0]
-            at, colour = y - 0.12 if thin else y, TONES[row["outcome"]]
+            if line not in in_scope.index:
+                continue
+            row = in_scope.loc[line]
+            at, colour = y - 0.12 if thin else y, TONES.get(row["outcome"], TONES["none"])
             axes.plot([row["low"], row["high"]], [at, at], color=colour, linewidth=2.6, solid_capstyle="butt")
             axes.plot(row["difference"], at, "D", color=colour, markersize=5.5)
             text = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
             axes.text(1.01, y, text, transform=axes.get_yaxis_transform(), va="center", color=colour, fontsize=8.5)
         axes.axvline(0, color=INK, linewidth=1)
+        if metric == FIRST:
+            margin = comparison.question.margin
+            axes.axvspan(-margin, margin, color=GRID, alpha=0.6, linewidth=0, zorder=0)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_title("Macro F1" if name == "macro" else f"{class_title(name)} F1", fontsize=10)
+        name = METRIC_NAMES[metric]
+        rare = class_title(comparison.question.rare_class)
+        axes.set_title(f"{rare}: {name} (band: the margin)" if metric == FIRST else name.capitalize(), fontsize=10)
         axes.grid(axis="x", color=GRID, linewidth=0.8)
         plain(axes)
     panels[0].set_yticks(range(len(lines)), [arm_title(line) for line in lines], fontsize=9.5)
@@ -150,8 +169,10 @@ def confusion(runs: Runs, backbone: str, arms: list[str]) -> bytes:
         if i >= len(arms):
             axes.axis("off")
             continue
-        of_arm = runs.of(backbone, arms[i], runs.seeds(backbone, arms[i]))
-        share = 100 * confusion_matrices(runs.labels, of_arm, len(names)).mean(axis=0) / np.maximum(n, 1)[:, None]
+        of_arm = [
+            confusion_matrix(runs.labels, p, labels=range(len(names))) for p in runs.predictions(backbone, arms[i])
+        ]
+        share = 100 * np.mean(of_arm, axis=0) / np.maximum(n, 1)[:, None]
         matrix(axes, share, 10 if large else 7.5)
         axes.set_title(arm_title(arms[i]), fontsize=10 if large else 9)
         bottom, left = i + columns >= len(arms), i % columns == 0

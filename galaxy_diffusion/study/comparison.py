@@ -1,4 +1,8 @@
-"""Every figure of every arm with its interval, and the paired differences that the study is about."""
+"""Every figure of every arm with its interval, and the paired differences that the study is about.
+
+Each comparison of two arms has one p value, of the first endpoint on the mean of the backbones, corrected by Holm for
+all comparisons of the study as one family. All other differences are shown with their intervals alone.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,70 +11,70 @@ import numpy as np
 import pandas as pd
 
 from galaxy_diffusion.study.arms import BASELINE, QUESTION
-from galaxy_diffusion.study.bootstrap import ACCURACIES, ALPHA, METRICS, Bootstrap, bootstrap, holm, mcnemar
+from galaxy_diffusion.study.bootstrap import ALPHA, Bootstrap, bootstrap, holm
+from galaxy_diffusion.study.endpoints import FIRST, Question
 from galaxy_diffusion.study.runs import Runs
 
-METRIC_NAMES = {
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "natural_accuracy": "accuracy in the natural mix",
-}
 MEAN = "mean of backbones"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Figures in full precision, a row a backbone, arm, class and metric.
+    """Figures in full precision, one row for each backbone, arm, class and metric.
 
     The galaxy_class ``macro`` is the mean over the classes; ``all`` has the accuracies. Where there are several
     backbones, those of the backbone `MEAN` are averages over them, on the same resampled galaxies.
 
     Attributes
     ----------
+    question : Question
     figures : DataFrame
         Columns backbone, arm, galaxy_class, metric, n (test galaxies), seeds, value, low and high.
     differences : DataFrame
         Arm minus ``reference`` on the galaxies and seeds that both have: every arm minus original, and diffusion minus
-        each rival. Columns as above, with difference for value, and reference, p (bootstrap), detectable (the smallest
-        true difference found with 80 % power); gained, lost and mcnemar_p in the rows of the accuracy.
-    discordance : DataFrame
-        Columns galaxy_class, n and discordance: the share of the class's test galaxies that exactly one of two paired
-        runs gets right, the mean over all pairs of an arm and original.
+        each rival. Columns as above, with difference for value, and reference, detectable (the smallest true difference
+        found with 80 % power) and, for the first endpoint in `scope`, p, p_holm, p_equivalence (Holm) and outcome.
     cheap : frozenset of str
         Arms that are remedies without a generative model.
+    generators : dict of str to str
+        The generator whose images an arm trains on, by arm.
     """
 
+    question: Question
     figures: pd.DataFrame
     differences: pd.DataFrame
-    discordance: pd.DataFrame
     cheap: frozenset[str]
+    generators: Mapping[str, str]
 
     @property
     def scope(self) -> str:
         """The backbone that a verdict speaks of: their mean, or the only one."""
-        names = self.figures["backbone"].unique()
-        return MEAN if MEAN in names else names[0]
+        return scope_of(self.figures)
+
+    @property
+    def tested(self) -> pd.DataFrame:
+        """The differences that a verdict rests on: of the first endpoint, in `scope`."""
+        if self.differences.empty:
+            return self.differences
+        return self.differences[is_tested(self.differences, self.scope)].reset_index(drop=True)
 
 
-def compare(runs: Runs, mix: np.ndarray | None = None, generators: Mapping[str, str] | None = None) -> Comparison:
+def compare(runs: Runs, question: Question, generators: Mapping[str, str] | None = None) -> Comparison:
     """All figures of a study and the differences between its arms.
 
     Parameters
     ----------
     runs : Runs
-    mix : ndarray, shape (classes,), optional
-        How frequent the classes are in nature; without it there are no rows of the natural_accuracy.
+    question : Question
     generators : dict of str to str
         The generator whose images an arm trains on, by arm; see `folder.Study`.
     """
     generators = generators or {}
-    keys = list(runs.predictions)
-    boot = bootstrap(runs.labels, np.stack(list(runs.predictions.values())), len(runs.class_names), mix)
+    keys = list(runs.probabilities)
+    measured = [question.figures_of(runs.labels, runs.probabilities[key], runs.log_priors.get(key)) for key in keys]
+    boot = bootstrap(runs.labels, measured, len(runs.class_names), [key[:2] for key in keys])
     place = {run: i for i, run in enumerate(keys)}
-    layout = rows_of(runs, mix)
+    layout = question.rows(runs.galaxies_per_class)
 
     def of(backbone: str, arm: str, seeds: list[int]) -> Bootstrap:
         return boot[[place[backbone, arm, seed] for seed in seeds]]
@@ -94,29 +98,24 @@ def compare(runs: Runs, mix: np.ndarray | None = None, generators: Mapping[str, 
             figures.append(filled(layout, {"backbone": backbone, "arm": arm}, seeds, columns))
 
     for arm, reference in pairs(runs.arms, generators):
-        parts, tests = {}, {}
+        parts = {}
         for i, backbone in enumerate(runs.backbones):
             if seeds := runs.seeds(backbone, arm, reference):
                 pair = of(backbone, arm, seeds) - of(backbone, reference, seeds)
                 parts[backbone] = pair.over_seeds(i), len(seeds)
-                tests[backbone] = mcnemar(runs.labels, *(runs.of(backbone, a, seeds) for a in (reference, arm)))
         for backbone, (part, seeds) in averaged(parts).items():
             low, high = part.interval()
-            columns = {"difference": part.value, "low": low, "high": high, "p": part.p_value()}
-            columns["detectable"] = part.detectable()
+            columns = {"difference": part.value, "low": low, "high": high, "detectable": part.detectable()}
+            columns |= {"p": part.p_value(), "p_equivalence": part.p_equivalence(question.margin)}
             names = {"backbone": backbone, "arm": arm, "reference": reference}
-            frame = filled(layout, names, seeds, columns)
-            frame[["gained", "lost", "mcnemar_p"]] = np.nan
-            tested = frame["metric"] == "accuracy"
-            frame.loc[tested, ["gained", "lost", "mcnemar_p"]] = tests.get(backbone, (np.nan,) * 3)
-            differences.append(frame)
+            differences.append(filled(layout, names, seeds, columns))
 
-    return Comparison(
-        in_order(pd.concat(figures, ignore_index=True), runs),
-        in_order(pd.concat(differences, ignore_index=True), runs) if differences else pd.DataFrame(),
-        discordance(runs),
-        frozenset(runs.arms) - {BASELINE, QUESTION, *generators},
-    )
+    figures = in_order(pd.concat(figures, ignore_index=True), runs)
+    differences = in_order(pd.concat(differences, ignore_index=True), runs) if differences else pd.DataFrame()
+    if not differences.empty:
+        differences = with_tests(differences, scope_of(figures))
+    cheap = frozenset(runs.arms) - {BASELINE, QUESTION, *generators}
+    return Comparison(question, figures, differences, cheap, generators)
 
 
 def pairs(arms: tuple[str, ...], generators: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -128,18 +127,8 @@ def pairs(arms: tuple[str, ...], generators: Mapping[str, str]) -> list[tuple[st
     return with_original + [(QUESTION, rival) for rival in rivals]
 
 
-def rows_of(runs: Runs, mix: np.ndarray | None) -> pd.DataFrame:
-    """The class, metric and test galaxies of each figure that `bootstrap.scores` returns, in its order."""
-    n = [*runs.galaxies_per_class, len(runs.labels)]
-    rows = [(name, metric, k) for name, k in zip([*runs.class_names, "macro"], n, strict=True) for metric in METRICS]
-    frame = pd.DataFrame(
-        [*rows, *(("all", metric, n[-1]) for metric in ACCURACIES)], columns=["galaxy_class", "metric", "n"]
-    )
-    return frame if mix is not None else frame.drop(index=len(frame) - 1)
-
-
 def filled(layout: pd.DataFrame, names: dict[str, str], seeds: int, columns: dict[str, np.ndarray]) -> pd.DataFrame:
-    frame = layout.assign(seeds=seeds, **{name: v.ravel()[: len(layout)] for name, v in columns.items()})
+    frame = layout.assign(seeds=seeds, **columns)
     for i, (name, value) in enumerate(names.items()):
         frame.insert(i, name, value)
     return frame
@@ -151,42 +140,37 @@ def in_order(frame: pd.DataFrame, runs: Runs) -> pd.DataFrame:
     return frame.sort_values("backbone", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
-def discordance(runs: Runs) -> pd.DataFrame:
-    """See `Comparison`."""
-    right = {run: predictions == runs.labels for run, predictions in runs.predictions.items()}
-    differ = [
-        right[run] != right[run._replace(arm=BASELINE)]
-        for run in right
-        if run.arm != BASELINE and run._replace(arm=BASELINE) in right
-    ]
-    share = np.mean(differ, axis=0) if differ else np.full(len(runs.labels), np.nan)
-    n = runs.galaxies_per_class
-    shares = [share[runs.labels == c].mean() if k else np.nan for c, k in enumerate(n)]
-    return pd.DataFrame({"galaxy_class": runs.class_names, "n": n, "discordance": shares})
+def scope_of(frame: pd.DataFrame) -> str:
+    names = frame["backbone"].unique()
+    return MEAN if MEAN in names else names[0]
+
+
+def is_tested(differences: pd.DataFrame, scope: str) -> pd.Series:
+    """Whether a difference is one of the first endpoint that is judged."""
+    return (differences["metric"] == FIRST) & (differences["backbone"] == scope)
+
+
+def with_tests(differences: pd.DataFrame, scope: str) -> pd.DataFrame:
+    """P values and outcomes of the tested differences; none of the others.
+
+    The outcome is equivalent (within the margin), better or worse (p_holm below 0.05), uncertain (an interval without 0
+    that the correction does not uphold), hint (such an interval of one training run, which does not say how another
+    would come out) or none.
+    """
+    tested = is_tested(differences, scope)
+    several = tested & (differences["seeds"] > 1)
+    differences = differences.assign(p_holm=np.nan, outcome="")
+    for name, corrected in (("p", "p_holm"), ("p_equivalence", "p_equivalence")):
+        differences[name] = differences[name].where(several)
+        differences.loc[several, corrected] = holm(differences.loc[several, name].to_numpy())
+    sign = np.where(differences["difference"] > 0, "better", "worse")
+    weak = np.where(excludes_zero(differences), np.where(several, "uncertain", "hint"), "none")
+    outcome = np.where(differences["p_holm"] < ALPHA, sign, weak)
+    outcome = np.where(differences["p_equivalence"] < ALPHA, "equivalent", outcome)
+    differences.loc[tested, "outcome"] = outcome[tested]
+    return differences
 
 
 def excludes_zero(frame: pd.DataFrame) -> pd.Series:
     """Whether the interval of the difference lies on one side of 0."""
     return (frame["low"] > 0) | (frame["high"] < 0)
-
-
-def adjusted(p_values: pd.Series) -> pd.Series:
-    """Holm's correction over the values that are there; NaN stays NaN."""
-    present = p_values.dropna()
-    return pd.Series(holm(present.to_numpy()), present.index).reindex(p_values.index)
-
-
-def of_several_runs(p_values: pd.Series, seeds: pd.Series) -> pd.Series:
-    """The p values that may be judged by; NaN with one seed, which does not say how another would come out."""
-    return p_values.where(seeds > 1)
-
-
-def outcomes(frame: pd.DataFrame) -> pd.Series:
-    """What each difference says, given its p_holm.
-
-    It is better, worse, uncertain (an interval without 0 that the correction does not uphold), hint (such an interval
-    of one training run) or none.
-    """
-    sign = np.where(frame["difference"] > 0, "better", "worse")
-    weak = np.where(excludes_zero(frame), np.where(frame["p_holm"].isna(), "hint", "uncertain"), "none")
-    return pd.Series(np.where(frame["p_holm"] < ALPHA, sign, weak), frame.index)

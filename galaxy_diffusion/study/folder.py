@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from galaxy_diffusion.study.arms import BASELINE, QUESTION, Run, planned_runs
+from galaxy_diffusion.study.endpoints import MARGIN, Question
 from galaxy_diffusion.study.runs import Runs, pool, read_runs
 from gz2_dataset import UserError
 
@@ -71,16 +72,25 @@ class Study:
 
     @property
     def mix(self) -> np.ndarray | None:
-        """Galaxies of each class in all splits together, shape (classes,): how frequent they are in nature."""
+        """Galaxies of each class in all splits together, shape (classes,): how frequent they are in the data."""
         counts = self.build.get("counts")
         if not counts:
             return None
         return np.array([sum(split.get(name, 0) for split in counts.values()) for name in self.class_names], float)
 
     @property
+    def question(self) -> Question:
+        """What the study asks of its classifiers: the preset's look_alike and margin, and what its data say."""
+        names = self.runs.class_names if self.runs else self.class_names
+        look_alike = self.preset.get("look_alike")
+        if look_alike is not None and look_alike not in names:
+            raise UserError(f"study.yaml: look_alike {look_alike!r} is none of the classes {', '.join(names)}")
+        return Question(names, self.rare_class, look_alike, self.mix, self.preset.get("margin", MARGIN))
+
+    @property
     def missing(self) -> list[Run]:
         """Runs that the preset plans and that are not there."""
-        return [run for run in planned_runs(self.preset) if not self.runs or run not in self.runs.predictions]
+        return [run for run in planned_runs(self.preset) if not self.runs or run not in self.runs.probabilities]
 
     def record(self, run: Run) -> dict[str, Any]:
         """What the training of a run recorded, in the first fold where there are several."""
@@ -102,7 +112,7 @@ class Study:
 
         An arm that is not in it is original, or a cheap remedy.
         """
-        runs = self.runs.predictions if self.runs else ()
+        runs = self.runs.probabilities if self.runs else ()
         planned = {arm: settings.get("images") for arm, settings in self.preset.get("arms", {}).items()}
         folders = {run.arm: self.settings(run).get("augment_with") for run in runs}
         recorded = {arm: folder and Path(folder).name for arm, folder in folders.items()}
@@ -125,7 +135,7 @@ class Study:
     def steps(self) -> dict[str, set[int]]:
         """Optimiser steps that the runs of each backbone recorded."""
         taken: dict[str, set[int]] = {}
-        for run in self.runs.predictions if self.runs else ():
+        for run in self.runs.probabilities if self.runs else ():
             if (steps := self.record(run).get("steps")) is not None:
                 taken.setdefault(run.backbone, set()).add(steps)
         return taken

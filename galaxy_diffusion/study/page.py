@@ -27,7 +27,7 @@ class Page:
     verdict : Verdict
     comparison : Comparison or None
     tables : dict
-        `Table` by name, table1 to table6.
+        `Table` by name: endpoints, comparisons, table1 to table5.
     images : dict
         PNG files by name.
     fidelity : dict
@@ -96,17 +96,17 @@ def tiles(study: Study) -> list[tuple[str, str]]:
         sizes = [
             (len(runs.backbones), "backbone"),
             (len(runs.arms), "arm"),
-            (len({r.seed for r in runs.predictions}), "seed"),
+            (len({r.seed for r in runs.probabilities}), "seed"),
         ]
         text = ", ".join(f"{count} {name}{'s' * (count > 1)}" for count, name in sizes)
-        shown.append((f"{len(runs.predictions) * len(study.folders):,}", f"classifiers trained: {text}"))
+        shown.append((f"{len(runs.probabilities) * len(study.folders):,}", f"classifiers trained: {text}"))
     return shown
 
 
 def facts(page: Page, command: str) -> list[tuple[str, str]]:
     """Command, hardware, versions and time, from what the runs recorded."""
     study, records = page.study, page.study.provenance.values()
-    seeds = sorted({run.seed for run in study.runs.predictions}) if study.runs else []
+    seeds = sorted({run.seed for run in study.runs.probabilities}) if study.runs else []
     versions = sorted({f"{name} {v}" for r in records for name, v in r.get("versions", {}).items()})
     hardware = sorted({str(r[key]) for r in records for key in ("device", "platform") if key in r})
     seconds = sum(r.get("seconds", 0) for r in records)

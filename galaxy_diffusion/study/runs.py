@@ -1,5 +1,6 @@
 """Predictions of a study's classifiers on the same test galaxies, and those of several folds as one."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from galaxy_diffusion.shared.class_prior import log_class_shares
 from galaxy_diffusion.study.arms import BASELINE, Run
 from gz2_dataset import UserError
 
@@ -20,17 +22,18 @@ class Runs:
     class_names : tuple of str
     labels : ndarray of int, shape (N,)
         True classes, indices into ``class_names``.
-    predictions : dict
-        Of each `Run`, in the order in which backbones and arms are shown: ndarray of int, shape (N,).
     probabilities : dict
-        Of each `Run`: ndarray, shape (N, classes).
+        Of each `Run`, in the order in which backbones and arms are shown: ndarray, shape (N, classes).
+    log_priors : dict
+        Of each `Run` that recorded it, `class_prior.log_class_shares` of the net that judged each galaxy: ndarray,
+        shape (N, classes).
     image_ids : tuple of str
     """
 
     class_names: tuple[str, ...]
     labels: np.ndarray
-    predictions: dict[Run, np.ndarray]
-    probabilities: dict[Run, np.ndarray] = field(default_factory=dict)
+    probabilities: dict[Run, np.ndarray]
+    log_priors: dict[Run, np.ndarray] = field(default_factory=dict)
     image_ids: tuple[str, ...] = ()
 
     @property
@@ -40,20 +43,21 @@ class Runs:
 
     @property
     def backbones(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(run.backbone for run in self.predictions))
+        return tuple(dict.fromkeys(run.backbone for run in self.probabilities))
 
     @property
     def arms(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(run.arm for run in self.predictions))
+        return tuple(dict.fromkeys(run.arm for run in self.probabilities))
 
     def seeds(self, backbone: str, *arms: str) -> list[int]:
         """Seeds that a backbone was trained with in each of the arms."""
-        sets = ({run.seed for run in self.predictions if run[:2] == (backbone, arm)} for arm in arms)
+        sets = ({run.seed for run in self.probabilities if run[:2] == (backbone, arm)} for arm in arms)
         return sorted(set.intersection(*sets))
 
-    def of(self, backbone: str, arm: str, seeds: Sequence[int]) -> np.ndarray:
-        """Predictions of these runs, shape (seeds, N)."""
-        return np.stack([self.predictions[Run(backbone, arm, seed)] for seed in seeds])
+    def predictions(self, backbone: str, arm: str) -> np.ndarray:
+        """The most probable class of each galaxy, int (seeds, N)."""
+        seeds = self.seeds(backbone, arm)
+        return np.stack([self.probabilities[Run(backbone, arm, seed)].argmax(axis=1) for seed in seeds])
 
 
 def read_runs(folder: Path, planned: Sequence[Run] = ()) -> Runs | None:
@@ -98,11 +102,12 @@ def read_runs(folder: Path, planned: Sequence[Run] = ()) -> Runs | None:
             )
     columns = [column for column in first.columns if column.startswith("p_")]
     names = [column.removeprefix("p_") for column in columns]
+    priors = {run: read_prior(found[run].with_name("metrics.json"), names) for run in tables}
     return Runs(
         tuple(names),
         first["label"].map(names.index).to_numpy(),
-        {run: table["prediction"].map(names.index).to_numpy() for run, table in tables.items()},
         {run: table[columns].to_numpy(float) for run, table in tables.items()},
+        {run: np.tile(prior, (len(first), 1)) for run, prior in priors.items() if prior is not None},
         tuple(first.index),
     )
 
@@ -125,6 +130,14 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return table
 
 
+def read_prior(path: Path, class_names: Sequence[str]) -> np.ndarray | None:
+    """How common the classes were in the training that left this metrics.json; None where it does not say."""
+    try:
+        return log_class_shares(json.loads(path.read_text()), class_names) if path.exists() else None
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); remove it and run the step that writes it again") from None
+
+
 def pool(folders: Sequence[Path], folds: Sequence[Runs | None]) -> Runs | None:
     """The runs of several folds as those of one study with all their test galaxies.
 
@@ -142,8 +155,8 @@ def pool(folders: Sequence[Path], folds: Sequence[Runs | None]) -> Runs | None:
         if runs.class_names != first.class_names:
             raise UserError(f"{folder}: other classes than in {first_folder}; only folds of one dataset can be pooled")
         for lacking, missing in (
-            (folder, first.predictions.keys() - runs.predictions.keys()),
-            (first_folder, runs.predictions.keys() - first.predictions.keys()),
+            (folder, first.probabilities.keys() - runs.probabilities.keys()),
+            (first_folder, runs.probabilities.keys() - first.probabilities.keys()),
         ):
             if missing:
                 raise UserError(f"{lacking}: no run {min(missing).path}, which another fold has; train it first")
@@ -155,7 +168,11 @@ def pool(folders: Sequence[Path], folds: Sequence[Runs | None]) -> Runs | None:
     return Runs(
         first.class_names,
         np.concatenate([runs.labels for runs in folds]),
-        {run: np.concatenate([runs.predictions[run] for runs in folds]) for run in first.predictions},
         {run: np.concatenate([runs.probabilities[run] for runs in folds]) for run in first.probabilities},
+        {
+            run: np.concatenate([runs.log_priors[run] for runs in folds])
+            for run in first.probabilities
+            if all(run in runs.log_priors for runs in folds)
+        },
         image_ids,
     )

@@ -1,5 +1,6 @@
-"""Does diffusion help, and more than cheap remedies: a sentence that can be "no", drawn from the intervals alone."""
+"""Does diffusion help, and more than cheap remedies: a sentence that can be "no", from the first endpoint alone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -7,7 +8,8 @@ import pandas as pd
 from galaxy_diffusion.shared.names import arm_title, class_title
 from galaxy_diffusion.study.arms import BASELINE, QUESTION
 from galaxy_diffusion.study.bootstrap import ALPHA
-from galaxy_diffusion.study.comparison import MEAN, METRIC_NAMES, Comparison, adjusted, of_several_runs, outcomes
+from galaxy_diffusion.study.comparison import MEAN, Comparison
+from galaxy_diffusion.study.endpoints import FIRST, METRIC_NAMES
 
 
 @dataclass(frozen=True)
@@ -17,14 +19,14 @@ class Verdict:
     Attributes
     ----------
     outcome : str
-        better (it helps, beats a cheap remedy or stands alone, and loses to none), worse, mixed, none (no evidence) or
-        missing (nothing to compare).
+        better (than every control by more than the margin), worse (than a control), equivalent (to a control within the
+        margin), none (no evidence) or missing (nothing to compare).
     headline : str
         One sentence.
     findings : DataFrame
-        The differences that it rests on, as in `Comparison`, with family, p_holm and outcome.
+        The differences that it rests on: `Comparison.tested`.
     sentences : list of str
-        The findings on diffusion in words.
+        The findings on diffusion in words, then what other metrics say of it.
     caveats : list of str
         What a reader must know beside it.
     """
@@ -36,136 +38,158 @@ class Verdict:
     caveats: list[str] = field(default_factory=list)
 
 
-def judge(comparison: Comparison, rare_class: str) -> Verdict:
-    """Verdict on the rare class's F1 and macro F1: every arm against original, and diffusion against each rival.
+def judge(comparison: Comparison) -> Verdict:
+    """Verdict on the average precision of the rare class: every arm against original, diffusion against each rival.
 
-    A difference counts where its p value, corrected by Holm for all differences of its family, is below 0.05. Diffusion
-    against original is the question that a study is made for, before any figure is known, and so a family of its own:
-    further arms do not weaken its answer. All others are the second family. No remedy is singled out by its figures:
-    that would be a selection on the test galaxies. A difference of one training run is a hint at most, in no family.
+    The controls are original and the cheap remedies. Diffusion is better where each of them is beaten by more than the
+    margin: all have to be, so that no remedy is singled out by its figures. Otherwise it is worse where it loses to one
+    of them, or equivalent where both one-sided tests keep the difference from one of them within the margin; p values
+    are corrected by Holm for all comparisons of the study.
 
     Parameters
     ----------
     comparison : Comparison
-    rare_class : str
-        The class that was augmented.
     """
-    found = comparison.differences
-    if not found.empty:
-        found = found[found["backbone"] == comparison.scope]
-    if found.empty or not ((found["arm"] == QUESTION) & (found["reference"] == BASELINE)).any():
+    findings = comparison.tested
+    if findings.empty or not ((findings["arm"] == QUESTION) & (findings["reference"] == BASELINE)).any():
         return Verdict("missing", "Not every backbone has been trained both with and without generated images yet.")
-    wanted = found["galaxy_class"].isin([rare_class, "macro"]) & (found["metric"] == "f1")
-    findings = found[wanted].reset_index(drop=True)
-    asked = (findings["arm"] == QUESTION) & (findings["reference"] == BASELINE)
-    findings["family"] = asked.map({True: "question", False: "others"})
-    findings["p_holm"] = (
-        of_several_runs(findings["p"], findings["seeds"]).groupby(findings["family"]).transform(adjusted)
+    ours = findings[findings["arm"] == QUESTION].set_index("reference", drop=False)
+    controls = ours[ours["reference"].isin({BASELINE, *comparison.cheap})]
+    outcome = outcome_of(controls, comparison.question.margin)
+    lost = harmed_elsewhere(comparison)
+    sentences = [sentence(row) for row in [*ours.to_dict("records"), *beside(comparison), *lost.to_dict("records")]]
+    return Verdict(
+        outcome, headline(outcome, controls, comparison), findings, sentences, caveats(findings, lost, comparison)
     )
-    findings["outcome"] = outcomes(findings)
-    lost = harmed_elsewhere(found, rare_class)
-    outcome, headline = in_one_sentence(findings, rare_class, comparison)
-    ours = findings[findings["arm"] == QUESTION]
-    sentences = [sentence(row) for row in [*ours.to_dict("records"), *lost.to_dict("records")]]
-    return Verdict(outcome, headline, findings, sentences, caveats(findings, lost, rare_class, comparison))
 
 
-def in_one_sentence(findings: pd.DataFrame, rare_class: str, comparison: Comparison) -> tuple[str, str]:
-    """Outcome and headline."""
-    rare = findings[findings["galaxy_class"] == rare_class]
-    against_original = rare[rare["reference"] == BASELINE].set_index("arm")
-    ours, macro = against_original.loc[QUESTION], findings.set_index(["arm", "reference", "galaxy_class"])
-    ours_macro = macro.loc[(QUESTION, BASELINE, "macro"), "outcome"]
-    what, backbones = f"{class_title(rare_class).lower()} F1", comparison.figures["backbone"].nunique() - 1
-    over = f" (mean of {backbones} backbones)" if comparison.scope == MEAN else ""
-    n = (findings["family"] == "question").sum()
-    sentences = {
-        "better": "Diffusion raises {} by {}",
-        "worse": "Diffusion lowers {} by {}",
-        "uncertain": f"No evidence that diffusion helps once corrected for {n} comparisons: it changes {{}} by {{}}",
-        "hint": "A hint, no evidence, from one training run: diffusion changes {} by {}",
-        "none": "No evidence that diffusion helps: it changes {} by {}",
-    }
-    difference = interval(ours, plain=ours["outcome"] in ("better", "worse"))
-    start = sentences[ours["outcome"]].format(what, difference) + over
-    cheap = rare[rare["reference"].isin(comparison.cheap)]
-    if cheap.empty:
-        text = f"{start}; no cheap remedy was trained to compare it with."
+def outcome_of(controls: pd.DataFrame, margin: float) -> str:
+    """See `Verdict`."""
+    if ((controls["outcome"] == "better") & (controls["low"] > margin)).all():
+        return "better"
+    return next((name for name in ("worse", "equivalent") if (controls["outcome"] == name).any()), "none")
+
+
+def headline(outcome: str, controls: pd.DataFrame, comparison: Comparison) -> str:
+    """The verdict in one sentence."""
+    margin = f"{comparison.question.margin:g}"
+    what = f"{METRIC_NAMES[FIRST]} of {class_title(comparison.question.rare_class).lower()} galaxies"
+    backbones = comparison.figures["backbone"].nunique() - 1
+    if comparison.scope == MEAN:
+        what += f" (mean of {backbones} backbones)"
+    with_original = controls.loc[BASELINE]
+    changes = f"it changes the {what} by {interval(with_original)}"
+    if outcome == "better":
+        others = controls.drop(index=BASELINE)
+        text = f"Diffusion raises the {what} by {interval(with_original, plain=True)}"
+        if others.empty:
+            text += "; no cheap remedy was trained to compare it with"
+        else:
+            nearest = others.loc[others["difference"].idxmin()]
+            than = f"is better than every control by more than {margin}, the nearest being {title(nearest)}"
+            text += f" and {than}: {interval(nearest)}"
+    elif outcome == "worse":
+        text = f"Diffusion is worse than {listed(controls, 'worse')}: {changes}"
+        text += f" beside original, and by {interval(most(controls, 'worse'))} beside {title(most(controls, 'worse'))}"
+    elif outcome == "equivalent":
+        text = f"Diffusion is no better than {listed(controls, 'equivalent')}: equivalent within {margin}; {changes}"
+    elif (controls["outcome"] == "hint").any():
+        text = f"A hint, no evidence, from one training run: {changes}".replace(": it", ": diffusion", 1)
     else:
-        if "oversampling" in against_original.index:
-            start += f", oversampling by {interval(against_original.loc['oversampling'])}"
-        text = f"{start}: {against_remedies(cheap)}."
-    beats, loses = (bool((cheap["outcome"] == o).any()) for o in ("better", "worse"))
-    if "worse" in (ours["outcome"], ours_macro):
-        return ("mixed" if ours["outcome"] == "better" else "worse"), text
-    if ours["outcome"] != "better":
-        return ("worse" if loses else "none"), text
-    return ("better" if not loses and (beats or cheap.empty) else "mixed"), text
+        text = f"No evidence that diffusion helps: {changes}"
+        if (with_original["outcome"]) == "better":
+            text = f"Diffusion raises the {what} by {interval(with_original, plain=True)}, without evidence that it is "
+            text += f"better than every control by more than {margin}"
+    return f"{text}{condition(comparison)}."
 
 
-def against_remedies(cheap: pd.DataFrame) -> str:
-    """How diffusion stands beside each of the cheap remedies, by name where it differs."""
-    names = cheap["reference"].map(lambda arm: arm_title(arm) if arm_title(arm).isupper() else arm_title(arm).lower())
-    groups = {o: list(names[cheap["outcome"] == o]) for o in ("better", "worse")}
-    total = len(cheap)
-    remedies = f"the {total} cheap remedies" if total > 1 else f"the cheap remedy ({names.iloc[0]})"
-    if not groups["better"]:
-        text = f"no evidence that it is better than {'any of ' if total > 1 else ''}{remedies}"
-    else:
-        share = f"{len(groups['better'])} of {remedies} ({', '.join(groups['better'])})" if total > 1 else remedies
-        text = f"it is better than {share}"
-        if total > len(groups["better"]):
-            text += ", without evidence for the others"
-    if groups["worse"]:
-        text += f", and it is worse than {', '.join(groups['worse'])}"
-    if 0 < (once := cheap["p_holm"].isna().sum()) < total:
-        text += f"; {once} of them {'were' if once > 1 else 'was'} trained once, which gives hints only"
-    return text
+def condition(comparison: Comparison) -> str:
+    return ", conditional on one generator" if QUESTION in comparison.generators else ""
 
 
-def interval(row: pd.Series, plain: bool = False) -> str:
+def listed(controls: pd.DataFrame, outcome: str) -> str:
+    """The controls with this outcome by name."""
+    names = [title(row) for _, row in controls[controls["outcome"] == outcome].iterrows()]
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def most(controls: pd.DataFrame, outcome: str) -> pd.Series:
+    """The control with this outcome that differs most."""
+    chosen = controls[controls["outcome"] == outcome]
+    return chosen.loc[chosen["difference"].abs().idxmax()]
+
+
+def title(row: pd.Series) -> str:
+    name = arm_title(row["reference"])
+    return name if name.isupper() else name.lower()
+
+
+def interval(row: pd.Series | dict, plain: bool = False) -> str:
     """A difference with its interval; ``plain`` without its sign, where the sentence says it."""
     value = f"{abs(row['difference']):.3f}" if plain else f"{row['difference']:+.3f}"
     return f"{value} [{row['low']:+.3f}, {row['high']:+.3f}]"
 
 
-def harmed_elsewhere(differences: pd.DataFrame, rare_class: str) -> pd.DataFrame:
-    """Figures of the other classes that diffusion made worse, with p corrected by Holm for all of them."""
-    ours = (differences["arm"] == QUESTION) & (differences["reference"] == BASELINE)
-    others = differences[ours & ~differences["galaxy_class"].isin([rare_class, "macro", "all"])]
-    others = others.assign(p_holm=adjusted(of_several_runs(others["p"], others["seeds"])), outcome="worse")
-    return others[(others["p_holm"] < ALPHA) & (others["difference"] < 0)]
+def beside(comparison: Comparison) -> Iterable[dict]:
+    """Diffusion minus original in the other endpoints, in `Comparison.scope`."""
+    found, rare = comparison.differences, comparison.question.rare_class
+    ours = found[
+        (found["backbone"] == comparison.scope) & (found["arm"] == QUESTION) & (found["reference"] == BASELINE)
+    ].set_index(["galaxy_class", "metric"], drop=False)
+    others = (
+        (rare, "look_alike_precision"),
+        ("all", "adjusted_balanced_accuracy"),
+        ("macro", "adjusted_f1"),
+        (rare, "f1"),
+        (rare, "even_f1"),
+    )
+    shown = [ours.loc[key] for key in others if key in ours.index]
+    return [row.to_dict() for row in shown if pd.notna(row["difference"])]
+
+
+def harmed_elsewhere(comparison: Comparison) -> pd.DataFrame:
+    """Recalls of the other classes whose interval says that diffusion lowers them."""
+    found, question = comparison.differences, comparison.question
+    ours = (found["arm"] == QUESTION) & (found["reference"] == BASELINE) & (found["backbone"] == comparison.scope)
+    others = found["galaxy_class"].isin(set(question.class_names) - {question.rare_class})
+    return found[ours & others & (found["metric"] == "recall") & (found["high"] < 0)]
 
 
 def sentence(row: dict) -> str:
-    """One finding in words and figures."""
-    said = {"better": "better", "worse": "worse", "none": "no evidence of a difference"}
-    said["uncertain"] = "no evidence once corrected for the number of comparisons"
-    said["hint"] = "a hint, which another run may not bear out"
-    sure = "one training run" if pd.isna(row["p_holm"]) else f"p = {row['p_holm']:.2g} after Holm"
-    what = "macro" if row["galaxy_class"] == "macro" else class_title(row["galaxy_class"]).lower()
-    return (
-        f"{row['backbone']}, {what} {METRIC_NAMES[row['metric']]}, {arm_title(row['arm'])} minus "
-        f"{arm_title(row['reference'])}: {interval(row)}, {sure}: {said[row['outcome']]}."
+    """One difference in words and figures; with what the test says where it is tested."""
+    said = {
+        "better": "better",
+        "worse": "worse",
+        "equivalent": "equivalent within the margin",
+        "none": "no evidence of a difference",
+        "uncertain": "no evidence once corrected for the number of comparisons",
+        "hint": "a hint, which another run may not bear out",
+    }
+    of_class = {"macro": "macro ", "all": ""}.get(row["galaxy_class"], f"{class_title(row['galaxy_class']).lower()} ")
+    text = (
+        f"{row['backbone']}, {of_class}{METRIC_NAMES[row['metric']]}, {arm_title(row['arm'])} minus "
+        f"{arm_title(row['reference'])}: {interval(row)}"
     )
+    if not row["outcome"]:
+        return f"{text}."
+    sure = "one training run" if pd.isna(row["p_holm"]) else f"p = {row['p_holm']:.2g} after Holm"
+    return f"{text}, {sure}: {said[row['outcome']]}."
 
 
-def caveats(findings: pd.DataFrame, lost: pd.DataFrame, rare_class: str, comparison: Comparison) -> list[str]:
+def caveats(findings: pd.DataFrame, lost: pd.DataFrame, comparison: Comparison) -> list[str]:
     """Sentences on what the comparison can and cannot see."""
-    name = class_title(rare_class).lower()
-    sizes = findings["family"][findings["p_holm"].notna()].value_counts()
-    lines = []
-    if "question" in sizes:
-        rule = (
-            f"A difference counts (green, red) if p < {ALPHA:.2f} after Holm's correction: for the {sizes['question']} "
-            "comparisons that the study was made for, rare-class F1 and macro F1 of diffusion against original"
+    question = comparison.question
+    name, tests = class_title(question.rare_class).lower(), int(findings["p_holm"].notna().sum())
+    lines = [
+        f"The first endpoint is the {METRIC_NAMES[FIRST]} of {name} galaxies, which does not depend on how common they "
+        "are in training, as F1 at the largest probability does. A difference within "
+        f"{question.margin:g} counts as none; the margin was fixed beforehand."
+    ]
+    if tests:
+        lines.append(
+            f"A difference counts (green, red) if p < {ALPHA:.2f} after Holm's correction for all {tests} comparisons: "
+            "every other arm against original, and diffusion against each cheap remedy and other generator."
         )
-        if "others" in sizes:
-            rule += (
-                f", and for the {sizes['others']} others among themselves, every other arm against original and "
-                "diffusion against each cheap remedy and other generator. No remedy was singled out by its figures"
-            )
-        lines.append(f"{rule}.")
     for outcome, why in (
         ("uncertain", "but p is larger after that correction"),
         ("hint", "but they are of one training run: hints, not counted, as another run may move them"),
@@ -173,13 +197,12 @@ def caveats(findings: pd.DataFrame, lost: pd.DataFrame, rare_class: str, compari
         if number := (findings["outcome"] == outcome).sum():
             lines.append(f"In {number} comparisons (ochre) the 95 % interval excludes 0, {why}.")
     if not lost.empty:
-        worse = sorted({f"{class_title(row.galaxy_class)} {METRIC_NAMES[row.metric]}" for row in lost.itertuples()})
-        lines.append(f"With diffusion other classes became worse: {', '.join(worse)}.")
-    ours = findings[(findings["arm"] == QUESTION) & (findings["reference"] == BASELINE)].set_index("galaxy_class")
+        worse = ", ".join(f"{class_title(row.galaxy_class)} by {-row.difference:.3f}" for row in lost.itertuples())
+        lines.append(f"With diffusion the recall of other classes is lower, by intervals without correction: {worse}.")
+    ours = findings[(findings["arm"] == QUESTION) & (findings["reference"] == BASELINE)].iloc[0]
     lines.append(
-        f"With {ours['n'][rare_class]} {name} test galaxies a true change of {ours['detectable'][rare_class]:.3f} in "
-        "their F1 is found with 80 % power in a single comparison (2.8 standard errors, Bloom 1995), "
-        f"and one of {ours['detectable']['macro']:.3f} in macro F1; smaller ones are likely missed."
+        f"With {ours['n']} {name} test galaxies a true change of {ours['detectable']:.3f} in the {METRIC_NAMES[FIRST]} "
+        "is found with 80 % power in a single comparison; smaller ones are likely missed."
     )
     seeds = findings["seeds"]
     if seeds.max() == 1:

@@ -1,5 +1,7 @@
 """Runs are paired galaxy by galaxy, folds become one study, and what does not fit together is said."""
 
+import json
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from galaxy_diffusion.shared.names import arm_title
 from galaxy_diffusion.study.arms import Run, planned_runs
 from galaxy_diffusion.study.comparison import compare
+from galaxy_diffusion.study.endpoints import Question
 from galaxy_diffusion.study.folder import Study
 from galaxy_diffusion.study.runs import Runs, pool, read_runs
 from gz2_dataset import CLASS_NAMES, UserError
@@ -19,7 +22,8 @@ GALAXIES = {"10": ("edge_on", "spiral"), "9": ("spiral", "spiral")}
 def write_run(folder: Path, arm: str, seed: int, galaxies: dict[str, tuple[str, str]] = GALAXIES, backbone="net"):
     path = folder / backbone / arm / f"seed{seed}"
     path.mkdir(parents=True)
-    rows = [(i, label, prediction, 0.25, 0.75) for i, (label, prediction) in galaxies.items()]
+    sure = {"edge_on": (0.75, 0.25), "spiral": (0.25, 0.75)}
+    rows = [(i, label, prediction, *sure[prediction]) for i, (label, prediction) in galaxies.items()]
     pd.DataFrame(rows, columns=["image_id", "label", "prediction", "p_edge_on", "p_spiral"]).to_csv(
         path / "predictions.csv", index=False
     )
@@ -32,12 +36,23 @@ def test_runs_are_paired_by_image_id_and_original_comes_first(tmp_path):
     runs = read_runs(tmp_path)
     assert runs.image_ids == ("10", "9")
     assert runs.labels.tolist() == [0, 1]
-    assert [run.path for run in runs.predictions] == ["net/original/seed0", "net/original/seed1", "net/diffusion/seed1"]
-    assert runs.predictions["net", "original", 1].tolist() == [1, 1]
-    assert runs.predictions["net", "diffusion", 1].tolist() == [0, 0]
+    paths = [run.path for run in runs.probabilities]
+    assert paths == ["net/original/seed0", "net/original/seed1", "net/diffusion/seed1"]
+    assert runs.predictions("net", "original").tolist() == [[1, 1], [1, 1]]
+    assert runs.predictions("net", "diffusion").tolist() == [[0, 0]]
     assert runs.probabilities["net", "original", 0].tolist() == [[0.25, 0.75]] * 2
     assert runs.seeds("net", "original", "diffusion") == [1]
     assert runs.galaxies_per_class.tolist() == [1, 1]
+
+
+def test_the_prior_of_a_training_is_read_where_it_was_recorded(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path, "original", seed)
+    record = {"n_train": {"edge_on": {"real": 10}, "spiral": {"real": 30}}, "config": {}}
+    (tmp_path / "net/original/seed1/metrics.json").write_text(json.dumps(record))
+    runs = read_runs(tmp_path)
+    assert list(runs.log_priors) == [("net", "original", 1)]
+    np.testing.assert_allclose(np.exp(runs.log_priors["net", "original", 1]), [[0.25, 0.75]] * 2)
 
 
 def test_arms_and_backbones_come_in_the_order_of_the_preset(tmp_path):
@@ -88,41 +103,43 @@ def test_a_damaged_file_of_predictions_is_named(tmp_path, text, message):
         read_runs(tmp_path)
 
 
+PROBABLE, PRIOR = attrgetter("probabilities"), attrgetter("log_priors")
+
+
 def simulated(rng, folds: int) -> list[Runs]:
     """Two backbones, two arms and two seeds on disjoint galaxies."""
     keys = [Run(b, a, s) for b in ("x", "y") for a in ("original", "diffusion") for s in (0, 1)]
     made = []
     for fold in range(folds):
         labels = np.repeat(np.arange(5), 8)
-        predictions = {k: np.where(rng.random(40) < 0.7, labels, rng.integers(0, 5, 40)) for k in keys}
         probabilities = {k: rng.dirichlet(np.ones(5), 40) for k in keys}
+        priors = {k: np.tile(np.log(rng.dirichlet(np.ones(5))), (40, 1)) for k in keys}
         ids = tuple(f"{fold}-{i}" for i in range(40))
-        made.append(Runs(CLASS_NAMES, labels, predictions, probabilities, ids))
+        made.append(Runs(CLASS_NAMES, labels, probabilities, priors, ids))
     return made
 
 
 def test_pooled_folds_are_one_big_study():
     folds = simulated(np.random.default_rng(0), 3)
     pooled = pool([Path("one"), Path("two"), Path("three")], folds)
-    order = np.random.default_rng(1).permutation(120)  # a big study lists the same galaxies in another order
     big = Runs(
         CLASS_NAMES,
-        np.concatenate([f.labels for f in folds])[order],
-        {k: np.concatenate([f.predictions[k] for f in folds])[order] for k in folds[0].predictions},
+        np.concatenate([f.labels for f in folds]),
+        *({k: np.concatenate([of(f)[k] for f in folds]) for k in folds[0].probabilities} for of in (PROBABLE, PRIOR)),
     )
     assert pooled.galaxies_per_class.tolist() == [24] * 5
     assert len(set(pooled.image_ids)) == 120
     assert pooled.probabilities["y", "diffusion", 1].shape == (120, 5)
-    ours, theirs = compare(pooled), compare(big)
+    question = Question(CLASS_NAMES, "cigar_shaped_smooth")
+    ours, theirs = compare(pooled, question), compare(big, question)
     pd.testing.assert_frame_equal(ours.figures, theirs.figures)
     pd.testing.assert_frame_equal(ours.differences, theirs.differences)
-    pd.testing.assert_frame_equal(ours.discordance, theirs.discordance)
 
 
 def test_folds_that_do_not_fit_together_are_refused():
     first, second = simulated(np.random.default_rng(2), 2)
     lacking = Runs(
-        CLASS_NAMES, second.labels, {k: p for k, p in second.predictions.items() if k != Run("y", "diffusion", 1)}
+        CLASS_NAMES, second.labels, {k: p for k, p in second.probabilities.items() if k != Run("y", "diffusion", 1)}
     )
     renamed = Runs(("a", *CLASS_NAMES[1:]), second.labels, second.predictions, second.probabilities, second.image_ids)
     for runs, says in (
