@@ -58,11 +58,14 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def pair() -> SimpleNamespace:
-    return SimpleNamespace(test=SimpleNamespace(class_names=NAMES, fingerprint="abc"))
+    return SimpleNamespace(test=SimpleNamespace(class_names=NAMES, fingerprint="abc", center_crop=64))
 
 
-def record(folder: Path, augment_with: str | None = None, test: str = "abc", **config: object) -> None:
+def record(
+    folder: Path, augment_with: str | None = None, test: str = "abc", center_crop: int = 64, **config: object
+) -> None:
     content = {
+        "center_crop": center_crop,
         "config": {"augment_with": augment_with, **config},
         "data_fingerprint": {"test": test},
         "n_train": {"red": {"real": 90, "generated": 0}, "blue": {"real": 10, "generated": 0}},
@@ -81,9 +84,13 @@ def test_an_independent_classifier_knows_how_common_its_classes_were(folder, pai
 
 @pytest.mark.parametrize(
     ("changed", "message"),
-    [({"augment_with": "runs/generated"}, "with generated images"), ({"test": "other"}, "another test split")],
+    [
+        ({"augment_with": "runs/generated"}, "with generated images"),
+        ({"test": "other"}, "another test split"),
+        ({"center_crop": 0}, "another crop"),
+    ],
 )
-def test_one_that_has_seen_generated_images_or_other_splits_is_refused(folder, pair, changed, message):
+def test_one_that_has_seen_generated_images_or_other_splits_or_crops_is_refused(folder, pair, changed, message):
     record(folder, **changed)
     with pytest.raises(UserError, match=message):
         load_independent(folder, pair)
