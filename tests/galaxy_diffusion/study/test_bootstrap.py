@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy.stats import beta, binom, norm
+from scipy.stats import t as student
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, precision_recall_fscore_support
 
 from galaxy_diffusion.study.bootstrap import (
@@ -93,7 +94,7 @@ def test_the_interval_of_a_known_difference_covers_it_95_times_of_100(helped, se
     truth = scores(100 * better) - scores(100 * CONFUSION)
     simulations, covered = 300, 0
     for _ in range(simulations):
-        low, high = difference(labels, *paired_arms(rng, labels, seeds, helped)).interval()
+        low, high = difference(labels, *paired_arms(rng, labels, 1, helped)).interval()
         covered = covered + ((low <= truth) & (truth <= high))
     fewest, most = binom.ppf([0.0005, 0.9995], simulations, 0.95)
     for row, column in ((2, 1), (2, 2), (5, 2), (6, 0)):  # cigar recall and F1, macro F1, accuracy
@@ -193,17 +194,23 @@ def test_mix_accuracy_is_the_accuracy_on_galaxies_in_that_mix():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_the_detectable_difference_is_found_in_80_of_100(seeds):
+def test_the_detectable_difference_is_found_in_80_of_100():
     rng, simulations, n = np.random.default_rng(23), 300, 100
     labels = np.repeat(np.arange(5), n)
-    detectable = [difference(labels, *paired_arms(rng, labels, seeds, 0.3)).detectable()[2, 1] for _ in range(20)]
+    detectable = [difference(labels, *paired_arms(rng, labels, 1, 0.3)).detectable()[2, 1] for _ in range(20)]
     effect = np.mean(detectable)
     helped = effect / (1 - CONFUSION[2, 2])
     found = [
-        difference(labels, *paired_arms(rng, labels, seeds, helped)).p_value()[2, 1] < 0.05 for _ in range(simulations)
+        difference(labels, *paired_arms(rng, labels, 1, helped)).p_value()[2, 1] < 0.05 for _ in range(simulations)
     ]
     assert np.mean(found) == pytest.approx(0.8, abs=0.08)
+
+
+@pytest.mark.parametrize("law", [norm(), student(2)], ids=["normal", "Student's t of three seeds"])
+def test_what_is_detectable_follows_from_the_law_that_the_test_uses(law):
+    replicates = 0.3 + 0.05 * law.ppf(np.linspace(0, 1, 20_001)[1:-1])[:, None]
+    expected = 0.05 * (law.ppf(0.975) + law.ppf(0.8))
+    assert Bootstrap(np.array([0.3]), replicates).detectable()[0] == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.slow
