@@ -11,12 +11,11 @@ from accelerate.utils import parse_choice_from_env
 from tqdm.auto import tqdm
 
 from galaxy_diffusion.sampling.contact_sheets import contact_sheet, save_animation, save_picture, tile
-from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
+from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE, ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.journeys import generate_trajectory, interpolate
-from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline
 from galaxy_diffusion.sampling.schedulers import DEFAULT, STOCHASTIC
 from galaxy_diffusion.sampling.seeded_images import check_sampler, generate_batch, load_pipeline, weights_hash
-from galaxy_diffusion.sampling.settings import OneStep, Sampling
+from galaxy_diffusion.sampling.settings import FixedSampling, Sampling
 from galaxy_diffusion.sampling.variations import load_originals
 from galaxy_diffusion.shared.image_folder import file_of, parse_counts, save_image, write_metadata
 from galaxy_diffusion.shared.machine import use_all_cores
@@ -37,7 +36,7 @@ class Config:
     """Settings of a generation."""
 
     model: str
-    """Output folder of train_ddpm.py or train_sagan.py, or Hub id. The options from scheduler to strength, trajectory
+    """Output folder of a training of a generator, or Hub id. The options from scheduler to strength, trajectory
     and interpolate are a diffusion model's."""
     num_images: str
     """How many of which class, such as cigar_shaped_smooth=5163,spiral=10; a bare number means so many of every class.
@@ -84,10 +83,7 @@ def main(config: Config) -> None:
     pipeline = load_pipeline(config.model, config.scheduler, state.device, precision, config.compile)
     wanted = parse_counts("num_images", config.num_images, pipeline.class_names)
     ends = parse_ends(config, pipeline.class_names) if config.interpolate else None
-    if isinstance(pipeline, ConditionalSAGANPipeline):
-        refuse_diffusion_options(config)
-        sampling = OneStep()
-    else:
+    if isinstance(pipeline, ClassConditionalDDPMPipeline):
         sampling = Sampling(
             config.scheduler,
             config.num_inference_steps,
@@ -96,6 +92,9 @@ def main(config: Config) -> None:
             config.strength,
         )
         check_sampler(pipeline, sampling)
+    else:
+        refuse_diffusion_options(config)
+        sampling = FixedSampling(pipeline.sampler)
     record = sampling.record | {"checkpoint": weights_hash(pipeline)}
     record |= {"mixed_precision": precision} if precision != "no" else {}
     originals = None
@@ -152,11 +151,11 @@ def main(config: Config) -> None:
 
 
 def refuse_diffusion_options(config: Config) -> None:
-    """Say which of the given options a SAGAN has not."""
+    """Say which of the given options are a diffusion model's alone."""
     defaults = Config(config.model, config.num_images, config.output_dir)
     for name in DIFFUSION_OPTIONS:
         if getattr(config, name) != getattr(defaults, name):
-            raise UserError(f"{name}: {config.model} is a SAGAN, which draws an image in one step; leave --{name} out")
+            raise UserError(f"{name}: {config.model} is no diffusion model; leave --{name} out")
 
 
 def parse_ends(config: Config, class_names: list[str]) -> list[tuple[str, int]]:

@@ -14,6 +14,7 @@ from galaxy_diffusion.generators.batches import Batches, BatchSource
 from galaxy_diffusion.generators.conditioning import Conditioning, learn_votes
 from galaxy_diffusion.generators.cost import cost_of, describe, measure_throughput
 from galaxy_diffusion.generators.fine_tuning import Parent, add_lora, load_parent
+from galaxy_diffusion.generators.learning_rate import LearningRateConfig, learning_rate_at
 from galaxy_diffusion.generators.micro_batch import backward, find_micro_batch
 from galaxy_diffusion.generators.model_card import model_card
 from galaxy_diffusion.generators.model_folder import make_pipeline
@@ -37,7 +38,7 @@ MOST_LEFT_OUT = 0.1
 
 
 @dataclass
-class Config(UNetConfig, TrainingConfig):
+class Config(UNetConfig, LearningRateConfig, TrainingConfig):
     """Settings of a training."""
 
     resolution: int | None = None
@@ -75,14 +76,6 @@ class Config(UNetConfig, TrainingConfig):
     """Share of labelled images whose class is hidden, so that guidance works."""
     unlabelled_share: float = 0.25
     """Share of images without a class in a batch, where the data has any; they train the null class."""
-    learning_rate: float = 2e-4
-    """Of AdamW, after the warm-up."""
-    warmup_images: int = 10_000
-    """Images over which the learning rate rises from 0."""
-    cooldown_images: int = field(default=0, metadata=FREE)
-    """Images at the end over which the learning rate falls to 0; shapes get straight and sky quiet in them."""
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this norm."""
     gradient_accumulation_steps: int = field(default=1, metadata=FREE)
     """Pieces in which a process works on its share of a batch; on a GPU that is too small, more are taken."""
     gradient_checkpointing: bool = field(default=False, metadata=FREE)
@@ -136,7 +129,8 @@ def main(config: Config) -> None:
     micro_batch = find_micro_batch(accelerator, unet, optimizer, objective, first_batch, micro_batch)
     unet.train()
     for batch in training.batches(batches):
-        learning_rate = learning_rate_after(training.images_seen + config.batch_size, config)
+        span = (training.images_seen, training.images_seen + config.batch_size, config.total_images)
+        learning_rate = learning_rate_at(*span, config)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
         loss = backward(accelerator, unet, objective, batch, micro_batch)
@@ -229,13 +223,6 @@ def make_net(
     if config.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
     return unet.to(memory_format=torch.channels_last), noise_scheduler, image_format
-
-
-def learning_rate_after(images_seen: int, config: Config) -> float:
-    """Rises from 0 in the warm-up, is held, and falls to 0 in the cool-down."""
-    rising = images_seen / max(1, config.warmup_images)
-    falling = (config.total_images - images_seen + config.batch_size) / max(1, config.cooldown_images)
-    return config.learning_rate * max(0.0, min(1.0, rising, falling))
 
 
 if __name__ == "__main__":

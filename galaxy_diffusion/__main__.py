@@ -52,6 +52,8 @@ COMMANDS = {
     "data": Command("make a dataset: mock, build, audit, push", "gz2_dataset"),
     "train-ddpm": Command("train a class-conditional diffusion model", "train_ddpm.py", launched=True),
     "train-sagan": Command("train a class-conditional SAGAN, the baseline", "train_sagan.py", launched=True),
+    "train-vae": Command("train a VAE, a baseline", "train_vae.py", launched=True),
+    "train-autoregressive": Command("train an autoregressive model", "train_autoregressive.py", launched=True),
     "generate": Command("generate labelled galaxies with a trained model", "generate.py", launched=True),
     "train-classifier": Command("train a galaxy classifier and test it", "train_classifier.py", launched=True),
     "evaluate": Command("compare generated galaxies with real ones", "evaluate_images.py"),

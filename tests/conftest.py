@@ -23,7 +23,7 @@ from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
 
-from gz2_dataset import CLASS_NAMES, build
+from gz2_dataset import CLASS_NAMES, GalaxyArrays, build
 from gz2_dataset.mock.survey import write_mock_survey
 
 settings.register_profile("galaxies", deadline=None, max_examples=25)
@@ -115,6 +115,31 @@ def mock_survey(tmp_path_factory) -> Path:
     with FileLock(f"{folder}.lock"):
         write_mock_survey(folder, MOCK_COUNT, MOCK_SEED, processes=1)
     return folder
+
+
+class Coloured:
+    """Three classes of bright spots that differ in colour, each a little different from the next."""
+
+    COLOURS = np.array([(200, 60, 60), (60, 200, 60), (60, 60, 200)])
+
+    def __init__(self, count: int = 96, side: int = 8):
+        rng = np.random.default_rng(0)
+        labels = np.arange(count) % 3
+        y, x = np.mgrid[:side, :side] - (side - 1) / 2
+        widths = rng.uniform(1.5, 2.5, count)[:, None, None, None]
+        spots = np.exp(-(x**2 + y**2)[None, ..., None] / (2 * widths**2))
+        images = 20 + spots * self.COLOURS[labels][:, None, None] + rng.normal(0, 3, (count, side, side, 3))
+        names = [str(i) for i in range(count)]
+        self.galaxies = GalaxyArrays(
+            images.clip(0, 255).astype(np.uint8), labels, names, names, ("red", "green", "blue"), "coloured"
+        )
+
+    def load(self, *_) -> GalaxyArrays:
+        return self.galaxies
+
+    def means(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Mean colour of each class, shape (3, 3)."""
+        return np.stack([images[labels == label].mean(axis=(0, 1, 2)) for label in range(3)])
 
 
 def shared_folder(factory: pytest.TempPathFactory) -> Path:

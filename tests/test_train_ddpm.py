@@ -109,16 +109,6 @@ def test_a_stream_trains_as_well_on_the_same_galaxies(trained, toy_data, tmp_pat
         train_ddpm.main(tiny(toy_data, tmp_path / "balanced", streaming=True, class_balance=0.5))
 
 
-def test_the_learning_rate_rises_is_held_and_falls(tmp_path):
-    config = tiny(tmp_path, tmp_path, total_images=1000, warmup_images=100, cooldown_images=200, batch_size=10)
-    rates = [train_ddpm.learning_rate_after(seen, config) / config.learning_rate for seen in range(10, 1001, 10)]
-    assert rates[:10] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
-    assert set(rates[9:81]) == {1.0}
-    assert rates[81:] == pytest.approx([1 - 0.05 * i for i in range(1, 20)])
-    held = replace(config, warmup_images=0, cooldown_images=0)
-    assert {train_ddpm.learning_rate_after(seen, held) for seen in (10, 1000)} == {config.learning_rate}
-
-
 def test_a_step_whose_gradient_is_no_number_is_left_out(toy_data, tmp_path, monkeypatch):
     real_backward, calls = train_ddpm.backward, []
 

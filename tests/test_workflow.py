@@ -80,7 +80,7 @@ def test_from_drawn_galaxies_to_the_report_and_no_further(preset):
 @pytest.mark.parametrize("study", STUDY_PRESETS, ids=lambda path: path.stem)
 def test_every_study_preset_names_files_that_exist(study):
     settings = yaml.safe_load(study.read_text())
-    generators = [settings[name]["config"] for name in ("ddpm", "sagan") if name in settings]
+    generators = [settings[images["model"]]["config"] for images in settings["generated"].values()]
     files = [settings["accelerate"], *generators, *settings["classifiers"].values()]
     assert [file for file in files if not (ROOT / file).exists()] == []
     assert {"title", "output_dir", "data", "generated", "showcase", "seeds"} <= set(settings)
@@ -135,6 +135,24 @@ def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
     inputs = [planned.splitlines()[i - 1] for i in filtered]
     assert [f"{tmp_path}/fidelity/generated/fidelity.json" in line for line in inputs] == [True, True]
     assert len([command for command in trainings if "--filtered true" in command]) == 2
+
+
+def test_a_further_generator_is_a_section_of_its_name(tmp_path):
+    settings = yaml.safe_load((ROOT / "configs/study_demo.yaml").read_text()) | {"output_dir": str(tmp_path)}
+    names = ("vae", "autoregressive")
+    settings |= {name: {"config": f"configs/{name}_32.yaml", "options": {"seed": 1}} for name in names}
+    settings["generated"] |= {f"{name}_generated": {"model": name, "num_images": 7, "seed": 0} for name in names}
+    settings["arms"] |= {name: {"images": f"{name}_generated"} for name in names}
+    (tmp_path / "preset.yaml").write_text(yaml.safe_dump(settings))
+    planned = snakemake(tmp_path / "preset.yaml", "--dry-run", "--printshellcmds", "--quiet", "host")
+    for name in names:
+        images = f"{tmp_path}/{name}_generated"
+        assert (
+            f"train_{name}.py --config configs/{name}_32.yaml --data {tmp_path}/data --output_dir {tmp_path}/{name} "
+            "--seed 1"
+        ) in planned
+        assert f"generate.py --output_dir {images} --model {tmp_path}/{name} --num_images 7" in planned
+        assert f"--augment_with {images} " in planned
 
 
 def test_an_arm_without_a_remedy_images_and_options_is_refused(tmp_path):

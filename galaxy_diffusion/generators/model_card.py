@@ -32,7 +32,7 @@ def model_card(
     num_unlabelled: int,
     record: dict[str, Any],
     grid: str | None,
-    kind: Literal["diffusion", "gan"] = "diffusion",
+    kind: Literal["diffusion", "gan", "vae", "autoregressive"] = "diffusion",
     findings: Sequence[str] = (),
 ) -> str:
     """Text of the card.
@@ -51,7 +51,7 @@ def model_card(
         Last line of metrics.jsonl.
     grid : str, optional
         Path of a picture with one row per class, in the model's folder.
-    kind : {"diffusion", "gan"}
+    kind : {"diffusion", "gan", "vae", "autoregressive"}
         Which is also its tag on the Hub.
     findings : sequence of str
         What the training has found out about the model, each a line.
@@ -88,7 +88,9 @@ def model_card(
     return f"{card}\n"
 
 
-def snippet(name: str, class_name: str, kind: Literal["diffusion", "gan"] = "diffusion") -> str:
+def snippet(
+    name: str, class_name: str, kind: Literal["diffusion", "gan", "vae", "autoregressive"] = "diffusion"
+) -> str:
     """Lines of Python with which diffusers alone draws a galaxy, a diffusion model's with the default sampler."""
     scheduler = f", {SCHEDULERS[DEFAULT].scheduler_class.__name__}" if kind == "diffusion" else ""
     name, class_name = (json.dumps(text, ensure_ascii=False) for text in (name, class_name))  # neither brings code

@@ -22,7 +22,7 @@ from galaxy_diffusion.sampling.contact_sheets import save_picture, tile
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import DEFAULT, make_scheduler
 from galaxy_diffusion.sampling.seeded_images import GeneratorPipeline, generate_batch
-from galaxy_diffusion.sampling.settings import OneStep, Sampling
+from galaxy_diffusion.sampling.settings import Sampling
 from galaxy_diffusion.shared.machine import peak_memory
 from gz2_dataset import GalaxyArrays, UserError
 
@@ -169,12 +169,12 @@ class ValidationLoss:
 
 def save_grid(pipeline: GeneratorPipeline, path: Path, seed: int, columns: int = 8) -> None:
     """Draw the same noise for every class: a row a class."""
-    sampling = OneStep()
+    options = {}
     if isinstance(pipeline, ClassConditionalDDPMPipeline):
         sampler, image_format = make_scheduler(DEFAULT, pipeline.scheduler), asdict(pipeline.image_format)
         pipeline = ClassConditionalDDPMPipeline(pipeline.unet, sampler, pipeline.config.id2label, **image_format)
         pipeline.set_progress_bar_config(disable=True)
-        sampling = Sampling()
+        options = Sampling().kwargs
     seeds = [seed + i for i in range(columns)]
-    rows = [generate_batch(pipeline, [c] * columns, seeds, **sampling.kwargs) for c in range(len(pipeline.class_names))]
+    rows = [generate_batch(pipeline, [c] * columns, seeds, **options) for c in range(len(pipeline.class_names))]
     save_picture(path, tile(np.stack(rows)))

@@ -143,6 +143,9 @@ class ConditionalSAGANPipeline(DiffusionPipeline):
     >>> pipe(class_labels=["spiral", "edge_on"]).images[0]  # doctest: +SKIP
     """
 
+    sampler = "sagan"
+    """What folders of its images say instead of a scheduler."""
+
     def __init__(self, generator_net: ModelMixin, id2label: dict | None = None):
         super().__init__()
         self.register_modules(generator_net=generator_net)

@@ -2,18 +2,24 @@
 
 import hashlib
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 
+from galaxy_diffusion.sampling.autoregressive_pipeline import ConditionalAutoregressivePipeline
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline
 from galaxy_diffusion.sampling.schedulers import make_scheduler
 from galaxy_diffusion.sampling.settings import Sampling
+from galaxy_diffusion.sampling.vae_pipeline import ConditionalVAEPipeline
 from gz2_dataset import UserError
 
-GeneratorPipeline = ClassConditionalDDPMPipeline | ConditionalSAGANPipeline
+GeneratorPipeline = (
+    ClassConditionalDDPMPipeline | ConditionalSAGANPipeline | ConditionalVAEPipeline | ConditionalAutoregressivePipeline
+)
+PIPELINES = {kind.__name__: kind for kind in get_args(GeneratorPipeline)}
 
 
 def generate_batch(
@@ -23,7 +29,7 @@ def generate_batch(
 
     Parameters
     ----------
-    pipeline : ClassConditionalDDPMPipeline or ConditionalSAGANPipeline
+    pipeline : GeneratorPipeline
     labels, seeds : list of int, length B
         Labels may be None where ``options`` say otherwise what to draw.
     **options
@@ -52,12 +58,12 @@ def load_pipeline(
     model : str
         Pipeline folder or Hub id.
     scheduler : str
-        A key of `schedulers.SCHEDULERS`; a SAGAN has none.
+        A key of `schedulers.SCHEDULERS`, for a diffusion model.
     device : torch.device
     mixed_precision : {"no", "bf16", "fp16"}
-        Precision inside the net; weights, noise and the scheduler's arithmetic stay in float32.
+        Precision inside the nets; weights, noise and the scheduler's arithmetic stay in float32.
     compiled : bool
-        Compile the net when it is first called.
+        Compile the nets when they are first called.
 
     Raises
     ------
@@ -70,24 +76,23 @@ def load_pipeline(
             f"{model}: has no model_index.json; train it to the end with its training script and --output_dir {model}"
         )
     if not folder.is_dir() and (model.count("/") != 1 or model.startswith((".", "/"))):
-        raise UserError(f"{model}: no such model folder; give the output_dir of train_ddpm.py or a Hub id")
+        raise UserError(f"{model}: no such model folder; give the output_dir of a training or a Hub id")
     try:
         kind = DiffusionPipeline.load_config(model)["_class_name"]
-        pipeline_class = (
-            ConditionalSAGANPipeline if kind == ConditionalSAGANPipeline.__name__ else ClassConditionalDDPMPipeline
-        )
-        pipeline = pipeline_class.from_pretrained(model, use_safetensors=True)
+        pipeline = PIPELINES.get(kind, ClassConditionalDDPMPipeline).from_pretrained(model, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: cannot be loaded as a pipeline ({str(error).splitlines()[0]})") from None
     if isinstance(pipeline, ClassConditionalDDPMPipeline):
         pipeline.scheduler = make_scheduler(scheduler, pipeline.scheduler)
     pipeline.set_progress_bar_config(disable=True)
-    net = net_of(pipeline).eval().to(memory_format=torch.channels_last)
-    if mixed_precision != "no":
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[mixed_precision]
-        net.forward = torch.autocast(device.type, dtype)(net.forward)
-    if compiled:
-        net.compile()
+    for net in nets_of(pipeline):
+        net.eval().to(memory_format=torch.channels_last)
+        if mixed_precision != "no":
+            dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[mixed_precision]
+            for name in {"forward", "decode"} & set(dir(net)):
+                setattr(net, name, torch.autocast(device.type, dtype)(getattr(net, name)))
+        if compiled:
+            net.compile()
     return pipeline.to(device)
 
 
@@ -102,15 +107,15 @@ def check_sampler(pipeline: ClassConditionalDDPMPipeline, sampling: Sampling) ->
         raise UserError(f"guidance_interval {list(interval)}: is not from a lower to a higher noise level")
 
 
-def net_of(pipeline: GeneratorPipeline) -> torch.nn.Module:
-    """The net of a pipeline."""
-    return pipeline.generator_net if isinstance(pipeline, ConditionalSAGANPipeline) else pipeline.unet
+def nets_of(pipeline: GeneratorPipeline) -> list[torch.nn.Module]:
+    """The nets of a pipeline."""
+    return [part for _, part in sorted(pipeline.components.items()) if isinstance(part, torch.nn.Module)]
 
 
 def weights_hash(pipeline: GeneratorPipeline) -> str:
-    """The first 16 digits of the SHA-256 of the net's weights: which checkpoint an image came from."""
+    """The first 16 digits of the SHA-256 of the nets' weights: which checkpoint an image came from."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(net_of(pipeline).state_dict().items()):
+    for name, tensor in (entry for net in nets_of(pipeline) for entry in sorted(net.state_dict().items())):
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -59,8 +59,20 @@ class Sampling:
         }
 
 
-class OneStep:
-    """How a SAGAN is sampled: there is nothing to choose. Attributes as `Sampling` has them."""
+@dataclass(frozen=True)
+class FixedSampling:
+    """How a model is sampled that leaves nothing to choose: each but a diffusion model.
 
+    Attributes
+    ----------
+    name : str
+        Takes the place of a scheduler in records; the ``sampler`` of the pipeline.
+    """
+
+    name: str
     kwargs: ClassVar[dict[str, Any]] = {}
-    record: ClassVar[dict[str, Any]] = {"scheduler": "sagan", "steps": 1, "guidance_scale": 1.0}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What settings.json and metadata.jsonl say of it."""
+        return {"scheduler": self.name, "steps": 1, "guidance_scale": 1.0}

@@ -12,8 +12,16 @@ def class_title(class_name: str) -> str:
     return CLASS_TITLES.get(class_name, class_name.replace("_", " ").capitalize())
 
 
+GENERATOR_TITLES = {
+    "ddpm": "the diffusion model",
+    "sagan": "SAGAN",
+    "vae": "the VAE",
+    "autoregressive": "the autoregressive model",
+}
+
 ARM_TITLES = {
     "sagan": "SAGAN",
+    "vae": "VAE",
     "smote": "SMOTE",
     "mixup": "MixUp",
     "cutmix": "CutMix",

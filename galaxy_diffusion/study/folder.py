@@ -171,7 +171,8 @@ def read_folder(folder: Path) -> Study:
     sets = {
         name: read_lines(folder / name / "metadata.jsonl") for name in {GENERATED: {}} | preset.get("generated", {})
     }
-    makers = [*(folder / part / "run.json" for part in ("ddpm", "sagan", *sets, "showcase", "sagan_showcase"))]
+    models = {"ddpm": None, "sagan": None} | {images["model"]: None for images in preset.get("generated", {}).values()}
+    makers = [*(folder / part / "run.json" for part in (*models, *sets, "showcase", "sagan_showcase"))]
     records = [*makers, *sorted(folder.glob("classifiers/*/*/seed*/metrics.json"))]
     return Study(
         (folder,),

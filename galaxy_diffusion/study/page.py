@@ -7,7 +7,7 @@ from importlib.resources import files
 import jinja2
 import yaml
 
-from galaxy_diffusion.shared.names import class_title
+from galaxy_diffusion.shared.names import GENERATOR_TITLES, class_title
 from galaxy_diffusion.shared.tables import Table
 from galaxy_diffusion.study.arm_tables import paper_tables
 from galaxy_diffusion.study.bootstrap import REPLICATES
@@ -130,6 +130,8 @@ def render(page: Page, command: str) -> str:
     template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     study = page.study
+    models = {name: images["model"] for name, images in study.preset.get("generated", {}).items()}
+    makers = {name: models.get(name, "ddpm") for name in page.fidelity}
     return environment.from_string(template).render(
         title=study.preset.get("title", f"Study {study.folder.resolve().name}"),
         study=str(study.folder),
@@ -139,7 +141,7 @@ def render(page: Page, command: str) -> str:
         images={name: base64.b64encode(png).decode() for name, png in page.all_images.items()},
         tables=page.tables,
         fidelity=page.fidelity,
-        makers={name: study.preset.get("generated", {}).get(name, {}).get("model", "ddpm") for name in page.fidelity},
+        makers={name: GENERATOR_TITLES.get(maker, maker) for name, maker in makers.items()},
         paper_tables=paper_tables(),
         resolutions=page.resolutions,
         collapse=page.collapse,

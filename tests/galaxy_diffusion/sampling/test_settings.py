@@ -6,7 +6,7 @@ import pytest
 
 from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE, ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import SCHEDULERS, make_scheduler
-from galaxy_diffusion.sampling.settings import OneStep, Sampling
+from galaxy_diffusion.sampling.settings import FixedSampling, Sampling
 from gz2_dataset import UserError
 from tests.galaxy_diffusion.sampling.test_ddpm_pipeline import untrained
 
@@ -34,7 +34,7 @@ def test_the_pipeline_knows_every_argument_and_gets_none_that_was_not_chosen():
         "strength": 0.4,
     }
     assert Sampling("ddim", 7).kwargs == {"num_inference_steps": 7, "guidance_scale": DEFAULT_GUIDANCE}
-    assert OneStep.kwargs == {}
+    assert FixedSampling.kwargs == {}
 
 
 def test_no_steps_are_not_the_recommended_ones():
