@@ -36,14 +36,14 @@ def main(config: Config) -> None:
     }
     train, validation, test = parts["train"], parts["validation"], parts["test"]
 
-    start = time.perf_counter()
+    start = time.process_time()
     seen = together([measure(parts[split].images) for split in ("train", "unlabelled")])
     labels = np.concatenate([train.labels, parts["unlabelled"].labels])
     classes = np.unique(train.labels).tolist()
     search = prepare_search(seen, labels, measure(validation.images), validation.labels, classes)
-    prepared = time.perf_counter()
+    prepared = time.process_time()
     alarms = search.gallery.nearest(measure(test.images)).relative <= search.limits(test.labels)
-    searched = time.perf_counter()
+    searched = time.process_time()
     power = pd.concat(
         [
             power_rows(NO_COPIES, alarms, test.labels, train.class_names),
@@ -51,7 +51,8 @@ def main(config: Config) -> None:
         ]
     )
     print(power_table(power).markdown)
-    print(f"{prepared - start:.0f} s to prepare, {1000 * (searched - prepared) / len(test):.1f} ms an image searched")
+    milliseconds = 1000 * (searched - prepared) / len(test)
+    print(f"CPU time: {prepared - start:.0f} s to prepare, {milliseconds:.1f} ms an image searched")
 
 
 if __name__ == "__main__":
