@@ -112,7 +112,7 @@ def showcase(page: Page, name: str, maker: str) -> None:
         return
     resolution = generated.shape[2]
     galaxies = load_arrays(str(study.folder / "data"), "train", resolution)
-    chosen = [np.flatnonzero(galaxies.labels == c)[:GALAXIES_PER_ROW] for c in range(len(galaxies.class_names))]
+    chosen = [galaxies.of_class(name)[:GALAXIES_PER_ROW] for name in galaxies.class_names]
     count = min(map(len, chosen))
     real = np.stack([galaxies.images[rows[:count]] for rows in chosen])
     page.images[name] = drawing.real_beside_generated(real, generated, study.class_names)

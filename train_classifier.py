@@ -16,7 +16,7 @@ from timm.optim import param_groups_weight_decay
 from transformers import PrinterCallback, TrainingArguments, set_seed
 
 from galaxy_diffusion.classifiers.card import classifier_card
-from galaxy_diffusion.classifiers.data import GalaxyBatches, TrainingBatches, check_classes, collate, count_classes
+from galaxy_diffusion.classifiers.data import GalaxyBatches, TrainingBatches, check_classes, collate
 from galaxy_diffusion.classifiers.loss import ClassificationLoss, inverse_frequency
 from galaxy_diffusion.classifiers.metric import GalaxyClassification
 from galaxy_diffusion.classifiers.model import make_model
@@ -158,7 +158,7 @@ def main(config: Config) -> None:
         results = metric.compute(predictions=predictions, references=outcome.label_ids, class_names=train.class_names)
         return {"accuracy": results["accuracy"], **results["macro"]}
 
-    counts = {name: count_classes(part) for name, part in parts.items()}
+    counts = {name: part.counts for name, part in parts.items()}
     weights = inverse_frequency(sum(counts.values())) if config.class_weights else None
     model.loss_function = ClassificationLoss(weights, config.focal_gamma, config.label_smoothing)
     if config.compile:
@@ -222,7 +222,7 @@ def training_images(config: Config, train: GalaxyArrays | GalaxyStream, held_out
     if config.augment_with:
         refuse_if_seen(config.augment_with, held_out)
         generated = load_generated(config.augment_with, train.class_names, config.resolution, train.center_crop)
-        choice = count_classes(train), config.augment_ratio, config.filtered
+        choice = train.counts, config.augment_ratio, config.filtered
         parts["generated"] = select_generated(config.augment_with, generated, *choice)
     if config.smote:
         parts["smote"] = smote(train, parse_counts("smote", config.smote, train.class_names), config.seed)

@@ -77,7 +77,7 @@ def main(config: Config) -> None:
     rows, shown = [], []
     for name, count in wanted.items():
         label = parts[0].class_names.index(name)
-        real = np.concatenate([part.images[part.labels == label] for part in parts])[: config.max_real]
+        real = np.concatenate([part.images[part.of_class(name)] for part in parts])[: config.max_real]
         images = [
             drawn_images(
                 config.output_dir / f".{which}-{label}-{count}.npz",

@@ -50,7 +50,7 @@ def main(config: Config) -> None:
         galaxies = load_arrays(config.data, "validation", pipeline.image_shape[-1])
         refuse_if_seen(model, {"validation": galaxies})
         refuse_other_crop(model, galaxies.center_crop)
-        rows = [np.flatnonzero(galaxies.labels == c)[: config.per_class] for c in range(len(galaxies.class_names))]
+        rows = [galaxies.of_class(name)[: config.per_class] for name in galaxies.class_names]
         rows = np.concatenate(rows)
         images = to_model_range(torch.from_numpy(galaxies.images[rows]), torch.device("cpu"))
         labels = torch.from_numpy(galaxies.labels[rows])

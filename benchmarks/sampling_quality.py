@@ -34,7 +34,6 @@ from benchmarks.class_figures import Measured, beside_real, floor, measure
 from benchmarks.drawn_images import drawn_images
 from benchmarks.sampler_choice import Row, Setting, markdown, plot, row_of
 from galaxy_diffusion.evaluation.floors import MIN_IMAGES, MIN_UNSEEN, Sets
-from galaxy_diffusion.evaluation.pair import joined
 from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE, ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import SCHEDULERS
 from galaxy_diffusion.sampling.seeded_images import check_sampler, load_pipeline, weights_hash
@@ -42,6 +41,7 @@ from galaxy_diffusion.sampling.settings import Sampling
 from galaxy_diffusion.shared.run_folder import same_run, write_json
 from galaxy_diffusion.shared.seen_images import refuse_if_seen, refuse_other_crop
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
+from gz2_dataset.arrays import concatenate
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
 
@@ -159,8 +159,8 @@ def choose_real(first: GalaxyArrays, second: GalaxyArrays, name: str, config: Co
     """Galaxies of a class from two splits: images, and which of them are compared with and which are for the floor."""
     rng = np.random.default_rng(config.seed)
     most = max(config.max_real, config.num_images)
-    rows = [rng.permutation(np.flatnonzero(s.labels == s.class_names.index(name)))[:most] for s in (first, second)]
-    images = joined([(first, rows[0]), (second, rows[1])]).images
+    rows = [rng.permutation(s.of_class(name))[:most] for s in (first, second)]
+    images = concatenate([first.take(rows[0]), second.take(rows[1])]).images
     reference, others = np.split(np.arange(len(images)), [len(rows[0])])
     if len(reference) < min(MIN_UNSEEN, len(others)):
         reference, others = others, reference

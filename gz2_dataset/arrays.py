@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
@@ -23,26 +25,60 @@ NATIVE_RESOLUTION = 224
 IMAGES_A_PART = 64
 
 
-@dataclass(frozen=True)
-class GalaxyArrays:
-    """Images of one split as an array.
+class GalaxyList:
+    """What is known of the galaxies of a split without their images, and what follows from it.
 
     Attributes
     ----------
-    images : ndarray of uint8, shape (N, H, W, 3)
-        Memory-mapped, read-only.
     labels : ndarray of int64, shape (N,)
         Index into class_names; -1 where a galaxy has no class.
     image_ids : list of str
     digests : list of str
         SHA-256 of each image's bytes as stored.
     class_names : tuple of str
-    fingerprint : str
-        Hash of ids, labels and image bytes.
+    center_crop : int
+        Side in pixels of the central square that is kept of each original image; 0 is the whole image.
+    """
+
+    labels: np.ndarray
+    image_ids: list[str]
+    digests: list[str]
+    class_names: tuple[str, ...]
+    center_crop: int
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of class names, ids, labels and image bytes."""
+        return fingerprint_of(self.class_names, self.image_ids, self.labels, self.digests)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Galaxies of each class, int (classes,); those without a class are not counted."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=len(self.class_names))
+
+    def of_class(self, name: str) -> np.ndarray:
+        """Rows of the galaxies of a class, int (n,)."""
+        return np.flatnonzero(self.labels == self.class_names.index(name))
+
+
+@dataclass(frozen=True)
+class GalaxyArrays(GalaxyList):
+    """Images of one split as an array, with what `GalaxyList` says of them.
+
+    Attributes
+    ----------
+    images : ndarray of uint8, shape (N, H, W, 3)
+        Memory-mapped, read-only, as `load_arrays` gives them.
     votes : ndarray of float32, shape (N, 37), or None
         Vote fractions in the order of `VOTE_COLUMNS`; None where the source has not all of them.
-    center_crop : int
-        Side in pixels of the central square that was kept of each original image; 0 is the whole image.
+
+    Examples
+    --------
+    >>> pair = GalaxyArrays(np.zeros((2, 8, 8, 3), np.uint8), np.array([1, 0]), ["a", "b"], ["", ""], ("ring", "bar"))
+    >>> pair.of_class("bar"), pair.counts
+    (array([0]), array([1, 1]))
+    >>> concatenate([pair, pair.take(pair.of_class("bar"))]).image_ids
+    ['a', 'b', 'a']
     """
 
     images: np.ndarray
@@ -50,12 +86,53 @@ class GalaxyArrays:
     image_ids: list[str]
     digests: list[str]
     class_names: tuple[str, ...]
-    fingerprint: str
+    _: KW_ONLY
     votes: np.ndarray | None = None
     center_crop: int = WHOLE
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> "GalaxyArrays":
+        """Some of the galaxies, copied into memory.
+
+        Parameters
+        ----------
+        rows : ndarray of int or bool
+        """
+        rows = np.arange(len(self))[rows]
+        return replace(
+            self,
+            images=self.images[rows],
+            labels=self.labels[rows],
+            image_ids=[self.image_ids[row] for row in rows],
+            digests=[self.digests[row] for row in rows],
+            votes=None if self.votes is None else self.votes[rows],
+        )
+
+
+def concatenate(parts: Sequence[GalaxyArrays]) -> GalaxyArrays:
+    """Galaxies of the same classes, size and crop, one part after the other, in memory.
+
+    Votes are kept where all parts have them.
+
+    Raises
+    ------
+    ValueError
+        If they do not go together, or there is none.
+    """
+    if len({(part.class_names, part.center_crop, part.images.shape[1:]) for part in parts}) != 1:
+        raise ValueError("there must be parts, with the same classes, crop and size of images")
+    votes = [part.votes for part in parts]
+    return GalaxyArrays(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        [image_id for part in parts for image_id in part.image_ids],
+        [digest for part in parts for digest in part.digests],
+        parts[0].class_names,
+        votes=None if any(v is None for v in votes) else np.concatenate(votes),
+        center_crop=parts[0].center_crop,
+    )
 
 
 def load_arrays(data: str, split: str, resolution: int, jpeg: bool = False) -> GalaxyArrays:
@@ -88,22 +165,20 @@ def load_arrays(data: str, split: str, resolution: int, jpeg: bool = False) -> G
     has_votes = set(VOTE_COLUMNS) <= set(opened["train"].column_names)
     center_crop = crop_of(data)
     if split not in opened:
-        empty = np.zeros((0, resolution, resolution, 3), np.uint8)
+        nothing = np.zeros((0, resolution, resolution, 3), np.uint8)
         votes = np.zeros((0, len(VOTE_COLUMNS)), np.float32) if has_votes else None
-        nothing = hashlib.sha256(b"").hexdigest()
-        return GalaxyArrays(empty, np.zeros(0, np.int64), [], [], class_names, nothing, votes, center_crop)
+        return GalaxyArrays(nothing, np.zeros(0, np.int64), [], [], class_names, votes=votes, center_crop=center_crop)
     galaxies = opened[split]
-    image_ids = list(galaxies["image_id"])
+    image_ids, hashes = list(galaxies["image_id"]), digests(galaxies)
     labels = np.array([-1 if label is None else label for label in galaxies["label"]], np.int64)
     votes = np.stack([galaxies[name] for name in VOTE_COLUMNS], axis=1, dtype=np.float32) if has_votes else None
-    hashes = digests(galaxies)
     fingerprint = fingerprint_of(class_names, image_ids, labels, hashes)
     name = f"{fingerprint[:16]}-{resolution}-crop{center_crop}{'-jpeg' if jpeg else ''}.npy"
     path = Path(datasets.config.HF_DATASETS_CACHE) / "galaxy_arrays" / name
     if not path.exists():
         prepare(galaxies, image_ids, path, resolution, center_crop, jpeg)
     images = np.load(path, mmap_mode="r")
-    return GalaxyArrays(images, labels, image_ids, hashes, class_names, fingerprint, votes, center_crop)
+    return GalaxyArrays(images, labels, image_ids, hashes, class_names, votes=votes, center_crop=center_crop)
 
 
 def fingerprint_of(class_names: tuple[str, ...], image_ids: list[str], labels: np.ndarray, hashes: list[str]) -> str:

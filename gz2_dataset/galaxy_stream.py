@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from tqdm.auto import tqdm
 
-from .arrays import GalaxyArrays, fingerprint_of, jpeg_round_trip
+from .arrays import GalaxyArrays, GalaxyList, jpeg_round_trip
 from .command_line import UserError
 from .crop import prepare_image
 from .images import decode
@@ -50,8 +50,8 @@ class Galaxy(NamedTuple):
     votes: np.ndarray | None = None
 
 
-class GalaxyStream:
-    """Galaxies of one split, read and prepared when they are needed; has the lists that `GalaxyArrays` has.
+class GalaxyStream(GalaxyList):
+    """Galaxies of one split, read and prepared when they are needed; has what `GalaxyList` says of them.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ class GalaxyStream:
 
     Attributes
     ----------
-    labels, image_ids, digests, class_names, fingerprint
-        As in `GalaxyArrays`, known without reading images; digests are empty where the dataset does not list them.
+    labels, image_ids, digests, class_names, center_crop
+        As in `GalaxyList`, known without reading images; digests are empty where the dataset does not list them.
     """
 
     def __init__(
@@ -86,7 +86,6 @@ class GalaxyStream:
         self.resolution, self.center_crop, self.jpeg = resolution, center_crop, jpeg
         self.labels = galaxies["label"].to_numpy(np.int64)
         self.image_ids, self.digests = galaxies["image_id"].tolist(), galaxies["sha256"].tolist()
-        self.fingerprint = fingerprint_of(self.class_names, self.image_ids, self.labels, self.digests)
         self.sha256_of = dict(zip(self.image_ids, self.digests, strict=True))
         self.starts = tuple(rows.starts.tolist())
         self._begin()
@@ -132,12 +131,18 @@ class GalaxyStream:
         for i, galaxy in enumerate(galaxies):
             images[i] = galaxy.image
         labels = np.array([galaxy.label for galaxy in galaxies], np.int64)
-        image_ids, digests = [galaxy.image_id for galaxy in galaxies], [galaxy.sha256 for galaxy in galaxies]
-        stamp = fingerprint_of(self.class_names, image_ids, labels, digests)
         votes = None
         if self.has_votes:
             votes = np.array([galaxy.votes for galaxy in galaxies], np.float32).reshape(-1, len(VOTE_COLUMNS))
-        return GalaxyArrays(images, labels, image_ids, digests, self.class_names, stamp, votes, self.center_crop)
+        return GalaxyArrays(
+            images,
+            labels,
+            [galaxy.image_id for galaxy in galaxies],
+            [galaxy.sha256 for galaxy in galaxies],
+            self.class_names,
+            votes=votes,
+            center_crop=self.center_crop,
+        )
 
     def group(self, number: int) -> Future[pa.Table]:
         """A row group that is on its way."""

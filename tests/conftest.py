@@ -131,7 +131,7 @@ class Coloured:
         images = 20 + spots * self.COLOURS[labels][:, None, None] + rng.normal(0, 3, (count, side, side, 3))
         names = [str(i) for i in range(count)]
         self.galaxies = GalaxyArrays(
-            images.clip(0, 255).astype(np.uint8), labels, names, names, ("red", "green", "blue"), "coloured"
+            images.clip(0, 255).astype(np.uint8), labels, names, names, ("red", "green", "blue")
         )
 
     def load(self, *_) -> GalaxyArrays:

@@ -128,7 +128,7 @@ def test_models_of_two_sizes_are_measured_at_one(small_features):
 def test_real_galaxies_come_from_the_split_or_where_it_has_few_from_the_other(tmp_path):
     def galaxies(n: int, level: int) -> GalaxyArrays:
         images = np.full((n, 8, 8, 3), level, np.uint8)
-        return GalaxyArrays(images, np.zeros(n, int), [""] * n, [""] * n, ("ring",), "")
+        return GalaxyArrays(images, np.zeros(n, int), [""] * n, [""] * n, ("ring",))
 
     config = Config("model", "data", tmp_path, num_images=12, max_real=25)
     for first, reference, others in ((30, (25, 1), (12, 2)), (19, (25, 2), (12, 1))):

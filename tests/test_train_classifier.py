@@ -272,7 +272,7 @@ def test_a_net_from_scratch_has_the_initial_weights_of_timm():
 
 def arrays(images: np.ndarray) -> GalaxyArrays:
     ids = [str(i) for i in range(len(images))]
-    return GalaxyArrays(images, np.arange(len(images)) % 3, ids, ids, CLASSES, "")
+    return GalaxyArrays(images, np.arange(len(images)) % 3, ids, ids, CLASSES)
 
 
 def eight_symmetries(image: np.ndarray) -> list[np.ndarray]:

@@ -252,7 +252,7 @@ class Drawn:
         profiles = [np.exp(-(x**2 + (2 * y) ** 2) / (2 * width**2))[..., None] for width in (1.5, 3.0)]
         images = [20 + 220 * profile * colour for colour in map(np.array, colours.values()) for profile in profiles]
         labels, names = np.arange(8) // 2, [str(i) for i in range(8)]
-        self.train = GalaxyArrays(np.stack(images).astype(np.uint8), labels, names, names, tuple(colours), "drawn")
+        self.train = GalaxyArrays(np.stack(images).astype(np.uint8), labels, names, names, tuple(colours))
 
     def load(self, data: str, split: str, *_) -> GalaxyArrays:
         if split == "train":

@@ -193,7 +193,7 @@ def test_presets_are_complete(monkeypatch):
         assert (start, left) == ({"sagan_224.yaml": 7, "sagan_tiny.yaml": 8}.get(preset.name, 4), 0)
         if config.resolution <= 32:
             blank = np.zeros((1, config.resolution, config.resolution, 3), np.uint8)
-            galaxies = GalaxyArrays(blank, np.zeros(1, np.int64), [], [], CLASS_NAMES, "")
+            galaxies = GalaxyArrays(blank, np.zeros(1, np.int64), [], [], CLASS_NAMES)
             assert make_nets(config, galaxies)[0].start == start
 
 

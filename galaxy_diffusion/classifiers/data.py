@@ -157,11 +157,6 @@ def collate(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return batch
 
 
-def count_classes(galaxies: GalaxyArrays) -> np.ndarray:
-    """Images of each class, shape (classes,)."""
-    return np.bincount(galaxies.labels, minlength=len(galaxies.class_names))
-
-
 def check_classes(data: str, train: Sequence[GalaxyArrays], held_out: dict[str, GalaxyArrays]) -> None:
     """Refuse data with galaxies without a class, without test galaxies, or with a test class that cannot be learned.
 
@@ -175,7 +170,7 @@ def check_classes(data: str, train: Sequence[GalaxyArrays], held_out: dict[str, 
             raise UserError(f"{data}: galaxy {image_id} of {split} has no class; move such to a split named unlabelled")
     if not len(held_out["test"]):
         raise UserError(f"{data}: the test split is empty; build it with python -m gz2_dataset build")
-    missing = (count_classes(held_out["test"]) > 0) & (sum(map(count_classes, train)) == 0)
+    missing = (held_out["test"].counts > 0) & (sum(part.counts for part in train) == 0)
     if missing.any():
         name = train[0].class_names[int(np.argmax(missing))]
         raise UserError(f"{data}: class {name} is in test but has no training images; add some and build again")

@@ -6,7 +6,7 @@ import numpy as np
 
 from galaxy_diffusion.shared.image_folder import read_metadata
 from gz2_dataset import GalaxyArrays, UserError
-from gz2_dataset.arrays import fingerprint_of, jpeg_round_trip
+from gz2_dataset.arrays import jpeg_round_trip
 from gz2_dataset.command_line import how_to_install
 
 NEIGHBOURS = 5
@@ -49,17 +49,7 @@ def select_generated(
         chosen = np.sort(np.concatenate(of_class))
     if not len(chosen):
         raise UserError(f"{folder}: no image is left to train on; generate more, or give a larger --augment_ratio")
-    return subset(generated, chosen)
-
-
-def subset(galaxies: GalaxyArrays, rows: np.ndarray) -> GalaxyArrays:
-    """Some of the galaxies, with the fingerprint of these."""
-    labels = galaxies.labels[rows]
-    ids, digests = ([column[row] for row in rows] for column in (galaxies.image_ids, galaxies.digests))
-    stamp = fingerprint_of(galaxies.class_names, ids, labels, digests)
-    return GalaxyArrays(
-        galaxies.images[rows], labels, ids, digests, galaxies.class_names, stamp, None, galaxies.center_crop
-    )
+    return generated.take(chosen)
 
 
 def balanced_rows(labels: np.ndarray, seed: int) -> np.ndarray:
@@ -118,8 +108,7 @@ def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays
         raise UserError(f"smote needs imbalanced-learn; run {how_to_install('remedies')}") from None
     images, labels = [], []
     for name, count in counts.items():
-        label = real.class_names.index(name)
-        members = real.images[real.labels == label]
+        label, members = real.class_names.index(name), real.images[real.of_class(name)]
         if not count:
             raise UserError(f"smote {name}=0: nothing to make; leave the class out")
         if len(members) < 2:
@@ -139,5 +128,4 @@ def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays
     digests = [hashlib.sha256(image).hexdigest() for image in images]
     ids = [f"smote-{i}" for i in range(len(images))]
     labels = np.array(labels, np.int64)
-    stamp = fingerprint_of(real.class_names, ids, labels, digests)
-    return GalaxyArrays(np.stack(images), labels, ids, digests, real.class_names, stamp, None, real.center_crop)
+    return GalaxyArrays(np.stack(images), labels, ids, digests, real.class_names, center_crop=real.center_crop)

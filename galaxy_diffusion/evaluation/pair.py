@@ -13,6 +13,7 @@ from galaxy_diffusion.evaluation.floors import Sets, choose_sets, of_all_classes
 from galaxy_diffusion.shared.image_folder import load_generated, read_metadata
 from galaxy_diffusion.shared.seen_images import refuse_if_seen
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
+from gz2_dataset.arrays import concatenate
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ class RealAndGenerated:
         """All real galaxies of the classes generated: first those of validation and test, then the seen ones."""
         wanted = np.unique(self.generated.labels)
         parts = [(part, np.arange(len(part))) for part in (self.validation, self.test)] + self.seen
-        return joined([(part, rows[np.isin(part.labels[rows], wanted)]) for part, rows in parts])
+        return concatenate([part.take(rows[np.isin(part.labels[rows], wanted)]) for part, rows in parts])
 
     @cached_property
     def unseen(self) -> np.ndarray:
@@ -65,9 +66,9 @@ class RealAndGenerated:
         """What is compared with what, for ``all`` and each class: rows of ``real`` and ``generated``."""
         by_class = {}
         for name in self.class_names:
-            of_class = self.real.labels == self.real.class_names.index(name)
-            rows = np.flatnonzero(of_class & self.unseen), np.flatnonzero(of_class & ~self.unseen), self.rows(name)
-            by_class[name] = [choose_sets(*rows, seed)]
+            real = self.real.of_class(name)
+            unseen = self.unseen[real]
+            by_class[name] = [choose_sets(real[unseen], real[~unseen], self.rows(name), seed)]
         return {"all": of_all_classes([sets for (sets,) in by_class.values()]), **by_class}
 
     def both(self, measure: Callable[[GalaxyArrays], T]) -> Both[T]:
@@ -81,13 +82,12 @@ class RealAndGenerated:
 
     def unseen_rows(self, name: str) -> np.ndarray:
         """Rows of ``real`` that the generator has not seen, of a class or of ``all``."""
-        names = np.array(self.real.class_names)[self.real.labels]
-        return np.flatnonzero(((names == name) | (name == "all")) & self.unseen)
+        rows = np.arange(len(self.real)) if name == "all" else self.real.of_class(name)
+        return rows[self.unseen[rows]]
 
     def rows(self, name: str) -> np.ndarray:
         """Rows of the generated images of a class, or of ``all``."""
-        names = np.array(self.generated.class_names)[self.generated.labels]
-        return np.flatnonzero((names == name) | (name == "all"))
+        return np.arange(len(self.generated)) if name == "all" else self.generated.of_class(name)
 
 
 def load_real_and_generated(real: str, generated: str, jpeg: bool = True) -> RealAndGenerated:
@@ -126,16 +126,3 @@ def load_real_and_generated(real: str, generated: str, jpeg: bool = True) -> Rea
         )
     images = load_generated(generated, train.class_names, resolution, train.center_crop)
     return RealAndGenerated(images, validation, test, seen)
-
-
-def joined(parts: list[tuple[GalaxyArrays, np.ndarray]]) -> GalaxyArrays:
-    """Some rows of several arrays as one, in memory."""
-    return GalaxyArrays(
-        np.concatenate([part.images[rows] for part, rows in parts]),
-        np.concatenate([part.labels[rows] for part, rows in parts]),
-        [part.image_ids[row] for part, rows in parts for row in rows],
-        [part.digests[row] for part, rows in parts for row in rows],
-        parts[0][0].class_names,
-        fingerprint="".join(part.fingerprint for part, _ in parts),
-        center_crop=parts[0][0].center_crop,
-    )

@@ -105,7 +105,7 @@ class Batches:
         self.num_labelled, self.num_unlabelled = len(labelled), sum(map(len, splits[1:]))
         self.unlabelled_share = unlabelled_share if self.num_unlabelled else 0.0
         self.num_classes = len(labelled.class_names)
-        self.members = [np.flatnonzero(labelled.labels == label) for label in range(self.num_classes)]
+        self.members = [labelled.of_class(name) for name in labelled.class_names]
         self.images = ImageStore([split.images for split in splits], torch.device(device))
         votes = [split.votes for split in splits]
         votes = None if any(part is None for part in votes) else np.concatenate(votes)

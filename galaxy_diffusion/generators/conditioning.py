@@ -98,8 +98,8 @@ def class_rows_from_votes(unet: UNet2DModel, galaxies: GalaxyArrays) -> None:
     """Back to a UNet that takes classes: a class's row becomes that of the mean votes of its galaxies."""
     with_table(unet, torch.nn.Embedding)
     table = unet.class_embedding.weight
-    for label in range(len(galaxies.class_names)):
-        votes = np.nanmean(galaxies.votes[galaxies.labels == label], axis=0)
+    for label, name in enumerate(galaxies.class_names):
+        votes = np.nanmean(galaxies.votes[galaxies.of_class(name)], axis=0)
         table[label] = torch.from_numpy(votes).to(table) @ table[-NUM_VOTES - 1 : -1]
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
@@ -56,7 +55,7 @@ def model_card(
     findings : sequence of str
         What the training has found out about the model, each a line.
     """
-    counts = np.bincount(labelled.labels, minlength=len(labelled.class_names)).tolist()
+    counts = labelled.counts.tolist()
     of_class = list(zip(map(as_text, labelled.class_names), counts, strict=True))
     parent = config.get("init_from")
     metadata = ModelCardData(

@@ -129,7 +129,7 @@ class ValidationLoss:
     ):
         if not len(galaxies):
             raise UserError("the data has no validation split; leave --validation_images at 0")
-        rows = [np.flatnonzero(galaxies.labels == c)[:per_class] for c in range(len(galaxies.class_names))]
+        rows = [galaxies.of_class(name)[:per_class] for name in galaxies.class_names]
         chosen = np.concatenate(rows).repeat(levels)
         rng = np.random.default_rng([seed, 2])
         positions = (np.arange(len(chosen)) % levels + rng.random(len(chosen))) / levels

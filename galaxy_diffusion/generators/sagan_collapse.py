@@ -54,7 +54,7 @@ class Diversity:
 
     def __init__(self, galaxies: GalaxyArrays):
         self.class_names = galaxies.class_names
-        rows = {label: np.flatnonzero(galaxies.labels == label)[:PER_CLASS] for label in range(len(self.class_names))}
+        rows = {label: galaxies.of_class(name)[:PER_CLASS] for label, name in enumerate(self.class_names)}
         self.counts = {label: len(found) for label, found in rows.items() if len(found) > 1}
         self.real = {label: nearest_distances(galaxies.images[rows[label]]).mean() for label in self.counts}
 

@@ -66,8 +66,10 @@ def load_originals(data: str, model: str, class_names: list[str], resolution: in
                 f"{data}: galaxy {image_id} is none that {model} has learned from, so it may be one to judge by; "
                 "give the data of the training"
             )
-    by_hash = np.argsort([hash_of(image_id) for image_id in galaxies.image_ids])
-    order = {name: by_hash[galaxies.labels[by_hash] == i] for i, name in enumerate(galaxies.class_names)}
+    order = {
+        name: np.array(sorted(galaxies.of_class(name), key=lambda row: hash_of(galaxies.image_ids[row])), np.int64)
+        for name in galaxies.class_names
+    }
     for name in class_names:
         if not len(order.get(name, ())):
             raise UserError(f"{data}: has no train galaxy of class {name!r}; take it out of --num_images")

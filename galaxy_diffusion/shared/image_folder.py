@@ -67,10 +67,8 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int, c
         images[i] = image
         labels[i] = class_names.index(row["label"])
         hashes.append(hashlib.sha256(content).hexdigest())
-    fingerprint = hashlib.sha256(repr((class_names, labels.tolist(), hashes)).encode()).hexdigest()
-    return GalaxyArrays(
-        images, labels, [row["file_name"] for row in rows], hashes, class_names, fingerprint, None, center_crop
-    )
+    names = [row["file_name"] for row in rows]
+    return GalaxyArrays(images, labels, names, hashes, class_names, center_crop=center_crop)
 
 
 def read_metadata(folder: str) -> list[dict]:

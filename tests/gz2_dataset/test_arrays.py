@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gz2_dataset import CLASS_NAMES, UserError, build, load_arrays
-from gz2_dataset.arrays import encode_jpeg, jpeg_round_trip
+from gz2_dataset import CLASS_NAMES, GalaxyArrays, UserError, build, load_arrays
+from gz2_dataset.arrays import concatenate, encode_jpeg, jpeg_round_trip
 
 from ..conftest import write_class_list
 
@@ -81,3 +81,51 @@ def test_an_image_that_cannot_be_decoded_is_named_and_leaves_nothing(tmp_path):
         load_arrays(str(tmp_path / "data"), split, 20)
     assert not [f for f in set(folder.iterdir()) - before if f.name.startswith(".")]
     assert build(raw, tmp_path / "decoded")["skipped"] == {"images that cannot be decoded": 1}
+
+
+def galaxies(labels: list[int], votes: bool = False, **changes) -> GalaxyArrays:
+    """Noise as galaxies of two classes."""
+    rng, ids = np.random.default_rng(len(labels)), [f"g{i}" for i in range(len(labels))]
+    images = rng.integers(0, 256, (len(labels), 8, 8, 3), dtype=np.uint8)
+    fractions = rng.random((len(labels), 37), np.float32) if votes else None
+    return GalaxyArrays(images, np.array(labels, np.int64), ids, ids, ("ring", "bar"), votes=fractions, **changes)
+
+
+def test_some_galaxies_are_taken_with_all_that_belongs_to_them():
+    every = galaxies([0, 1, -1, 1], votes=True, center_crop=40)
+    some = every.take(np.array([3, 2]))
+    assert (some.image_ids, some.digests, some.labels.tolist()) == (["g3", "g2"], ["g3", "g2"], [1, -1])
+    np.testing.assert_array_equal(some.images, every.images[[3, 2]])
+    np.testing.assert_array_equal(some.votes, every.votes[[3, 2]])
+    assert (some.class_names, some.center_crop) == (every.class_names, 40)
+    assert every.take(every.labels == 1).image_ids == ["g1", "g3"]
+    assert len(every.take(np.zeros(0, int))) == 0
+
+
+def test_galaxies_without_a_class_are_of_none():
+    every = galaxies([0, 1, -1, 1])
+    assert every.counts.tolist() == [1, 2]
+    assert every.of_class("bar").tolist() == [1, 3]
+    assert galaxies([]).counts.tolist() == [0, 0]
+
+
+def test_parts_put_together_again_are_the_whole():
+    every = galaxies([0, 1, -1, 1], votes=True)
+    whole = concatenate([every.take(np.arange(3)), every.take(np.arange(3, 4))])
+    np.testing.assert_array_equal(whole.images, every.images)
+    np.testing.assert_array_equal(whole.votes, every.votes)
+    assert whole.fingerprint == every.fingerprint
+    assert concatenate([every, galaxies([0])]).votes is None
+
+
+@pytest.mark.parametrize("other", [galaxies([0], center_crop=40), []])
+def test_parts_that_do_not_go_together_are_refused(other):
+    with pytest.raises(ValueError, match="the same classes, crop and size"):
+        concatenate([galaxies([1]), other] if other else [])
+
+
+def test_the_fingerprint_follows_from_what_is_held_and_from_nothing_else():
+    every = galaxies([0, 1, 1])
+    assert every.fingerprint == galaxies([0, 1, 1], votes=True).fingerprint
+    others = [galaxies([1, 1, 1]), every.take(np.array([1, 0, 2])), every.take(np.array([0, 1]))]
+    assert len({every.fingerprint, *(other.fingerprint for other in others)}) == 4

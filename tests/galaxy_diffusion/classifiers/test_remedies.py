@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from galaxy_diffusion.classifiers.remedies import balanced_rows, select_generated, smote, subset
+from galaxy_diffusion.classifiers.remedies import balanced_rows, select_generated, smote
 from gz2_dataset import GalaxyArrays, UserError
 
 CLASSES = ("round", "cigar", "spiral")
@@ -18,7 +18,7 @@ def arrays(labels: list[int], size: int = 16) -> GalaxyArrays:
     ramp = np.linspace(0, 1, size)[:, None, None] * rng.uniform(50, 250, (len(labels), 1, 1, 3))
     images = np.broadcast_to(ramp, (len(labels), size, size, 3)).astype(np.uint8)
     ids = [f"g{i}" for i in range(len(labels))]
-    return GalaxyArrays(images, labels, ids, ids, CLASSES, "all")
+    return GalaxyArrays(images, labels, ids, ids, CLASSES)
 
 
 @pytest.fixture
@@ -58,15 +58,6 @@ def test_a_missing_verdict_or_nothing_left_is_one_clear_line(folder):
     metadata.write_text(metadata.read_text().replace(', "kept": false', "", 1))
     with pytest.raises(UserError, match=r"metadata\.jsonl: 1\.jpg has no filter verdict"):
         chosen(folder, filtered=True)
-
-
-def test_a_subset_has_its_images_and_a_fingerprint_of_its_own():
-    galaxies = arrays([0, 1, 2, 1])
-    some = subset(galaxies, np.array([3, 1]))
-    assert some.image_ids == ["g3", "g1"]
-    assert some.labels.tolist() == [1, 1]
-    assert np.array_equal(some.images, galaxies.images[[3, 1]])
-    assert some.fingerprint != subset(galaxies, np.array([1, 2])).fingerprint
 
 
 def test_balanced_rows_give_each_class_the_same_share_and_its_images_in_turns():

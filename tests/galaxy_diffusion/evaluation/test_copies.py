@@ -19,7 +19,7 @@ PLANTED = 20
 def galaxies(name: str, n: int, seed: int, labelled: bool = True) -> GalaxyArrays:
     labels = np.arange(n) % 2 + 3 if labelled else np.full(n, -1)
     ids = [f"{name}{i}" for i in range(n)]
-    return GalaxyArrays(draw_clumpy_galaxies(n, seed), labels, ids, ids, CLASS_NAMES, name)
+    return GalaxyArrays(draw_clumpy_galaxies(n, seed), labels, ids, ids, CLASS_NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def pair() -> RealAndGenerated:
     train, new = splits["train"], galaxies("generated", 2 * PLANTED, 9)
     planted = [shifted(turned(zoomed(dimmed(image), 1.1), 40)) for image in train.images[:PLANTED]]
     images = np.concatenate([planted, new.images[PLANTED:]])
-    generated = GalaxyArrays(images, new.labels, new.image_ids, new.digests, CLASS_NAMES, "generated")
+    generated = GalaxyArrays(images, new.labels, new.image_ids, new.digests, CLASS_NAMES)
     seen = [(train, np.arange(len(train))), (splits["unlabelled"], np.arange(10, 60))]
     return RealAndGenerated(generated, splits["validation"], splits["test"], seen)
 
@@ -91,7 +91,7 @@ def test_twins_among_the_generated_are_duplicates_and_named(pair):
     images[31] = turned(images[25], 60)
     twins = find_copies(
         RealAndGenerated(
-            GalaxyArrays(images, pair.generated.labels, pair.generated.image_ids, [], CLASS_NAMES, ""),
+            GalaxyArrays(images, pair.generated.labels, pair.generated.image_ids, [], CLASS_NAMES),
             pair.validation,
             pair.test,
             pair.seen,
@@ -103,8 +103,8 @@ def test_twins_among_the_generated_are_duplicates_and_named(pair):
 
 
 def test_a_single_generated_image_is_searched_and_no_test_galaxy_is_no_floor(pair):
-    one = GalaxyArrays(pair.generated.images[:1], np.array([3]), ["one"], [], CLASS_NAMES, "")
-    none = GalaxyArrays(pair.test.images[:0], np.zeros(0, np.int64), [], [], CLASS_NAMES, "")
+    one = GalaxyArrays(pair.generated.images[:1], np.array([3]), ["one"], [], CLASS_NAMES)
+    none = GalaxyArrays(pair.test.images[:0], np.zeros(0, np.int64), [], [], CLASS_NAMES)
     copies = find_copies(RealAndGenerated(one, pair.validation, none, pair.seen))
     found = copies.rates(np.array([0]))
     assert found["copy_rate"].value == 1

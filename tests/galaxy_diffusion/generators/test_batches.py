@@ -21,7 +21,7 @@ CLASSES = ("a", "b", "c")
 def arrays(labels: list[int], first_value: int = 0) -> GalaxyArrays:
     """One-pixel galaxies whose value tells them apart."""
     images = (first_value + np.arange(len(labels), dtype=np.uint8))[:, None, None, None].repeat(3, 3)
-    return GalaxyArrays(images, np.array(labels), [str(i) for i in range(len(labels))], [], CLASSES, "")
+    return GalaxyArrays(images, np.array(labels), [str(i) for i in range(len(labels))], [], CLASSES)
 
 
 LABELLED = arrays([0] * 40 + [1] * 16 + [2] * 4)

@@ -127,7 +127,7 @@ def test_a_class_becomes_its_mean_votes():
     votes = rng.random((6, NUM_VOTES), dtype=np.float32)
     votes[5] = np.nan
     labels = np.array([0, 0, 1, 1, 1, 1])
-    galaxies = GalaxyArrays(np.zeros((6, 8, 8, 3), np.uint8), labels, [], [], ("a", "b"), "", votes)
+    galaxies = GalaxyArrays(np.zeros((6, 8, 8, 3), np.uint8), labels, [], [], ("a", "b"), votes=votes)
     null = torch.zeros(1, NUM_VOTES + 1)
     null[0, -1] = 1
     told = [torch.from_numpy(np.append(votes[rows].mean(axis=0), 0))[None].float() for rows in ([0, 1], [2, 3, 4])]

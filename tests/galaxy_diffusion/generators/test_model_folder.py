@@ -41,7 +41,6 @@ def galaxies(*image_ids: str) -> GalaxyArrays:
         list(image_ids),
         [f"sha-{i}" for i in image_ids],
         ("a", "b"),
-        "",
     )
 
 

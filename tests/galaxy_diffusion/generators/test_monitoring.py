@@ -20,7 +20,6 @@ GALAXIES = GalaxyArrays(
     [],
     [],
     ("a", "b"),
-    "",
 )
 
 
@@ -75,7 +74,7 @@ def test_validation_covers_the_schedule_and_no_more_than_asked_of_a_class():
     batch = ValidationLoss(GALAXIES, OBJECTIVE, Conditioning(GALAXIES.class_names), seed=0, per_class=2, levels=4).batch
     assert torch.bincount(batch.labels).tolist() == [8, 8]
     assert (batch.timesteps // 250).tolist() == [0, 1, 2, 3] * 4
-    none = GalaxyArrays(GALAXIES.images[:0], GALAXIES.labels[:0], [], [], ("a",), "")
+    none = GalaxyArrays(GALAXIES.images[:0], GALAXIES.labels[:0], [], [], ("a",))
     with pytest.raises(UserError, match="no validation split"):
         ValidationLoss(none, OBJECTIVE, Conditioning(none.class_names), 0)
 

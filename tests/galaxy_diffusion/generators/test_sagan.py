@@ -35,7 +35,7 @@ SETTINGS = SAGANConfig(latent_dim=6, block_out_channels=[8, 8, 16], attention_le
 
 def galaxies(count: int = 12, side: int = 16) -> GalaxyArrays:
     images = np.random.default_rng(0).integers(256, size=(2 * count, side, side, 3), dtype=np.uint8)
-    return GalaxyArrays(images, np.arange(2 * count) % 2, [], [], NAMES, "")
+    return GalaxyArrays(images, np.arange(2 * count) % 2, [], [], NAMES)
 
 
 def small_nets() -> tuple[torch.nn.Module, torch.nn.Module]:

@@ -20,7 +20,7 @@ from gz2_dataset import GalaxyArrays, UserError
 def galaxies(*image_ids: str, digests: str | None = None) -> GalaxyArrays:
     labels = np.zeros(len(image_ids), np.int64)
     hashes = [f"sha-{i}" for i in digests or image_ids]
-    return GalaxyArrays(np.zeros((len(image_ids), 8, 8, 3), np.uint8), labels, list(image_ids), hashes, ("a", "b"), "")
+    return GalaxyArrays(np.zeros((len(image_ids), 8, 8, 3), np.uint8), labels, list(image_ids), hashes, ("a", "b"))
 
 
 @pytest.fixture
