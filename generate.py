@@ -36,8 +36,8 @@ class Config:
     """Settings of a generation."""
 
     model: str
-    """Output folder of a training of a generator, or Hub id. The options from scheduler to strength, trajectory
-    and interpolate are a diffusion model's."""
+    """Output folder of a generator's training, Hub id, or galaxies-64, which comes with the project. The options from
+    scheduler to strength, trajectory and interpolate are a diffusion model's."""
     num_images: str
     """How many of which class, such as cigar_shaped_smooth=5163,spiral=10; a bare number means so many of every class.
     """

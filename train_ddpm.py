@@ -51,9 +51,10 @@ class Config(UNetConfig, LearningRateConfig, TrainingConfig):
     conditioning: Literal["class", "votes"] = "class"
     """What the net is told of a galaxy: its class, or the 37 vote fractions of Galaxy Zoo 2."""
     init_from: str | None = None
-    """Pipeline folder or Hub id to start from. Its net and its noise levels take the place of patch_size, standardize,
-    the fields from block_out_channels to norm_num_groups, and those from prediction_type to num_train_timesteps.
-    Classes that it knows by name are kept, others start as any galaxy."""
+    """Model to start from: a pipeline folder, a Hub id, or galaxies-64, which comes with the project. Its net and its
+    noise levels take the place of patch_size, standardize, the fields from block_out_channels to norm_num_groups, and
+    those from prediction_type to num_train_timesteps. Classes that it knows by name are kept, others start as any
+    galaxy."""
     lora_rank: int = 0
     """Above 0 the net of init_from is held and only LoRA matrices of this rank and the class table are learned."""
     prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"

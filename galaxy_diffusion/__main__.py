@@ -11,9 +11,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
-HOME = PACKAGE / "recipes" if (PACKAGE / "recipes").is_dir() else PACKAGE.parent
-"""Folder of the scripts, configs/, workflow/ and pretrained/: in a wheel part of the package, else the clone."""
+from galaxy_diffusion.shared.shipped import HOME
 
 # Snakemake's options of a study; those that the user gives come later and win.
 STUDY_OPTIONS = [
@@ -89,35 +87,15 @@ def find_preset(name: str, folder: str = "") -> str:
     return str(next((path for path in candidates if path.is_file()), name))
 
 
-def find_model(name: str) -> str:
-    """The folder of a model that is given as a path, as a Hub id, or by the name of one that the project ships.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``runs/ddpm``, ``someone/galaxies``, or ``galaxies-64`` for ``pretrained/galaxies-64``.
-
-    Returns
-    -------
-    str
-        A folder that is there, or ``name``, which may be on the Hub.
-    """
-    candidates = (Path(name), HOME / "pretrained" / name, HOME / name)
-    return str(next((path for path in candidates if path.is_dir()), name))
-
-
-FOUND_BY_NAME = {"--config": find_preset, "--model": find_model, "--init_from": find_model}
-
-
-def with_what_is_shipped(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a script, with the file or folder in place of the name of a preset or model of the project."""
+def with_preset_files(arguments: Sequence[str]) -> list[str]:
+    """The arguments of a script, with the file in place of a preset's name after ``--config``."""
     found = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, value = argument.partition("=")
-        if before in FOUND_BY_NAME:
-            found.append(FOUND_BY_NAME[before](argument))
-        elif key in FOUND_BY_NAME and equals:
-            found.append(f"{key}={FOUND_BY_NAME[key](value)}")
+        if before == "--config":
+            found.append(find_preset(argument))
+        elif key == "--config" and equals:
+            found.append(f"{key}={find_preset(value)}")
         else:
             found.append(argument)
     return found
@@ -179,7 +157,7 @@ def command_line(arguments: Sequence[str]) -> list[str]:
         files = ["-s", str(HOME / "workflow" / "Snakefile"), "--configfile", preset]
         return ["-m", command.target, *files, *STUDY_OPTIONS, *rest]
     target = [str(HOME / command.target)] if command.target.endswith(".py") else ["-m", command.target]
-    rest = with_what_is_shipped(rest)
+    rest = with_preset_files(rest)
     only_prints = any(argument == "-h" or argument.startswith(("--help", "--print_")) for argument in rest)
     if not command.launched or only_prints:
         return [*target, *rest]

@@ -15,13 +15,14 @@ from tests.conftest import ROOT
 
 LEANS_ON = {
     "shared": set(),
+    "__main__": {"shared"},
     "sampling": {"shared"},
     "generators": {"shared", "sampling"},
     "classifiers": {"shared"},
     "evaluation": {"shared"},
     "study": {"shared"},
 }
-"""Folders of galaxy_diffusion that each of them may import, beside itself and gz2_dataset."""
+"""Folders of galaxy_diffusion that each of them, and the command, may import, beside itself and gz2_dataset."""
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}
 
 

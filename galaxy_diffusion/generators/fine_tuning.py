@@ -8,6 +8,7 @@ from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DModel
 from galaxy_diffusion.generators.conditioning import known_rows, remade_table
 from galaxy_diffusion.generators.unet import check_divisible
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
+from galaxy_diffusion.shared.shipped import find_model
 from gz2_dataset import UserError
 
 ADAPTED = ["conv1", "conv2", "time_emb_proj", "to_q", "to_k", "to_v", "to_out.0"]
@@ -80,13 +81,14 @@ def load_parent(model: str) -> Parent:
     Parameters
     ----------
     model : str
-        Pipeline folder or Hub id.
+        Pipeline folder, Hub id, or the name of a shipped model.
 
     Raises
     ------
     UserError
         If there is no such model.
     """
+    model = find_model(model)
     try:
         index = DiffusionPipeline.load_config(model)
         unet = UNet2DModel.from_pretrained(model, subfolder="unet", use_safetensors=True)

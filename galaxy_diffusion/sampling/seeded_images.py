@@ -14,6 +14,7 @@ from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline
 from galaxy_diffusion.sampling.schedulers import make_scheduler
 from galaxy_diffusion.sampling.settings import Sampling
 from galaxy_diffusion.sampling.vae_pipeline import ConditionalVAEPipeline
+from galaxy_diffusion.shared.shipped import find_model
 from gz2_dataset import UserError
 
 GeneratorPipeline = (
@@ -56,7 +57,7 @@ def load_pipeline(
     Parameters
     ----------
     model : str
-        Pipeline folder or Hub id.
+        Pipeline folder, Hub id, or the name of a shipped model.
     scheduler : str
         A key of `schedulers.SCHEDULERS`, for a diffusion model.
     device : torch.device
@@ -70,7 +71,7 @@ def load_pipeline(
     UserError
         If ``model`` is no pipeline folder or Hub id that can be reached.
     """
-    folder = Path(model)
+    folder = Path(model := find_model(model))
     if folder.is_dir() and not (folder / "model_index.json").exists():
         raise UserError(
             f"{model}: has no model_index.json; train it to the end with its training script and --output_dir {model}"

@@ -14,6 +14,7 @@ import numpy as np
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+from galaxy_diffusion.shared.shipped import find_model
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import written_aside
 from gz2_dataset.crop import crop_in_words, recorded_crop
@@ -148,7 +149,8 @@ def refuse_other_crop(source: str | Path, center_crop: int) -> None:
 
 
 def file_of_model(model: str, name: str) -> Path | None:
-    """A file beside a saved pipeline, local or on the Hub; None where there is none."""
+    """A file beside a saved pipeline: local, on the Hub, or shipped; None where there is none."""
+    model = find_model(model)
     if Path(model).is_dir():
         return Path(model) / name if (Path(model) / name).exists() else None
     try:

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from galaxy_diffusion import __main__
-from galaxy_diffusion.__main__ import COMMANDS, HOME, command_line, find_preset, presets
+from galaxy_diffusion.__main__ import COMMANDS, command_line, find_preset, presets
+from galaxy_diffusion.shared.shipped import HOME
 from tests.conftest import ROOT
 
 LAUNCH = ["-m", "accelerate.commands.launch", "--quiet"]
@@ -28,18 +28,6 @@ def test_a_training_is_started_by_accelerate_with_the_preset_of_that_name(tmp_pa
     monkeypatch.chdir(tmp_path)
     expected = [*LAUNCH, str(HOME / "train_ddpm.py"), "--config", str(HOME / "configs/ddpm_32.yaml"), "--seed", "3"]
     assert command_line(["train-ddpm", "--config", "ddpm_32", "--seed", "3"]) == expected
-
-
-@pytest.mark.parametrize("given", [["--init_from", "galaxies-64"], ["--init_from=galaxies-64"]])
-def test_a_shipped_model_is_found_by_name_and_any_other_left_as_it_is(tmp_path, monkeypatch, given):
-    shipped = tmp_path / "home/pretrained/galaxies-64"
-    shipped.mkdir(parents=True)
-    monkeypatch.setattr(__main__, "HOME", tmp_path / "home")
-    monkeypatch.chdir(tmp_path)
-    assert command_line(["train-ddpm", *given])[-1].endswith(str(shipped))
-    assert command_line(["generate", "--model", "someone/galaxies-64"])[-1] == "someone/galaxies-64"
-    (tmp_path / "galaxies-64").mkdir()
-    assert command_line(["train-ddpm", *given])[-1] == given[-1], "a folder of one's own comes first"
 
 
 def test_a_configuration_of_accelerate_is_found_by_name_too():
