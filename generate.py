@@ -46,11 +46,11 @@ class Config:
     seed: int = 0
     """Image i of a class depends on seed + i, the class, the model and the sampler alone."""
     scheduler: str = DEFAULT
-    """ddpm, ddim, dpmsolver++, sde-dpmsolver++, unipc, euler or heun; ddpm and sde-dpmsolver++ add noise on the way,
-    which mends errors of a net that has not seen many images."""
+    """A name in galaxy_diffusion/sampling/schedulers.py, such as heun, unipc or ddim. Those that add noise on the way,
+    such as ddpm and sde-dpmsolver++, mend errors of a net that has not seen many images."""
     num_inference_steps: int | None = None
-    """Denoising steps; None takes as many as the scheduler needs to keep faint sky: heun 18, in each but the last of
-    which it calls the net twice, unipc 18, dpmsolver++ 25, sde-dpmsolver++ 35, euler 100, ddim and ddpm 1000."""
+    """Denoising steps; None takes as many as the scheduler needs to keep faint sky, such as unipc 18, ddim 1000, and
+    heun 18, in each but the last of which it calls the net twice."""
     guidance_scale: float = DEFAULT_GUIDANCE
     """1 follows the class as trained, more follows it more closely at the cost of variety."""
     guidance_interval: tuple[float, float] | None = None

@@ -46,7 +46,7 @@ def build(
         data_dir: a folder or zip: Kaggle's files, zipped or not; the GZ2 archive with the catalogue of Hart et al.
             2016; Parquet files; labels.csv and images/; or a folder a class. For the source hub also a dataset's id.
             Without it the Kaggle files are downloaded with your own credentials (kagglehub)
-        source: kaggle, gz2_archive, hub, class_list or image_folder, if it is not to be recognised
+        source: the kind of source, such as class_list, if it is not to be recognised; docs/data.md has all of them
         config_name: five_class, the paper's clean samples; galaxy_zoo_2, all galaxies with their vote fractions; or
             image_folder, classes of your own. Recognised if not given
         rules: YAML table of rules that makes other classes from the votes, in the form of gz2_dataset/five_class.yaml

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -92,23 +93,17 @@ def read_source(data_dir: str, kind: str | None = None, rules: tuple[Rule, ...] 
     kind = kind or recognise(files)
     if kind == "hub":
         return finish(kind, *read_hub(data_dir), rules)
-    table, vote_columns, skipped = READERS[kind](files)
+    table, vote_columns, skipped = READERS[kind].read(files)
     if kind == "kaggle" and files.find(MOCK_TRUTH):
         kind = "mock"
     return finish(kind, table, vote_columns, skipped + files.skipped, files.read, files.stamp(), rules)
 
 
 def recognise(files: Files) -> str:
-    """Which source lies in a folder or zip."""
-    if files.find(KAGGLE_CSV):
-        return "kaggle"
-    if find_catalogue(files):
-        return "gz2_archive"
-    if files.find(CLASS_LIST_CSV):
-        return "class_list"
-    if any(name.endswith(".parquet") for name in files.names):
-        return "hub"
-    return "image_folder"
+    """Which source lies in a folder or zip: the first of `READERS` that says so, else Parquet, else an image folder."""
+    if kind := next((kind for kind, reader in READERS.items() if reader.is_there(files)), None):
+        return kind
+    return "hub" if any(name.endswith(".parquet") for name in files.names) else "image_folder"
 
 
 def read_kaggle(files: Files) -> tuple[pd.DataFrame, tuple[str, ...], Counter]:
@@ -188,11 +183,19 @@ def read_image_folder(files: Files) -> tuple[pd.DataFrame, tuple[str, ...], Coun
     return table, (), Counter()
 
 
+class Reader(NamedTuple):
+    """How a source is read from files, and told from others."""
+
+    read: Callable[[Files], tuple[pd.DataFrame, tuple[str, ...], Counter]]
+    """Gives the table (image_id, galaxy_class or votes, file), the vote columns, and what was left out, by reason."""
+    is_there: Callable[[Files], bool]
+
+
 READERS = {
-    "kaggle": read_kaggle,
-    "gz2_archive": read_gz2_archive,
-    "class_list": read_class_list,
-    "image_folder": read_image_folder,
+    "kaggle": Reader(read_kaggle, lambda files: bool(files.find(KAGGLE_CSV))),
+    "gz2_archive": Reader(read_gz2_archive, lambda files: bool(find_catalogue(files))),
+    "class_list": Reader(read_class_list, lambda files: bool(files.find(CLASS_LIST_CSV))),
+    "image_folder": Reader(read_image_folder, lambda files: False),  # what is left when no other is there
 }
 KINDS = (*READERS, "hub")
 
