@@ -54,7 +54,7 @@ def classifier_card(name: str, results: dict[str, Any]) -> str:
         ),
         steps=f"{results['steps']:,}",
         batch_size=config["batch_size"],
-        settings=code_block(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), "yaml"),
+        settings=code_block(yaml.safe_dump(card_metadata.told(config), sort_keys=False, allow_unicode=True), "yaml"),
         num_test=f"{sum(row['n'] for row in classes.values()):,}",
         accuracy=f"{results['accuracy']:.3f}",
         f1=f"{results['macro']['f1']:.3f}",

@@ -78,7 +78,7 @@ def model_card(
         counts=markdown_table(["class", "galaxies"], [[label, f"{count:,}"] for label, count in of_class]),
         crop=crop_in_words(labelled.center_crop),
         num_unlabelled=f"{num_unlabelled:,}" if num_unlabelled else "",
-        settings=code_block(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), "yaml"),
+        settings=code_block(yaml.safe_dump(card_metadata.told(config), sort_keys=False, allow_unicode=True), "yaml"),
         losses=markdown_table(["at the end", ""], [[as_text(key), f"{value:.5f}"] for key, value in losses.items()]),
         findings=[as_text(finding) for finding in findings],
         rare=[f"{label} ({count})" for label, count in of_class if count < RARE],

@@ -1,4 +1,4 @@
-"""What a model card's metadata says of the data and of the model that a training started from."""
+"""What a model card says of the data, of the model that a training started from, and of the settings."""
 
 from pathlib import Path
 from typing import Any
@@ -39,3 +39,22 @@ def of_dataset(data: str) -> dict[str, Any]:
 def name_of(data: str) -> str:
     """How a dataset is called where its path must not be told: its Hub id, or the last name of its folder."""
     return data if is_on_hub(data) else Path(data).resolve().name
+
+
+FOLDERS = ("data", "init_from", "augment_with")
+"""Settings that name a folder or something on the Hub."""
+
+
+def told(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a training as a card shows them: all but ``output_dir``, and folders without their path.
+
+    Examples
+    --------
+    >>> told({"data": "/home/me/galaxies", "output_dir": "/home/me/run", "init_from": None, "seed": 0})
+    {'data': 'galaxies', 'init_from': None, 'seed': 0}
+    """
+    return {
+        key: name_of(value) if key in FOLDERS and value else value
+        for key, value in config.items()
+        if key != "output_dir"
+    }
