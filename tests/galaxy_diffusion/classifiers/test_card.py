@@ -8,6 +8,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from galaxy_diffusion.classifiers.card import classifier_card, snippet
+from galaxy_diffusion.shared.card_metadata import told
 from tests.cards import HOSTILE, as_shown, check_safe, tables
 
 BACKBONE = "tf_efficientnetv2_s"
@@ -40,7 +41,7 @@ def test_hostile_names_stay_in_their_places(name):
         **found["macro"],
     }
     settings = re.search(r"^(`{3,})yaml\n(.*?)^\1$", text, re.DOTALL | re.MULTILINE)[2]
-    assert yaml.safe_load(settings) == found["config"]
+    assert yaml.safe_load(settings) == told(found["config"])
     of_training, of_test = tables(text)
     assert of_training[2:] == [[as_shown(label), "1,200", "0", "2"] for label in HOSTILE]
     assert of_test[2:] == [[as_shown(label), "0.250", "0.500", "0.333", "3"] for label in HOSTILE]

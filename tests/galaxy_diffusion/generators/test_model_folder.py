@@ -24,6 +24,7 @@ from galaxy_diffusion.generators.model_folder import (
 )
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import DEFAULT, SCHEDULERS, make_scheduler
+from galaxy_diffusion.shared.card_metadata import told
 from galaxy_diffusion.shared.run_folder import write_json
 from generate import Config
 from gz2_dataset import GalaxyArrays, UserError
@@ -116,7 +117,7 @@ def test_hostile_names_stay_in_their_places():
         check_safe(text, headings=5)
         assert ModelCard(text).data.library_name == "diffusers"
         settings = re.search(r"^(`{3,})yaml\n(.*?)^\1$", text, re.DOTALL | re.MULTILINE)[2]
-        assert yaml.safe_load(settings) == config
+        assert yaml.safe_load(settings) == told(config)
         of_classes, of_losses = tables(text)
         assert of_classes[2:] == [[as_shown(label), str(int(i == 0))] for i, label in enumerate(HOSTILE)]
         assert of_losses[2:] == [[as_shown(f"validation_loss/{name}"), "0.50000"]]
