@@ -8,7 +8,6 @@ needs about 14 GB; the survey in it is made once.
 """
 
 import csv
-import json
 import os
 import shutil
 import signal
@@ -26,9 +25,9 @@ import simplejpeg
 
 from gz2_dataset import RULES, VOTE_COLUMNS, load
 from gz2_dataset.arrays import prepare
+from gz2_dataset.build_record import BuildRecord
 from gz2_dataset.command_line import run
 from gz2_dataset.loading import encoded, encoded_bytes
-from gz2_dataset.writing import count_table
 
 GALAXIES = 61_578
 LARGEST_ID = 999_967
@@ -69,8 +68,8 @@ def main(config: Config) -> None:
         print(
             f"build {' '.join(options)}: {seconds:.1f} s, {size / 1e6 / seconds:.0f} MB/s, peak memory {memory:.2f} GB"
         )
-    whole, summary = tree(output), json.loads((output / "build.json").read_text())
-    print(count_table(summary).to_string())
+    whole, record = tree(output), BuildRecord.read(output)
+    print(record.count_table.to_string())
     seconds, _ = timed(shutil.copytree, output, config.work / "copy")
     shutil.rmtree(config.work / "copy")
     print(f"copying the built folder: {seconds:.1f} s")

@@ -67,7 +67,7 @@ def build(
         raise UserError(f"the source {source} is not downloaded; give --data_dir")
     if data_dir is None:
         print(f"no --data_dir: downloading {KAGGLE_COMPETITION} from Kaggle")
-    summary = writing.build(
+    record = writing.build(
         data_dir or download_from_kaggle(),
         output,
         config_name,
@@ -80,14 +80,14 @@ def build(
         fold,
         center_crop,
     )
-    print(writing.count_table(summary).to_string())
-    for note in summary["notes"]:
+    print(record.count_table.to_string())
+    for note in record.notes:
         print(f"note: {note}")
     if (output / writing.UNSOUND_FILE).exists():
         print(f"the images left out: {output / writing.UNSOUND_FILE}")
-    print(f"crop: {crop_in_words(summary['center_crop'])} of each image")
+    print(f"crop: {crop_in_words(record.center_crop)} of each image")
     if resolution:
-        for split, jpeg in product(summary["counts"], (False, True)):
+        for split, jpeg in product(record.counts, (False, True)):
             load_arrays(str(output), split, resolution, jpeg)
 
 

@@ -4,11 +4,11 @@ import importlib.metadata
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import datasets
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from .build_record import BuildRecord
 from .crop import crop_in_words
 from .markdown import as_text, code_block, markdown_table, one_line
 from .parquet_rows import SHARDS
@@ -89,23 +89,22 @@ OWN = Origin(
 )
 
 
-def origin_of(summary: dict[str, Any]) -> Origin:
+def origin_of(record: BuildRecord) -> Origin:
     """What is known: only votes in a layout of Galaxy Zoo 2 tell that the galaxies are its own."""
-    if summary["source"] == "mock":
+    if record.source == "mock":
         return MOCK
-    votes_on_hub = summary["source"] == "hub" and summary["rules"] is not None
-    return GALAXY_ZOO if votes_on_hub or summary["source"] in ("kaggle", "gz2_archive") else OWN
+    votes_on_hub = record.source == "hub" and record.rules is not None
+    return GALAXY_ZOO if votes_on_hub or record.source in ("kaggle", "gz2_archive") else OWN
 
 
-def dataset_card(summary: dict[str, Any], info: datasets.DatasetInfo) -> str:
+def dataset_card(record: BuildRecord, info: datasets.DatasetInfo) -> str:
     """Text of the card, with the YAML metadata by which ``load_dataset`` finds the splits.
 
     What a build cannot know, such as the licence of a user's own images, is a line that begins with "Add".
 
     Parameters
     ----------
-    summary : dict
-        What ``build.json`` holds.
+    record : BuildRecord
     info : DatasetInfo
         With the features, and a description that differs where the galaxies do: by it and the folder's last name
         ``load_dataset`` tells local datasets apart.
@@ -115,8 +114,8 @@ def dataset_card(summary: dict[str, Any], info: datasets.DatasetInfo) -> str:
     str
         Links the pictures that `save_pictures` makes.
     """
-    origin, counts = origin_of(summary), summary["counts"]
-    title = origin.title.format(summary["config_name"])
+    origin, counts = origin_of(record), record.counts
+    title = origin.title.format(record.config_name)
     galaxies = sum(sum(split.values()) for split in counts.values())
     metadata = DatasetCardData(
         pretty_name=title,
@@ -145,17 +144,17 @@ def dataset_card(summary: dict[str, Any], info: datasets.DatasetInfo) -> str:
             ["class", *counts],
             [
                 [as_text(name) or "(no class)", *(f"{split.get(name, 0):,}" for split in counts.values())]
-                for name in [*summary["classes"], *([""] * has_classless)]
+                for name in [*record.classes, *([""] * has_classless)]
             ],
         ),
-        notes=[as_text(note) for note in summary["notes"]],
-        rules=rules_text(summary),
-        pictures=pictures_text(summary),
+        notes=[as_text(note) for note in record.notes],
+        rules=rules_text(record),
+        pictures=pictures_text(record),
         columns=columns_text(info.features),
-        splits=splits_text(summary),
+        splits=splits_text(record),
         classless_in=where if has_classless else "",
-        command=code_block(command_of(summary)),
-        crop=crop_in_words(summary["center_crop"]),
+        command=code_block(command_of(record)),
+        crop=crop_in_words(record.center_crop),
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS),
         citation=origin.citation,
         own_lines=OWN_LINES,
@@ -168,29 +167,28 @@ def own_lines(card: str) -> str:
     return card.partition(f"{OWN_LINES}\n")[2]
 
 
-def rules_text(summary: dict[str, Any]) -> str:
+def rules_text(record: BuildRecord) -> str:
     """The table of rules, with the published counts where there are any; or that the classes came with the images."""
-    if summary["rules"] is None:
+    if record.rules is None:
         return "The classes are those of the source."
-    published = any(rule["paper_count"] for rule in summary["rules"])
+    published = any(rule.paper_count for rule in record.rules)
     rows = []
-    for rule in summary["rules"]:
+    for rule in record.rules:
         conditions = [
-            f"{as_text(c['quantity']) or 'fraction'} ({as_text(c['column'])}) ≥ {c['threshold']:.3f}"
-            for c in rule["conditions"]
+            f"{as_text(c.quantity) or 'fraction'} ({as_text(c.column)}) ≥ {c.threshold:.3f}" for c in rule.conditions
         ]
-        known = (f"{rule[key]:,}" if rule[key] else "" for key in ("paper_count", "expected_count"))
-        rows.append([as_text(rule["galaxy_class"]), " and ".join(conditions), *(known if published else ())])
+        known = (f"{n:,}" if n else "" for n in (rule.paper_count, rule.expected_count))
+        rows.append([as_text(rule.galaxy_class), " and ".join(conditions), *(known if published else ())])
     header = ["class", "rule", *(["count in the paper", "count in Kaggle's file"] if published else [])]
     return f"The first rule that a galaxy's vote fractions meet gives its class.\n\n{markdown_table(header, rows)}"
 
 
-def pictures_text(summary: dict[str, Any]) -> str:
+def pictures_text(record: BuildRecord) -> str:
     """Galaxies of the train split, one row per class."""
     rows = [
         [as_text(name), f"![{as_text(name)}]({picture_of(label)})"]
-        for label, name in enumerate(summary["classes"])
-        if summary["counts"].get("train", {}).get(name)
+        for label, name in enumerate(record.classes)
+        if record.counts.get("train", {}).get(name)
     ]
     return markdown_table(["class", "training galaxies"], rows)
 
@@ -204,18 +202,18 @@ def columns_text(features: datasets.Features) -> str:
     return markdown_table(["column", "holds"], rows)
 
 
-def splits_text(summary: dict[str, Any]) -> str:
+def splits_text(record: BuildRecord) -> str:
     """By which rule galaxies are held out."""
-    return (ONE_SPLIT if summary["num_folds"] == 1 else FOLDS).format(**summary)
+    return (ONE_SPLIT if record.num_folds == 1 else FOLDS).format(**vars(record))
 
 
-def command_of(summary: dict[str, Any]) -> str:
+def command_of(record: BuildRecord) -> str:
     """The command of the build, without the paths of the machine that ran it."""
-    name = one_line(summary["config_name"])
+    name = one_line(record.config_name)
     configuration = f"--config_name {name}" if name in CONFIGURATIONS else f"--rules {shlex.quote(f'{name}.yaml')}"
-    folds = f" --num_folds {summary['num_folds']} --fold {summary['fold']}" if summary["num_folds"] > 1 else ""
+    folds = f" --num_folds {record.num_folds} --fold {record.fold}" if record.num_folds > 1 else ""
     return (
-        f"python -m gz2_dataset build --data_dir DATA_DIR --output OUTPUT --source {summary['source']} {configuration} "
-        f"--test_per_class {summary['test_per_class']} --validation_per_class {summary['validation_per_class']} "
-        f"--center_crop {summary['center_crop']}{folds}"
+        f"python -m gz2_dataset build --data_dir DATA_DIR --output OUTPUT --source {record.source} {configuration} "
+        f"--test_per_class {record.test_per_class} --validation_per_class {record.validation_per_class} "
+        f"--center_crop {record.center_crop}{folds}"
     ).replace(" --source mock", "")

@@ -45,7 +45,7 @@ def guessed_crop(data: str, first_image: bytes) -> int:
 
 
 def recorded_crop(record: dict[str, Any]) -> int | None:
-    """The crop that a ``build.json`` or ``run.json`` names; 224, the default then, where it is older than such records.
+    """The crop that a ``run.json`` names; 224, the default then, where it is older than such records.
 
     Examples
     --------

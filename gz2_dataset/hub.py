@@ -10,12 +10,13 @@ import huggingface_hub
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, LocalTokenNotFoundError
 
+from .build_record import BUILD_FILE
 from .card import REPO_ID
 from .command_line import UserError
 from .parquet_rows import SHARD_FOLDER
 from .pictures import PICTURES
 from .splits import SPLIT_FILE
-from .writing import BUILD_FILE, CARD_FILE, UNSOUND_FILE
+from .writing import CARD_FILE, UNSOUND_FILE
 
 FILES = (SPLIT_FILE, BUILD_FILE, UNSOUND_FILE, f"{SHARD_FOLDER}/*.parquet", f"{PICTURES}/*.jpg")
 """What a build has made, beside its card."""

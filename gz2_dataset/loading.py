@@ -1,7 +1,6 @@
 """Opening a dataset by folder, raw folder or Hub id, with proof that no galaxy is in two splits."""
 
 import hashlib
-import json
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,11 +9,12 @@ import pandas as pd
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+from .build_record import BUILD_FILE, BuildRecord
 from .command_line import UserError
-from .crop import guessed_crop, recorded_crop
+from .crop import guessed_crop
 from .parquet_rows import shard_files
 from .splits import SPLITS, check_no_leak, check_splits
-from .writing import BUILD_FILE, build
+from .writing import build
 
 
 @lru_cache(maxsize=8)
@@ -80,7 +80,9 @@ def crop_of(data: str) -> int:
     folder = local_folder(data)
     train = load(data)["train"]
     file = folder / BUILD_FILE if folder else file_on_hub(data, BUILD_FILE)
-    return recorded_crop(json.loads(file.read_text())) if file else guessed_crop(data, encoded_bytes(encoded(train)[0]))
+    if file is None:
+        return guessed_crop(data, encoded_bytes(encoded(train)[0]))
+    return BuildRecord.from_json(file.read_bytes(), str(file)).center_crop
 
 
 def local_folder(data: str) -> Path | None:

@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import datasets
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from gz2_dataset.sources.sources import Source, read_source
 
+from .build_record import BuildRecord
 from .command_line import UserError
 from .crop import usual_crop
 from .inspection import inspect
@@ -130,9 +130,9 @@ class Plan:
             for split, order in names.items()
         }
 
-    def summary(self) -> dict[str, Any]:
-        """What ``build.json`` holds."""
-        rules = self.source.rules
+    @property
+    def record(self) -> BuildRecord:
+        """What is known of the dataset before it is written."""
         small = [
             f"{name}: {n} test galaxies instead of {self.config.test_per_class}, as the class is small"
             for name, n in self.counts.get("test", {}).items()
@@ -144,23 +144,23 @@ class Plan:
             for kind, n in self.moved.items()
             if n
         ]
-        return {
-            "source": self.source.kind,
-            "config_name": self.name,
-            "rules": None if rules is None else [as_dict(rule) for rule in rules],
-            "classes": list(self.source.class_names),
-            "rows": self.source.rows,
-            "found": self.source.found,
-            "counts": self.counts,
-            "skipped": dict(self.skipped),
-            "moved": self.moved,
-            "test_per_class": self.config.test_per_class,
-            "validation_per_class": self.config.validation_per_class,
-            "num_folds": self.config.num_folds,
-            "fold": self.config.fold,
-            "center_crop": self.center_crop,
-            "notes": left_out + moved + small,
-        }
+        return BuildRecord(
+            source=self.source.kind,
+            config_name=self.name,
+            rules=self.source.rules,
+            classes=self.source.class_names,
+            rows=self.source.rows,
+            found=self.source.found,
+            counts=self.counts,
+            skipped=dict(self.skipped),
+            moved=self.moved,
+            test_per_class=self.config.test_per_class,
+            validation_per_class=self.config.validation_per_class,
+            num_folds=self.config.num_folds,
+            fold=self.config.fold,
+            center_crop=self.center_crop,
+            notes=(*left_out, *moved, *small),
+        )
 
     def read(self, shard: Shard) -> pa.Table:
         """The galaxies of a shard with their images, as bytes as they came."""
@@ -195,10 +195,6 @@ def features_of(source: Source) -> datasets.Features:
             **dict.fromkeys(source.vote_columns, datasets.Value("float32")),
         }
     )
-
-
-def as_dict(rule: Any) -> dict[str, Any]:
-    return {**vars(rule), "conditions": [vars(condition) for condition in rule.conditions]}
 
 
 def open_source(config: GalaxyZoo2Config) -> Source:

@@ -1,6 +1,5 @@
 """Opening a dataset on the Hub without a local copy, with proof that no galaxy is in two splits."""
 
-import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ import numpy as np
 import pandas as pd
 from huggingface_hub.errors import HTTPError
 
+from .build_record import BUILD_FILE, BuildRecord
 from .command_line import UserError
-from .crop import guessed_crop, recorded_crop
+from .crop import guessed_crop
 from .galaxy_stream import COLUMNS, GalaxyStream
 from .parquet_rows import ParquetRows
 from .splits import SPLIT_FILE, check_no_leak, check_splits
 from .votes import VOTE_COLUMNS
-from .writing import BUILD_FILE
 
 
 @dataclass(frozen=True)
@@ -78,12 +77,12 @@ def open_stream(data: str) -> OpenStream:
         print(f"note: {data} has no {SPLIT_FILE} with sha256; splits are compared by image_id only", file=sys.stderr)
         table = projected_galaxies(splits)
     check_no_leak(data, table)
-    record = read_if_there(f"{builder.base_path}/{BUILD_FILE}")
-    if record is None:
+    url = f"{builder.base_path}/{BUILD_FILE}"
+    if (content := read_if_there(url)) is None:
         first = splits["train"].read(0, ["image"])["image"][0]["bytes"].as_py()
         center_crop = guessed_crop(data, first)
     else:
-        center_crop = recorded_crop(json.loads(record))
+        center_crop = BuildRecord.from_json(content, url).center_crop
     return OpenStream(splits, class_names, set(VOTE_COLUMNS) <= set(features), table, center_crop)
 
 

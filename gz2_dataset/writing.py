@@ -1,7 +1,6 @@
 """`build`: a source as Parquet shards a split with a dataset card, written so that an interrupted build goes on."""
 
 import hashlib
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -9,11 +8,11 @@ from typing import Any
 
 import datasets
 import filelock
-import pandas as pd
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from .aside import written_aside
+from .build_record import BUILD_FILE, BuildRecord
 from .card import dataset_card, own_lines
 from .command_line import UserError
 from .parquet_rows import SHARD_FOLDER
@@ -21,7 +20,7 @@ from .pictures import save_pictures
 from .plan import CONFIGURATIONS, GalaxyZoo2Config, Plan, make_plan, name_of, open_source
 from .splits import COLUMNS, SPLIT_FILE
 
-BUILD_FILE, CARD_FILE, UNSOUND_FILE = "build.json", "README.md", "left_out.csv"
+CARD_FILE, UNSOUND_FILE = "README.md", "left_out.csv"
 ROW_GROUP = 256
 FORMAT = 1
 
@@ -38,7 +37,7 @@ def build(
     num_folds: int = 1,
     fold: int = 0,
     center_crop: int | None = None,
-) -> dict[str, Any]:
+) -> BuildRecord:
     """Write the galaxies of ``data_dir`` as Parquet shards a split with a dataset card.
 
     A split file that an earlier build left in ``output`` is read again, so that no galaxy moves, and what a user added
@@ -58,8 +57,8 @@ def build(
 
     Returns
     -------
-    dict
-        What ``build.json`` holds: source, rules, classes, counts, crop and notes.
+    BuildRecord
+        As ``build.json`` holds it.
 
     Raises
     ------
@@ -95,7 +94,7 @@ def build(
         raise UserError(f"{output}: another build is writing there; wait for it to end") from None
 
 
-def write(config: GalaxyZoo2Config, output: Path) -> dict[str, Any]:
+def write(config: GalaxyZoo2Config, output: Path) -> BuildRecord:
     """Do what `build` says, in ``.NAME.partial`` beside ``output``."""
     opened = open_source(config)
     name_of(config, opened)  # refuses what does not fit before anything is written
@@ -103,8 +102,8 @@ def write(config: GalaxyZoo2Config, output: Path) -> dict[str, Any]:
     begin(partial, stamp_of(config, opened.stamp))
     plan = make_plan(config, opened, partial / "inspection")
     write_shards(plan, new / SHARD_FOLDER)
-    summary = plan.summary()
-    (new / BUILD_FILE).write_text(json.dumps(summary, indent=2) + "\n")
+    record = plan.record
+    (new / BUILD_FILE).write_text(record.to_json())
     listed = plan.table[[*COLUMNS, "sha256"]]
     if config.num_folds > 1:
         listed = listed.assign(fold=plan.table["fold"].astype(str).replace("-1", ""))
@@ -116,10 +115,10 @@ def write(config: GalaxyZoo2Config, output: Path) -> dict[str, Any]:
     digest = hashlib.sha256((new / SPLIT_FILE).read_bytes()).hexdigest()
     info = datasets.DatasetInfo(features=plan.features, description=f"galaxies {digest[:16]}")
     added = own_lines((output / CARD_FILE).read_text()) if (output / CARD_FILE).exists() else ""
-    (new / CARD_FILE).write_text(dataset_card(summary, info) + added)
+    (new / CARD_FILE).write_text(dataset_card(record, info) + added)
     replace_folder(new, output)
     shutil.rmtree(partial)
-    return summary
+    return record
 
 
 def stamp_of(config: GalaxyZoo2Config, source: str) -> str:
@@ -172,9 +171,3 @@ def replace_folder(new: Path, old: Path) -> None:
         old.rename(aside)
     new.rename(old)
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def count_table(summary: dict[str, Any]) -> pd.DataFrame:
-    """The counts of ``build.json`` as a table: a row a class, a column a split, and their sum."""
-    table = pd.DataFrame(summary["counts"]).rename(index={"": "(no class)"}).fillna(0).astype(int)
-    return table.assign(all=table.sum(axis=1))

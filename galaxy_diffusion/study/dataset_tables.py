@@ -7,16 +7,15 @@ from galaxy_diffusion.shared.tables import Cell, Table, number
 from galaxy_diffusion.study.folder import GENERATED
 from galaxy_diffusion.study.paper import TEST_PER_CLASS, TRAINING
 from gz2_dataset import RULES
-from gz2_dataset.rules import rule_of
+from gz2_dataset.build_record import BuildRecord
 
 
-def selection(build: dict) -> Table:
+def selection(build: BuildRecord) -> Table:
     """Table 1: the morphology rules and how many clean samples they find."""
-    voted = build["rules"] is not None
-    here = pd.DataFrame(build["counts"]).sum(axis=1)
-    rules = {rule.galaxy_class: rule for rule in (map(rule_of, build["rules"]) if voted else RULES)}
+    here = build.per_class()
+    rules = {rule.galaxy_class: rule for rule in (RULES if build.rules is None else build.rules)}
     records = []
-    for name in build["classes"]:
+    for name in build.classes:
         rule = rules.get(name)
         conditions = rule.conditions if rule else ()
         records.append(
@@ -26,7 +25,7 @@ def selection(build: dict) -> Table:
                 "threshold": " and ".join(f"{c.quantity} ≥ {c.threshold:.3f}" for c in conditions),
                 "paper": rule.paper_count if rule else None,
                 "public_labels": rule.expected_count if rule else None,
-                "here": int(here.get(name, 0)),
+                "here": here[name],
             }
         )
     frame = pd.DataFrame(records)
@@ -38,8 +37,8 @@ def selection(build: dict) -> Table:
     notes = [
         "Public labels: what the rules count among the 61,578 galaxies of the public file. The first rule met counts."
     ]
-    if not voted:
-        source = build["source"].replace("_", " ")
+    if build.rules is None:
+        source = build.source.replace("_", " ")
         notes.append(
             f"The source here is a {source} without votes: the classes are its own, the rules were not applied."
         )
@@ -48,11 +47,11 @@ def selection(build: dict) -> Table:
     return Table(caption, groups, columns, rows, notes, frame)
 
 
-def composition(build: dict, generated: dict[str, dict[str, int]]) -> Table:
+def composition(build: BuildRecord, generated: dict[str, dict[str, int]]) -> Table:
     """Table 2: galaxies a class and split, and the generated images of each folder."""
-    counts = build["counts"]
+    counts = build.counts
     records = []
-    for name in build["classes"]:
+    for name in build.classes:
         train, validation, test = (counts.get(split, {}).get(name, 0) for split in ("train", "validation", "test"))
         added = [of_class.get(name, 0) for of_class in generated.values()]
         augmented = train + generated.get(GENERATED, {}).get(name, 0)
@@ -74,7 +73,7 @@ def composition(build: dict, generated: dict[str, dict[str, int]]) -> Table:
     heads = ("Training", "Validation", "Test", *folders, "Training", "Training", "Augmented", "Test")
     shown_groups = tuple(group for group in groups if group[1])
     caption = "Table 2. Composition of the datasets"
-    return Table(caption, shown_groups, ("Class", *heads), rows, notes + build.get("notes", []), frame)
+    return Table(caption, shown_groups, ("Class", *heads), rows, [*notes, *build.notes], frame)
 
 
 def run_records(provenance: dict[str, dict]) -> Table:

@@ -15,6 +15,7 @@ from galaxy_diffusion.study.arms import BASELINE, QUESTION, Run, planned_runs
 from galaxy_diffusion.study.endpoints import MARGIN, Question
 from galaxy_diffusion.study.runs import Runs, pool, read_runs
 from gz2_dataset import UserError
+from gz2_dataset.build_record import BUILD_FILE, BuildRecord
 
 PARTS = ("study.yaml", "data", "ddpm", "generated", "showcase", "classifiers")
 GENERATED = "generated"
@@ -31,8 +32,8 @@ class Study:
         One, or those of the folds of a cross-validation; pictures, counts and training are of the first.
     preset : dict
         ``study.yaml``.
-    build : dict
-        ``data/build.json``: source, classes, counts, notes.
+    build : BuildRecord or None
+        Of the study's ``data``.
     generated : dict
         Images by class name, of each folder of generated images that the preset names.
     runs : Runs or None
@@ -46,7 +47,7 @@ class Study:
 
     folders: tuple[Path, ...]
     preset: dict[str, Any]
-    build: dict[str, Any]
+    build: BuildRecord | None
     generated: dict[str, dict[str, int]]
     runs: Runs | None
     provenance: dict[str, dict[str, Any]]
@@ -59,24 +60,22 @@ class Study:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Classes in the order of the data, or of the predictions where there is no data folder."""
-        return tuple(self.build.get("classes") or (self.runs.class_names if self.runs else ()))
+        return self.build.classes if self.build else tuple(self.runs.class_names) if self.runs else ()
 
     @property
     def rare_class(self) -> str | None:
         """The class with most generated images, else the smallest of the training set, else of the test set."""
         if counts := self.generated.get(GENERATED):
             return max(counts, key=counts.get)
-        if train := self.build.get("counts", {}).get("train"):
+        if self.build and "train" in self.build.counts:
+            train = self.build.per_class("train")
             return min(train, key=train.get)
         return self.runs.class_names[int(self.runs.galaxies_per_class.argmin())] if self.runs else None
 
     @property
     def mix(self) -> np.ndarray | None:
         """Galaxies of each class in all splits together, shape (classes,): how frequent they are in the data."""
-        counts = self.build.get("counts")
-        if not counts:
-            return None
-        return np.array([sum(split.get(name, 0) for split in counts.values()) for name in self.class_names], float)
+        return np.array([*self.build.per_class().values()], float) if self.build else None
 
     @property
     def question(self) -> Question:
@@ -177,7 +176,7 @@ def read_folder(folder: Path) -> Study:
     return Study(
         (folder,),
         preset,
-        read_json(folder / "data" / "build.json"),
+        BuildRecord.read(data) if ((data := folder / "data") / BUILD_FILE).exists() else None,
         {name: counts for name, rows in sets.items() if (counts := dict(Counter(row["label"] for row in rows)))},
         read_runs(folder / "classifiers", planned_runs(preset)),
         {str(p.parent.relative_to(folder)): record for p in records if (record := read_json(p))},

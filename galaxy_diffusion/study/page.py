@@ -84,7 +84,7 @@ def markdown(page: Page) -> str:
 
 def tiles(study: Study) -> list[tuple[str, str]]:
     """The sizes that a reader wants first."""
-    rare, train = study.rare_class, study.build.get("counts", {}).get("train", {})
+    rare, train = study.rare_class, study.build.per_class("train") if study.build else {}
     shown = []
     if rare in train:
         shown.append((f"{train[rare]:,}", f"real {class_title(rare).lower()} galaxies for training"))
@@ -114,7 +114,7 @@ def facts(page: Page, command: str) -> list[tuple[str, str]]:
     rows = {
         "Study": "make study CONFIG=FILE with the preset below" if study.preset else "",
         "Report": command,
-        "Data": study.build.get("source", "").replace("_", " "),
+        "Data": study.build.source.replace("_", " ") if study.build else "",
         "Hardware": ", ".join(hardware),
         "Versions": ", ".join(versions),
         "Seeds of the classifiers": ", ".join(map(str, seeds)),

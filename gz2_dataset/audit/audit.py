@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +12,8 @@ from gz2_dataset.audit.findings import Audit
 from gz2_dataset.audit.images import BuiltRows, check_images, examine, find_duplicates
 from gz2_dataset.audit.page import render
 from gz2_dataset.audit.votes import check_votes, vote_histograms
-from gz2_dataset.command_line import UserError
+from gz2_dataset.build_record import BUILD_FILE, BuildRecord
 from gz2_dataset.votes import VOTE_COLUMNS
-from gz2_dataset.writing import BUILD_FILE, count_table
 
 FEW_TEST_GALAXIES = 10
 UNBALANCED = 50
@@ -45,24 +43,24 @@ def audit(folder: Path, output: Path | None = None) -> Audit:
     >>> audit(Path("data/gz2")).verdict  # doctest: +SKIP
     'fit for use'
     """
-    summary = read_summary(folder)
+    record = BuildRecord.read(folder)
     rows = BuiltRows(folder)
     galaxies, signatures = examine(rows)
     duplicates = find_duplicates(galaxies, signatures)
     votes = galaxies[[column for column in VOTE_COLUMNS if column in galaxies]].astype(float)
-    labels = np.array([*summary["classes"], ""], dtype=object)[galaxies["label"]]
+    labels = np.array([*record.classes, ""], dtype=object)[galaxies["label"]]
     checks = [
-        check_counts(galaxies, labels, summary),
+        check_counts(galaxies, labels, record),
         check_images(galaxies, duplicates),
-        check_votes(votes, labels, summary),
+        check_votes(votes, labels, record),
     ]
     found = Audit(
         folder=str(folder),
-        summary=summary,
-        classes=count_classes(summary),
+        build=record,
+        classes=count_classes(record),
         galaxies=galaxies,
         duplicates=duplicates,
-        histograms=vote_histograms(votes, summary),
+        histograms=vote_histograms(votes, record),
         problems=[line for problems, _ in checks for line in problems],
         warnings=[line for _, warnings in checks for line in warnings],
     )
@@ -72,21 +70,7 @@ def audit(folder: Path, output: Path | None = None) -> Audit:
     return found
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """What ``build.json`` holds."""
-    path = folder / BUILD_FILE
-    if not path.exists():
-        raise UserError(f"{folder}: no dataset of python -m gz2_dataset build; build it first")
-    try:
-        summary = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path}: is no JSON ({error}); build the dataset again") from None
-    if missing := {"source", "rules", "classes", "rows", "found", "counts", "skipped", "moved", "notes"} - set(summary):
-        raise UserError(f"{path}: has no {sorted(missing)[0]!r}; build the dataset again with this version")
-    return summary
-
-
-def check_counts(galaxies: pd.DataFrame, labels: np.ndarray, summary: dict[str, Any]) -> tuple[list[str], list[str]]:
+def check_counts(galaxies: pd.DataFrame, labels: np.ndarray, record: BuildRecord) -> tuple[list[str], list[str]]:
     """Whether the splits hold what ``build.json`` says, and enough of every class.
 
     Returns
@@ -95,14 +79,14 @@ def check_counts(galaxies: pd.DataFrame, labels: np.ndarray, summary: dict[str, 
     """
     problems, warnings = [], []
     held = galaxies.assign(galaxy_class=labels).groupby(["split", "galaxy_class"]).size()
-    stated = {(split, name): n for split, classes in summary["counts"].items() for name, n in classes.items() if n}
+    stated = {(split, name): n for split, classes in record.counts.items() for name, n in classes.items() if n}
     if held.to_dict() != stated:
         problems.append(f"the files hold other galaxies than {BUILD_FILE} says; build again")
     if again := int(galaxies["image_id"].duplicated().sum()):
         problems.append(f"image_ids that stand there more than once: {again:,}")
-    train = {name: int(held.get(("train", name), 0)) for name in summary["classes"]}
+    train = {name: int(held.get(("train", name), 0)) for name in record.classes}
     problems += [f"{name}: no galaxy to train on" for name, n in train.items() if not n]
-    for name in summary["classes"]:
+    for name in record.classes:
         if (n := int(held.get(("test", name), 0))) < FEW_TEST_GALAXIES:
             warnings.append(f"{name}: only {n} test galaxies, too few to judge a classifier by")
     rare, common = min(train, key=train.get), max(train, key=train.get)
@@ -112,11 +96,11 @@ def check_counts(galaxies: pd.DataFrame, labels: np.ndarray, summary: dict[str, 
 
 
 def print_audit(found: Audit) -> None:
-    print(count_table(found.summary).to_string())
-    if found.summary["rules"]:
+    print(found.build.count_table.to_string())
+    if found.build.rules:
         print("\ngalaxies that meet the rule: found here / in the public file of 61,578 rows / in the paper")
         print(count_text(found.classes))
-    for kind, lines in (("note", found.summary["notes"]), ("warning", found.warnings), ("problem", found.problems)):
+    for kind, lines in (("note", found.build.notes), ("warning", found.warnings), ("problem", found.problems)):
         for line in lines:
             print(f"{kind}: {line}")
     print(f"verdict: {found.verdict}")

@@ -1,7 +1,8 @@
 """Galaxies that each rule finds, beside those of the public file and of the paper, with the difference explained."""
 
 from dataclasses import dataclass
-from typing import Any
+
+from gz2_dataset.build_record import BuildRecord
 
 PUBLIC_ROWS = 61_578
 """Rows of ``training_solutions_rev1.csv``."""
@@ -40,13 +41,12 @@ class ClassCount:
     explanation: str
 
 
-def count_classes(summary: dict[str, Any]) -> list[ClassCount]:
+def count_classes(record: BuildRecord) -> list[ClassCount]:
     """Compare the counts of a dataset with those of the public file and the paper.
 
     Parameters
     ----------
-    summary : dict
-        What ``build.json`` holds: rules, classes, rows, found, counts and source.
+    record : BuildRecord
 
     Returns
     -------
@@ -54,20 +54,20 @@ def count_classes(summary: dict[str, Any]) -> list[ClassCount]:
         In the order of the classes.
     """
     table = []
-    for name in summary["classes"]:
-        rules = [rule for rule in summary["rules"] or [] if rule["galaxy_class"] == name]
-        texts = [" and ".join(f"{c['column']} ≥ {c['threshold']}" for c in rule["conditions"]) for rule in rules]
-        expected, paper = (rules[0]["expected_count"], rules[0]["paper_count"]) if len(rules) == 1 else (None, None)
-        found = summary["found"].get(name, 0) if rules else None
-        kept = sum(classes.get(name, 0) for classes in summary["counts"].values())
-        reasons = [difference(summary, name, found, expected, paper), loss(found, kept)]
+    for name in record.classes:
+        rules = [rule for rule in record.rules or [] if rule.galaxy_class == name]
+        texts = [" and ".join(f"{c.column} ≥ {c.threshold}" for c in rule.conditions) for rule in rules]
+        expected, paper = (rules[0].expected_count, rules[0].paper_count) if len(rules) == 1 else (None, None)
+        found = record.found.get(name, 0) if rules else None
+        kept = record.per_class()[name]
+        reasons = [difference(record, name, found, expected, paper), loss(found, kept)]
         table.append(
             ClassCount(name, ", or ".join(texts), found, expected, paper, kept, "; ".join(filter(None, reasons)))
         )
     return table
 
 
-def difference(summary: dict[str, Any], name: str, found: int | None, expected: int | None, paper: int | None) -> str:
+def difference(record: BuildRecord, name: str, found: int | None, expected: int | None, paper: int | None) -> str:
     """Why a rule finds another number than in the public file, or the public file has another than the paper."""
     if expected is None:
         return ""
@@ -75,12 +75,12 @@ def difference(summary: dict[str, Any], name: str, found: int | None, expected: 
         return "as in the paper"
     if found == expected:
         return PRINTED.get(name, f"as in the public file; the paper prints {paper}")
-    if summary["source"] == "mock":
+    if record.source == "mock":
         return "drawn galaxies, not those of the survey"
-    if summary["source"] != "kaggle":
+    if record.source != "kaggle":
         return "fractions of those who were asked, where the public file has them times the parent answer's"
-    if summary["rows"] != PUBLIC_ROWS:
-        return f"{summary['rows']:,} rows instead of the {PUBLIC_ROWS:,} of the public file"
+    if record.rows not in (None, PUBLIC_ROWS):
+        return f"{record.rows:,} rows instead of the {PUBLIC_ROWS:,} of the public file"
     return f"other votes than in the public file: {found - expected:+d}"
 
 

@@ -1,5 +1,6 @@
 """What an audit has found."""
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import pandas as pd
 
 from gz2_dataset.audit.counts import ClassCount
 from gz2_dataset.audit.images import Duplicates
+from gz2_dataset.build_record import BuildRecord
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,7 @@ class Audit:
     ----------
     folder : str
         Folder of the dataset.
-    summary : dict
-        What ``build.json`` holds.
+    build : BuildRecord
     classes : list of ClassCount
     galaxies : DataFrame
         Of `images.examine`: a row a galaxy.
@@ -32,7 +33,7 @@ class Audit:
     """
 
     folder: str
-    summary: dict[str, Any]
+    build: BuildRecord
     classes: list[ClassCount]
     galaxies: pd.DataFrame
     duplicates: list[Duplicates]
@@ -68,5 +69,5 @@ class Audit:
                 for group in self.duplicates
             ],
             "votes": self.histograms,
-            "build": self.summary,
+            "build": json.loads(self.build.to_json()),
         }

@@ -37,8 +37,8 @@ def render(found: Audit, rows: BuiltRows) -> str:
     return environment.from_string(template).render(
         found=found,
         tiles=tiles(found),
-        splits=[split for split in SPLITS if split in found.summary["counts"]],
-        unclassed=sum(counts.get("", 0) for counts in found.summary["counts"].values()),
+        splits=[split for split in SPLITS if split in found.build.counts],
+        unclassed=sum(counts.get("", 0) for counts in found.build.counts.values()),
         galleries=galleries(found, rows),
         groups=[group_view(found, rows, group) for group in found.duplicates[:GROUPS]],
         histograms=[bars(histogram) for histogram in found.histograms],
@@ -57,7 +57,7 @@ def tiles(found: Audit) -> list[tuple[str, str]]:
     return [
         (f"{len(found.galaxies):,}", "images looked at, every one decoded"),
         (f"{unsound:,}", "that are damaged"),
-        (f"{sum(found.summary['skipped'].values()):,}", "rows and images left out by the build"),
+        (f"{sum(found.build.skipped.values()):,}", "rows and images left out by the build"),
         (f"{len(found.duplicates):,}", "groups of images that show the same"),
         (f"{across:,}", "of them across a held-out split and another"),
     ]
@@ -67,7 +67,7 @@ def galleries(found: Audit, rows: BuiltRows) -> list[tuple[str, list[str]]]:
     """Pictures of each class: the sound training galaxies with the smallest SHA-256 of image_id."""
     sound = found.galaxies[(found.galaxies["problem"] == "") & (found.galaxies["split"] == "train")]
     shown = []
-    for label, name in enumerate(found.summary["classes"]):
+    for label, name in enumerate(found.build.classes):
         order = sound.loc[sound["label"] == label, "image_id"].map(hash_of).sort_values().index
         shown.append((name, [picture(rows.image(row)) for row in order[:GALAXIES_A_CLASS]]))
     return shown
@@ -76,7 +76,7 @@ def galleries(found: Audit, rows: BuiltRows) -> list[tuple[str, list[str]]]:
 def group_view(found: Audit, rows: BuiltRows, group: Any) -> dict[str, Any]:
     """Pictures and names of images that show the same."""
     galaxies = found.galaxies.loc[list(group.rows[:GALAXIES_A_GROUP])]
-    names = [found.summary["classes"][label] if label >= 0 else "" for label in galaxies["label"]]
+    names = [found.build.classes[label] if label >= 0 else "" for label in galaxies["label"]]
     pictures = [picture(rows.image(row)) for row in galaxies.index]
     shown = list(zip(pictures, galaxies["image_id"], galaxies["split"], names, strict=True))
     return {"kind": group.kind, "across": group.across, "galaxies": shown, "more": len(group.rows) - len(shown)}

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gz2_dataset.rules import classify, rule_of
+from gz2_dataset.build_record import BuildRecord
+from gz2_dataset.rules import classify
 from gz2_dataset.votes import VOTE_COLUMNS, clean_votes
 
 KAGGLE_LIKE = ("kaggle", "mock")
@@ -22,7 +23,7 @@ TOLERATED_SHARE = 0.01
 BINS = 25
 
 
-def check_votes(votes: pd.DataFrame, labels: np.ndarray, summary: dict[str, Any]) -> tuple[list[str], list[str]]:
+def check_votes(votes: pd.DataFrame, labels: np.ndarray, record: BuildRecord) -> tuple[list[str], list[str]]:
     """What is wrong with vote fractions, and what is worth knowing about them.
 
     Parameters
@@ -31,9 +32,9 @@ def check_votes(votes: pd.DataFrame, labels: np.ndarray, summary: dict[str, Any]
         Columns among `VOTE_COLUMNS`, a row a galaxy; without columns nothing is checked.
     labels : ndarray of str
         Class of each galaxy; empty for none.
-    summary : dict
-        What ``build.json`` holds: the source, whose votes are products with the parent answer's only for Kaggle's
-        table and mock galaxies, and the rules.
+    record : BuildRecord
+        Its source matters, as votes are products with the parent answer's only for Kaggle's table and mock galaxies,
+        and its rules.
 
     Returns
     -------
@@ -44,19 +45,18 @@ def check_votes(votes: pd.DataFrame, labels: np.ndarray, summary: dict[str, Any]
     problems, warnings = [], []
     if unclean := int((~clean_votes(votes, tuple(votes.columns))).sum()):
         problems.append(f"vote fractions that are no number from 0 to 1: {unclean:,} galaxies")
-    if summary["source"] in KAGGLE_LIKE and set(VOTE_COLUMNS) <= set(votes.columns):
+    if record.source in KAGGLE_LIKE and set(VOTE_COLUMNS) <= set(votes.columns):
         for line, rows in tree_violations(votes):
             serious = rows > TOLERATED_SHARE * len(votes)
             (problems if serious else warnings).append(f"{line}: {rows:,} galaxies")
-    elif summary["rules"]:
+    elif record.rules:
         warnings.append(
             "the votes are fractions of those who were asked; the paper's thresholds act on Kaggle's, which are "
             "multiplied by the parent answer's value, and find other galaxies"
         )
-    if summary["rules"]:
-        rules = tuple(rule_of(rule) for rule in summary["rules"])
+    if record.rules:
         # Votes are stored in single precision, so one on a threshold may fall on either side.
-        by_rules = [classify(votes + shift, rules) for shift in (-ROUNDING, ROUNDING)]
+        by_rules = [classify(votes + shift, record.rules) for shift in (-ROUNDING, ROUNDING)]
         if wrong := int(((labels != by_rules[0]) & (labels != by_rules[1])).sum()):
             problems.append(f"classes other than the rules give for the votes: {wrong:,} galaxies; build again")
     return problems, warnings
@@ -78,7 +78,7 @@ def tree_violations(votes: pd.DataFrame) -> list[tuple[str, int]]:
     return found
 
 
-def vote_histograms(votes: pd.DataFrame, summary: dict[str, Any]) -> list[dict[str, Any]]:
+def vote_histograms(votes: pd.DataFrame, record: BuildRecord) -> list[dict[str, Any]]:
     """Histogram of each vote fraction on which a rule acts, with the thresholds.
 
     Returns
@@ -86,13 +86,13 @@ def vote_histograms(votes: pd.DataFrame, summary: dict[str, Any]) -> list[dict[s
     list of dict
         Keys column, quantity, thresholds and counts (of 25 equal bins from 0 to 1).
     """
-    conditions = [c for rule in summary["rules"] or [] for c in rule["conditions"] if c["column"] in votes.columns]
+    conditions = [c for rule in record.rules or [] for c in rule.conditions if c.column in votes.columns]
     return [
         {
             "column": column,
-            "quantity": next(c["quantity"] for c in conditions if c["column"] == column),
-            "thresholds": sorted({c["threshold"] for c in conditions if c["column"] == column}),
+            "quantity": next(c.quantity for c in conditions if c.column == column),
+            "thresholds": sorted({c.threshold for c in conditions if c.column == column}),
             "counts": np.histogram(votes[column], BINS, (0, 1))[0].tolist(),
         }
-        for column in dict.fromkeys(c["column"] for c in conditions)
+        for column in dict.fromkeys(c.column for c in conditions)
     ]

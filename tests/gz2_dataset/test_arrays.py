@@ -80,7 +80,7 @@ def test_an_image_that_cannot_be_decoded_is_named_and_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match="image g0-1-0: cannot be decoded"):
         load_arrays(str(tmp_path / "data"), split, 20)
     assert not [f for f in set(folder.iterdir()) - before if f.name.startswith(".")]
-    assert build(raw, tmp_path / "decoded")["skipped"] == {"images that cannot be decoded": 1}
+    assert build(raw, tmp_path / "decoded").skipped == {"images that cannot be decoded": 1}
 
 
 def galaxies(labels: list[int], votes: bool = False, **changes) -> GalaxyArrays:

@@ -1,7 +1,7 @@
 """The dataset card: what it says of each source, and that a colleague can read and load it."""
 
 import re
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -12,57 +12,57 @@ from huggingface_hub import DatasetCard
 from PIL import Image
 
 from gz2_dataset import CLASS_NAMES, RULES, VOTE_COLUMNS
+from gz2_dataset.build_record import BuildRecord
 from gz2_dataset.card import dataset_card
 from gz2_dataset.crop import WHOLE
 from gz2_dataset.markdown import code_block
 from gz2_dataset.pictures import TILE, TILES, picture_of, save_pictures
+from gz2_dataset.rules import Condition, Rule
 from tests.cards import HOSTILE, as_shown, check_safe, tables
 
 COUNTS = dict(zip(CLASS_NAMES, (8286, 7919, 429, 3753, 7656), strict=True))
 
 
-def summary(**changes) -> dict:
-    usual = {
-        "source": "kaggle",
-        "config_name": "five_class",
-        "rules": [asdict(rule) for rule in RULES],
-        "classes": list(CLASS_NAMES),
-        "rows": 61578,
-        "counts": {"train": COUNTS, "test": dict.fromkeys(CLASS_NAMES, 100), "unlabelled": {"": 32785}},
-        "skipped": {},
-        "moved": {"exact": 0, "near": 3},
-        "notes": ["3 galaxies left out of train"],
-        "test_per_class": 100,
-        "validation_per_class": 50,
-        "num_folds": 1,
-        "fold": 0,
-        "center_crop": 224,
-    }
-    return {**usual, **changes}
+USUAL = BuildRecord(
+    source="kaggle",
+    config_name="five_class",
+    rules=RULES,
+    classes=CLASS_NAMES,
+    rows=61578,
+    counts={"train": COUNTS, "test": dict.fromkeys(CLASS_NAMES, 100), "unlabelled": {"": 32785}},
+    moved={"exact": 0, "near": 3},
+    notes=("3 galaxies left out of train",),
+    test_per_class=100,
+    validation_per_class=50,
+)
 
 
-def own(kind: str) -> dict:
-    return summary(source=kind, rules=None, classes=["ring", "a|b"], counts={"train": {"ring": 7, "a|b": 5}}, notes=[])
+def record(**changes) -> BuildRecord:
+    return replace(USUAL, **changes)
 
 
-def info(content: dict) -> datasets.DatasetInfo:
-    features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=content["classes"])}
-    votes = dict.fromkeys(VOTE_COLUMNS if content["rules"] else (), datasets.Value("float32"))
+def own(kind: str) -> BuildRecord:
+    return record(source=kind, rules=None, classes=("ring", "a|b"), counts={"train": {"ring": 7, "a|b": 5}}, notes=())
+
+
+def info(content: BuildRecord) -> datasets.DatasetInfo:
+    features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(content.classes))}
+    votes = dict.fromkeys(VOTE_COLUMNS if content.rules else (), datasets.Value("float32"))
     return datasets.DatasetInfo(features=datasets.Features({**features, "image_id": datasets.Value("string"), **votes}))
 
 
-def card(content: dict) -> DatasetCard:
+def card(content: BuildRecord) -> DatasetCard:
     return DatasetCard(dataset_card(content, info(content)))
 
 
 def test_the_metadata_is_what_the_hub_reads():
-    data = card(summary()).data.to_dict()
+    data = card(record()).data.to_dict()
     assert data["size_categories"] == ["10K<n<100K"]
     assert data["license"] == "other"
     assert data["license_link"].startswith("https://www.sdss.org/")
     assert [part["split"] for part in data["configs"][0]["data_files"]] == ["train", "test", "unlabelled"]
     features = datasets.Features._from_yaml_list(data["dataset_info"]["features"])
-    assert features == info(summary()).features
+    assert features == info(record()).features
     assert card(own("image_folder")).data.to_dict()["size_categories"] == ["n<1K"]
 
 
@@ -81,7 +81,7 @@ def test_folders_of_the_same_name_are_not_mixed_up(tmp_path):
 
 
 def test_the_tables_hold_the_counts_and_the_rules():
-    text = card(summary()).text
+    text = card(record()).text
     assert "| cigar_shaped_smooth | 429 | 100 | 0 |" in text
     assert "| (no class) | 0 | 0 | 32,785 |" in text
     assert (
@@ -97,13 +97,13 @@ def test_the_tables_hold_the_counts_and_the_rules():
 @pytest.mark.parametrize(
     ("content", "galaxy_zoo"),
     [
-        (summary(), True),
-        (summary(source="gz2_archive"), True),
-        (summary(source="hub"), True),
+        (record(), True),
+        (record(source="gz2_archive"), True),
+        (record(source="hub"), True),
         (own("hub"), False),
         (own("class_list"), False),
         (own("image_folder"), False),
-        (summary(source="mock"), False),
+        (record(source="mock"), False),
     ],
     ids=["kaggle", "gz2_archive", "hub with votes", "hub", "class_list", "image_folder", "mock"],
 )
@@ -113,11 +113,11 @@ def test_only_galaxy_zoo_is_called_so(content, galaxy_zoo):
         assert (claim in found.text) is galaxy_zoo, claim
     assert ("license" in found.data.to_dict()) is galaxy_zoo
     assert ("Add the licence" in found.text) is not galaxy_zoo
-    assert ("drawn" in found.text) is (content["source"] == "mock")
+    assert ("drawn" in found.text) is (content.source == "mock")
 
 
 def test_folds_are_told_from_a_single_split():
-    plain, fold = card(summary()).text, card(summary(num_folds=5, fold=2)).text
+    plain, fold = card(record()).text, card(record(num_folds=5, fold=2)).text
     assert "Of each class the 100 galaxies with the smallest SHA-256" in plain
     assert "fold" not in plain
     assert "This is fold 2 of 5, counted from 0" in fold
@@ -125,14 +125,9 @@ def test_folds_are_told_from_a_single_split():
 
 
 def test_users_rules_and_class_names_are_shown_as_they_are():
-    rule = {
-        "galaxy_class": "merger",
-        "conditions": [{"column": "Class8.6", "threshold": 0.4, "task": "", "quantity": ""}],
-        "paper_count": None,
-        "expected_count": None,
-    }
+    rule = Rule("merger", (Condition("Class8.6", 0.4),))
     counts = {"train": {"merger": 4}}
-    text = card(summary(config_name="mergers", rules=[rule], classes=["merger"], counts=counts)).text
+    text = card(record(config_name="mergers", rules=(rule,), classes=("merger",), counts=counts)).text
     assert "| merger | fraction (Class8.6) ≥ 0.400 |" in text
     assert "paper" not in text.split("## Classes")[1].split("## Columns")[0]
     assert "--rules mergers.yaml" in text
@@ -140,18 +135,10 @@ def test_users_rules_and_class_names_are_shown_as_they_are():
 
 
 def test_hostile_names_stay_in_their_places():
-    rules = [
-        {
-            "galaxy_class": name,
-            "conditions": [{"column": name, "threshold": 0.4, "task": "", "quantity": name}],
-            "paper_count": None,
-            "expected_count": None,
-        }
-        for name in HOSTILE
-    ]
+    rules = tuple(Rule(name, (Condition(name, 0.4, quantity=name),)) for name in HOSTILE)
     counts = {"train": {name: i + 1 for i, name in enumerate(HOSTILE)}}
     every = "\n".join(HOSTILE)
-    content = summary(config_name=every, rules=rules, classes=list(HOSTILE), counts=counts, notes=list(HOSTILE))
+    content = record(config_name=every, rules=rules, classes=HOSTILE, counts=counts, notes=HOSTILE)
     text = dataset_card(content, info(content))
     check_safe(text, headings=7)
     data = DatasetCard(text).data.to_dict()

@@ -58,12 +58,12 @@ def source(tmp_path) -> Path:
 
 
 def test_whole_images_are_the_default_and_galaxy_zoos_are_known_by_their_size(source, tmp_path):
-    assert build(source, tmp_path / "small")["center_crop"] == WHOLE
+    assert build(source, tmp_path / "small").center_crop == WHOLE
     rng = np.random.default_rng(0)
     for path in (source / "images").iterdir():
         if not path.stem.endswith("-9"):  # most of them
             draw_toy_galaxy("spiral", rng, 424).save(path)
-    assert build(source, tmp_path / "gz2", near_duplicates=False)["center_crop"] == 224
+    assert build(source, tmp_path / "gz2", near_duplicates=False).center_crop == 224
     assert record_of(tmp_path / "gz2")["center_crop"] == 224
 
 

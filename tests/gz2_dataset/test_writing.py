@@ -1,6 +1,5 @@
 """build: what it writes, that it writes it again alike, goes on after an interruption, and that nothing leaks."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 from PIL import Image
 
 from gz2_dataset import CLASS_NAMES, RULES, VOTE_COLUMNS, UserError, build, load, load_arrays, plan, writing
+from gz2_dataset.build_record import BuildRecord
 from gz2_dataset.loading import listed_galaxies
 from gz2_dataset.pictures import save_pictures
 from gz2_dataset.rules import read_rules
@@ -139,10 +139,10 @@ def test_folds_test_different_galaxies_of_the_same_dataset(toy_source, tmp_path)
     labels.to_csv(raw / "labels.csv", index=False)
     listed = []
     for fold in range(3):
-        summary = build(raw, tmp_path / str(fold), test_per_class=4, validation_per_class=1, num_folds=3, fold=fold)
-        assert (summary["num_folds"], summary["fold"]) == (3, fold)
-        assert json.loads((tmp_path / f"{fold}/build.json").read_text()) == summary
-        assert summary["counts"]["validation"] == dict.fromkeys(CLASS_NAMES, 1)
+        record = build(raw, tmp_path / str(fold), test_per_class=4, validation_per_class=1, num_folds=3, fold=fold)
+        assert (record.num_folds, record.fold) == (3, fold)
+        assert BuildRecord.read(tmp_path / str(fold)) == record
+        assert record.counts["validation"] == dict.fromkeys(CLASS_NAMES, 1)
         load(str(tmp_path / str(fold)))  # refuses a leak
         table = pd.read_csv(tmp_path / f"{fold}/splits.csv", dtype=str, keep_default_na=False)
         assert ((table["split"] == "test") == (table["fold"] == str(fold))).all()
@@ -268,9 +268,9 @@ def test_hostile_images_are_left_out_and_counted(tmp_path):
     for i, content in enumerate(HOSTILE.values()):
         path = raw / f"images/g0-1-{i}.jpg"
         path.write_bytes(path.read_bytes()[:-300] if content is None else content)
-    summary = build(raw, tmp_path / "data")
-    assert summary["skipped"] == dict.fromkeys(HOSTILE, 1)
-    assert all(f"{reason}, left out: 1" in summary["notes"] for reason in HOSTILE)
+    record = build(raw, tmp_path / "data")
+    assert record.skipped == dict.fromkeys(HOSTILE, 1)
+    assert all(f"{reason}, left out: 1" in record.notes for reason in HOSTILE)
     left_out = pd.read_csv(tmp_path / "data/left_out.csv")
     assert dict(zip(left_out["image_id"], left_out["reason"], strict=True)) == {
         f"g0-1-{i}": reason for i, reason in enumerate(HOSTILE)
@@ -303,8 +303,8 @@ def test_a_repeat_of_a_held_out_galaxy_leaves_train_and_is_counted(tmp_path):
             labels.loc[len(labels)] = [f"{kind}-{split}", "spiral"]
     labels.to_csv(raw / "labels.csv", index=False)
     shutil.copytree(tmp_path / "first", tmp_path / "second")
-    summary = build(raw, tmp_path / "second", **few)
-    assert summary["moved"] == {"exact": 1, "near": 1}
+    record = build(raw, tmp_path / "second", **few)
+    assert record.moved == {"exact": 1, "near": 1}
     after = pd.read_csv(tmp_path / "second/splits.csv")
     assert set(after["image_id"]) == set(first["image_id"]) | {"same-train", "turned-train"}
 
@@ -340,12 +340,12 @@ def kaggle_like(folder: Path, toy_source: Path) -> Path:
 def test_all_galaxies_with_their_votes_and_the_same_test_galaxies(tmp_path, toy_source):
     kaggle = kaggle_like(tmp_path / "kaggle", toy_source)
     build(kaggle, tmp_path / "five")
-    summary = build(kaggle, tmp_path / "all", config_name="galaxy_zoo_2")
+    record = build(kaggle, tmp_path / "all", config_name="galaxy_zoo_2")
     five, everything = (datasets.load_dataset(str(tmp_path / name)) for name in ("five", "all"))
     assert set(everything) == {"train", "validation", "test"}
     assert everything["test"]["image_id"] == five["test"]["image_id"]
     assert set(everything["train"]["image_id"]) == {*five["train"]["image_id"], *five["unlabelled"]["image_id"]}
-    assert summary["counts"]["train"][""] == 12
+    assert record.counts["train"][""] == 12
     assert everything["train"][0]["Class3.1"] in (0, pytest.approx(0.7))
     arrays = load_arrays(str(tmp_path / "all"), "train", 16)
     assert arrays.votes.shape == (len(arrays), 37)
@@ -362,10 +362,10 @@ def test_rules_of_ones_own_make_other_classes(tmp_path, toy_source):
         {"galaxy_class": "barred", "conditions": [condition]},
     ]
     (tmp_path / "bars.yaml").write_text(yaml.safe_dump(rules))
-    summary = build(kaggle, tmp_path / "data", rules=tmp_path / "bars.yaml")
-    assert (summary["config_name"], summary["classes"]) == ("bars", ["barred_spiral", "barred"])
-    assert sum(n for split in summary["counts"].values() for name, n in split.items() if name) == 34
-    assert summary["found"]["barred_spiral"] in (6, 7)
+    record = build(kaggle, tmp_path / "data", rules=tmp_path / "bars.yaml")
+    assert (record.config_name, record.classes) == ("bars", ("barred_spiral", "barred"))
+    assert sum(n for split in record.counts.values() for name, n in split.items() if name) == 34
+    assert record.found["barred_spiral"] in (6, 7)
     with pytest.raises(UserError, match="leave --rules out"):
         build(toy_source, tmp_path / "none", rules=tmp_path / "bars.yaml")
 
@@ -389,7 +389,7 @@ def test_broken_rules_are_refused_in_one_line(tmp_path, complaint, text):
 
 def test_classes_of_ones_own_are_a_configuration_of_their_own(tmp_path):
     raw = write_class_list(tmp_path / "raw", {"ring": 20, "merger": 20})
-    assert build(raw, tmp_path / "data")["config_name"] == "image_folder"
+    assert build(raw, tmp_path / "data").config_name == "image_folder"
     with pytest.raises(UserError, match="classes of its own"):
         build(raw, tmp_path / "other", config_name="five_class")
     with pytest.raises(UserError, match="no configuration 'six_class'"):
@@ -405,8 +405,8 @@ def raw(split: datasets.Dataset) -> datasets.Dataset:
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real galaxies are not here")
 def test_the_real_galaxies_are_counted_right(tmp_path):
-    summary = build(REAL, tmp_path / "gz2")
-    split = pd.DataFrame(summary["counts"]).fillna(0).astype(int).sum(axis=1)
+    record = build(REAL, tmp_path / "gz2")
+    split = pd.DataFrame(record.counts).fillna(0).astype(int).sum(axis=1)
     assert [split[name] for name in (*CLASS_NAMES, "")] == [957, 934, 66, 546, 926, 4719]
-    assert summary["counts"]["test"] == dict(zip(CLASS_NAMES, (100, 100, 19, 100, 100), strict=True))
-    assert json.loads((tmp_path / "gz2/build.json").read_text()) == summary
+    assert record.counts["test"] == dict(zip(CLASS_NAMES, (100, 100, 19, 100, 100), strict=True))
+    assert BuildRecord.read(tmp_path / "gz2") == record

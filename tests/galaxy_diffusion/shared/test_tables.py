@@ -19,21 +19,22 @@ from galaxy_diffusion.study.endpoints import Question
 from galaxy_diffusion.study.runs import Runs
 from galaxy_diffusion.study.verdict import judge
 from gz2_dataset import CLASS_NAMES
+from gz2_dataset.build_record import BuildRecord
+from gz2_dataset.rules import Condition, Rule
 from tests.cards import HOSTILE, as_shown, check_safe, tables
 
 CIGAR = 2
-BUILD = {
-    "source": "class_list",
-    "rules": None,
-    "classes": list(CLASS_NAMES),
-    "counts": {
+BUILD = BuildRecord(
+    source="class_list",
+    classes=CLASS_NAMES,
+    counts={
         "train": dict(zip(CLASS_NAMES, (800, 780, 41, 391, 776), strict=True)),
         "validation": dict(zip(CLASS_NAMES, (50, 50, 6, 50, 50), strict=True)),
         "test": dict(zip(CLASS_NAMES, (100, 100, 19, 100, 100), strict=True)),
         "unlabelled": {"": 4719},
     },
-    "notes": ["cigar_shaped_smooth: 19 test galaxies instead of 100, as the class is small"],
-}
+    notes=("cigar_shaped_smooth: 19 test galaxies instead of 100, as the class is small",),
+)
 
 
 RARE = "cigar_shaped_smooth"
@@ -313,8 +314,8 @@ def test_table_1_gives_the_rules_and_says_where_they_were_not_applied():
     assert table.frame["public_labels"].sum() == 28_793
     assert table.frame["threshold"][CIGAR] == "f_smooth ≥ 0.469 and f_cigar_shaped ≥ 0.500"
     assert any("the rules were not applied" in note for note in table.notes)
-    rules = [{"galaxy_class": "spiral", "conditions": [{"column": "Class3.1", "threshold": 0.5, "quantity": "f_bar"}]}]
-    own = dataset_tables.selection(BUILD | {"source": "kaggle", "rules": rules})
+    rules = (Rule("spiral", (Condition("Class3.1", 0.5, quantity="f_bar"),)),)
+    own = dataset_tables.selection(replace(BUILD, source="kaggle", rules=rules))
     assert not any("not applied" in note for note in own.notes)
     assert own.frame["threshold"].tolist() == ["", "", "", "", "f_bar ≥ 0.500"]
 
@@ -328,17 +329,11 @@ def test_table_2_adds_the_generated_images_to_training_only():
     assert cigar["paper_augmented_train"] == 5642
     assert [cell.text for cell in table.rows[-1]][:5] == ["Sum", "2,788", "206", "419", "442"]
     assert any("4,719" in note for note in table.notes)
-    assert BUILD["notes"][0] in table.notes
+    assert BUILD.notes[0] in table.notes
 
 
 def test_a_class_that_the_paper_does_not_know_has_no_figures_of_the_paper():
-    build = {
-        "source": "image_folder",
-        "rules": None,
-        "classes": ["ring"],
-        "counts": {"train": {"ring": 7}},
-        "notes": [],
-    }
+    build = BuildRecord(source="image_folder", classes=("ring",), counts={"train": {"ring": 7}})
     assert [cell.text for cell in dataset_tables.selection(build).rows[0]] == ["Ring", "–", "–", "–", "–", "7"]
     assert [cell.text for cell in dataset_tables.composition(build, {}).rows[0]][-3:] == ["–"] * 3
 

@@ -184,14 +184,14 @@ def test_an_arm_of_any_name_is_generative_by_its_images():
             "synthetic_noise": {},
         },
     }
-    study = Study((Path("study"),), preset, {}, {}, None, {}, [])
+    study = Study((Path("study"),), preset, None, {}, None, {}, [])
     assert study.generators == {"diffusion": "ddpm", "twice": "ddpm", "flow": "flow"}
 
 
 def test_an_arm_that_the_preset_does_not_plan_is_generative_by_its_record():
     folder = "classifiers/net/flow/seed0"
     runs = Runs(CLASS_NAMES, np.arange(5), {Run("net", arm, 0): np.arange(5) for arm in ("flow", "synthetic_noise")})
-    study = Study((Path("study"),), {}, {}, {}, runs, {folder: {"config": {"augment_with": "study/flow_images"}}}, [])
+    study = Study((Path("study"),), {}, None, {}, runs, {folder: {"config": {"augment_with": "study/flow_images"}}}, [])
     assert study.generators == {"flow": "flow_images"}
 
 

@@ -172,7 +172,7 @@ def test_mock_galaxies_are_audited_into_a_page_of_its_own(mock_survey, tmp_path)
     assert found.duplicates == []
     written = json.loads((tmp_path / "report/audit.json").read_text())
     assert written == found.to_dict()
-    assert [row["found"] for row in written["classes"]] == [found.summary["found"][name] for name in CLASS_NAMES]
+    assert [row["found"] for row in written["classes"]] == [found.build.found[name] for name in CLASS_NAMES]
     page = Page((tmp_path / "report/audit.html").read_text())
     assert page.addresses
     assert all(address.startswith("data:image/jpeg;base64,") for address in page.addresses)
@@ -216,7 +216,7 @@ def test_what_is_no_built_dataset_is_refused(tmp_path, toy_data):
     with pytest.raises(UserError, match="holds no Parquet files"):
         audit(folder)
     (folder / "build.json").write_text("{}")
-    with pytest.raises(UserError, match="has no 'classes'; build the dataset again"):
+    with pytest.raises(UserError, match="has no 'source'; build the dataset again"):
         audit(folder)
     (folder / "build.json").write_text("{")
     with pytest.raises(UserError, match="is no JSON"):

@@ -1,6 +1,6 @@
 """Votes that contradict the decision tree of Galaxy Zoo 2 are noticed, and those that do not are not."""
 
-from dataclasses import asdict
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gz2_dataset.audit.votes import PARENTS, check_votes, vote_histograms
-from gz2_dataset.rules import RULES, classify
+from gz2_dataset.build_record import BuildRecord
+from gz2_dataset.rules import CLASS_NAMES, RULES, classify
 from gz2_dataset.votes import VOTE_COLUMNS
 
 ROWS = 400
@@ -26,8 +27,8 @@ def tree_votes(seed: int = 0) -> pd.DataFrame:
     return votes
 
 
-def built(source: str = "kaggle") -> dict:
-    return {"source": source, "rules": [asdict(rule) for rule in RULES]}
+def built(source: str = "kaggle") -> BuildRecord:
+    return BuildRecord(source=source, rules=RULES, classes=CLASS_NAMES, counts={})
 
 
 def check(votes: pd.DataFrame, source: str = "kaggle") -> tuple[list[str], list[str]]:
@@ -95,7 +96,9 @@ def test_labels_that_do_not_follow_from_the_votes_are_a_problem():
 
 
 def test_without_votes_nothing_is_checked():
-    assert check_votes(pd.DataFrame(index=range(3)), np.array(["a", "b", ""], object), {"rules": None}) == ([], [])
+    assert check_votes(
+        pd.DataFrame(index=range(3)), np.array(["a", "b", ""], object), replace(built(), rules=None)
+    ) == ([], [])
 
 
 def test_histograms_count_every_galaxy_and_name_the_thresholds():
