@@ -28,7 +28,7 @@ class Config:
     """What to compare."""
 
     real: str
-    """Data of the generator: folder of python -m gz2_dataset build, Hub id, or a folder of images a class."""
+    """The generator's data: folder of python -m gz2_dataset build, Hub id, or a folder with one subfolder per class."""
     generated: str
     """Output folder of generate.py."""
     output_dir: Path
@@ -39,16 +39,16 @@ class Config:
     classifier: str | None = None
     """Output folder of train_classifier.py, trained without generated images: does it agree with the labels?"""
     morphology: bool | None = None
-    """Measure every galaxy with statmorph, which takes about 0.4 s of a core each at 32 px, once; None: where it is
-    installed."""
+    """Measure every galaxy with statmorph, which takes about 0.4 s of one core per galaxy at 32 px, but only once; None
+    measures if statmorph is installed."""
     probe: bool = True
-    """Look for shortcuts: can a probe tell generated from real galaxies of a class?"""
+    """Look for shortcuts: can a probe tell the generated galaxies of a class from the real ones?"""
     write_verdicts: bool = False
     """Write into the metadata.jsonl of the generated folder which images to keep; needs morphology."""
     batch_size: int = 64
-    """Images at a time; has no influence on the figures."""
+    """Images processed at a time; does not affect the figures."""
     seed: int = 0
-    """Of the random splits and groups behind floors and intervals."""
+    """Seed of the random splits and groups behind the floors and intervals."""
 
 
 def main(config: Config) -> None:
@@ -92,14 +92,14 @@ def main(config: Config) -> None:
 
 
 def refuse_nets_of_one_name(nets: list[str]) -> None:
-    """Metrics are named after the net, so those of two nets of one name could not be told apart."""
+    """Metrics are named after the net: those of two nets with the same name could not be told apart."""
     names = [load_net(net).name for net in nets]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"nets: two of them are a {twice.pop()}, so their metrics would share a name; give one")
+        raise UserError(f"nets: {twice.pop()} is given twice, so its metrics would share a name; give it once")
 
 
 def save(answer: Answer, config: Config, record: dict) -> None:
-    """Write figures, tables and pictures, and with them what the report shows of them."""
+    """Write the figures, tables and pictures, and the summary that the report shows."""
     output = config.output_dir
     files = {"fidelity.png": beside_floor(answer.metrics)}
     files |= {f"{name}.png": png for name, png in answer.pictures.items()}
@@ -115,7 +115,7 @@ def save(answer: Answer, config: Config, record: dict) -> None:
 
 
 def forget_others(folder: Path, files: Iterable[str]) -> None:
-    """Remove what an earlier evaluation wrote and this one does not, such as pictures of a class that is gone."""
+    """Remove what an earlier evaluation wrote and this one does not, such as pictures of a former class."""
     record = folder / "run.json"
     earlier = json.loads(record.read_text()).get("files", []) if record.exists() else []
     for name in set(earlier) - set(files):

@@ -1,4 +1,4 @@
-"""Generate labelled galaxies. To go on after an interruption, run the same command again."""
+"""Generate labelled galaxies. To continue after an interruption, run the same command again."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,14 +37,14 @@ class Config:
 
     model: str
     """Output folder of a generator's training, Hub id, or galaxies-64, which comes with the project. The options from
-    scheduler to strength, trajectory and interpolate are a diffusion model's."""
+    scheduler to strength, trajectory and interpolate apply to diffusion models only."""
     num_images: str
-    """How many of which class, such as cigar_shaped_smooth=5163,spiral=10; a bare number means so many of every class.
+    """How many of which class, such as cigar_shaped_smooth=5163,spiral=10; a bare number is taken for every class.
     """
     output_dir: Path
     """Becomes an image folder with metadata.jsonl."""
     seed: int = 0
-    """Image i of a class depends on seed + i, the class, the model and the sampler alone."""
+    """Image i of a class depends only on seed + i, the class, the model and the sampler."""
     scheduler: str = DEFAULT
     """A name in galaxy_diffusion/sampling/schedulers.py, such as heun, unipc or ddim. Those that add noise on the way,
     such as ddpm and sde-dpmsolver++, mend errors of a net that has not seen many images."""
@@ -52,28 +52,29 @@ class Config:
     """Denoising steps; None takes as many as the scheduler needs to keep faint sky, such as unipc 18, ddim 1000, and
     heun 18, in each but the last of which it calls the net twice."""
     guidance_scale: float = DEFAULT_GUIDANCE
-    """1 follows the class as trained, more follows it more closely at the cost of variety."""
+    """1 follows the class as trained; larger values follow it more closely at the cost of variety."""
     guidance_interval: tuple[float, float] | None = None
-    """Guide only between these noise levels sigma, such as [0.3, 3], for more variety in less time; None is always."""
+    """Guide only between these noise levels sigma, such as [0.3, 3], for more variety in less time; None guides
+    everywhere."""
     variations_of: str | None = None
-    """Vary real galaxies instead of starting from noise: the --data of the model's training, whose train galaxies of
-    the class are taken one after the other."""
+    """Vary real galaxies instead of starting from noise: give the --data of the model's training. The train galaxies of
+    the class are taken in turn."""
     strength: float = 0.6
-    """Of a variation: the share of the steps that a real galaxy is taken back by, above 0 and at most 1."""
+    """For variations: the share of the denoising steps that a real galaxy goes back through, above 0 and at most 1."""
     batch_size: int = 64
-    """Images at a time and process; has no influence on them."""
+    """Images generated at a time by each process; does not affect the images."""
     mixed_precision: Literal["no", "bf16", "fp16"] | None = None
     """Precision of the net; None leaves it to accelerate launch."""
     compile: bool = False
     """Compile the net first: worth it for thousands of images on a GPU."""
     grid: bool = False
-    """Also write grid.png: the first images of each class, a row a class."""
+    """Also write grid.png: the first images of each class, one row per class."""
     trajectory: bool = False
-    """Also write one image a class from noise to galaxy, as trajectory.npz and .png every 100 timesteps and .webp."""
+    """Also write one image per class from noise to galaxy, as trajectory.npz and .png every 100 timesteps and .webp."""
     interpolate: str | None = None
-    """Also write interpolation.png and .webp between two of CLASS:SEED, such as cigar_shaped_smooth:3,edge_on:3."""
+    """Also write interpolation.png and .webp between two images CLASS:SEED, such as cigar_shaped_smooth:3,edge_on:3."""
     num_frames: int = 9
-    """Images of an interpolation, the two ends included."""
+    """Images in an interpolation, including its two ends."""
 
 
 def main(config: Config) -> None:
@@ -151,11 +152,11 @@ def main(config: Config) -> None:
 
 
 def refuse_diffusion_options(config: Config) -> None:
-    """Say which of the given options are a diffusion model's alone."""
+    """Refuse options that only a diffusion model has."""
     defaults = Config(config.model, config.num_images, config.output_dir)
     for name in DIFFUSION_OPTIONS:
         if getattr(config, name) != getattr(defaults, name):
-            raise UserError(f"{name}: {config.model} is no diffusion model; leave --{name} out")
+            raise UserError(f"{name}: {config.model} is not a diffusion model; leave --{name} out")
 
 
 def parse_ends(config: Config, class_names: list[str]) -> list[tuple[str, int]]:

@@ -26,8 +26,8 @@ class Config:
     """What to report on."""
 
     study: list[Path] | Path
-    """Folder of the study, as the workflow writes it; what is not there yet is named in the report. Several, as --study
-    FOLD0 --study+ FOLD1, are the folds of a cross-validation: their test galaxies are pooled."""
+    """Folder of the study, as the workflow writes it; the report names what is not there yet. Several folders,
+    given as --study FOLD0 --study+ FOLD1, are the folds of a cross-validation: their test galaxies are pooled."""
     output_dir: Path
     """Folder for index.html, the tables as CSV files, tables.md and the figures as PNG files."""
 
@@ -82,7 +82,7 @@ def classifiers(page: Page) -> None:
         page.tables["comparisons"] = arm_tables.comparisons(comparison)
         for name, beside, caption in (
             ("differences", "arm", "Arm − original, 95 % interval"),
-            ("rivals", "reference", "Diffusion − the remedy at the left, 95 % interval"),
+            ("rivals", "reference", "Diffusion − the remedy on the left, 95 % interval"),
         ):
             with_original = comparison.differences["reference"] == BASELINE
             shown = comparison.differences[with_original if beside == "arm" else ~with_original]

@@ -1,4 +1,4 @@
-"""Train a class-conditional autoregressive model, a baseline. To go on after an interruption, run the same again."""
+"""Train a class-conditional autoregressive model, a baseline. To continue after an interruption, run it again."""
 
 import copy
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ from gz2_dataset import UserError, load_arrays
 from gz2_dataset.command_line import run
 
 REVIVAL_STEPS = 50
-"""Between two revivals of unused codes, in the first half of the autoencoder's training."""
+"""Steps between two revivals of unused codes, in the first half of the autoencoder's training."""
 
 
 @dataclass
 class Config(AutoregressiveConfig, LearningRateConfig, TrainingConfig):
-    """Settings of a training: of the autoencoder first, then of the transformer; each is warmed up and cooled down."""
+    """Settings of a training: first of the autoencoder, then of the transformer, each with warm-up and cool-down."""
 
     autoencoder_images: int = 400_000
-    """Images after which the codes are held and the transformer learns them."""
+    """Images after which the codes are frozen and the transformer learns their order."""
     unlabelled_share: float = 0.25
     """Share of images without a class in a batch, where the data has any."""
     learning_rate: float = 1e-3

@@ -1,4 +1,4 @@
-"""Train a galaxy classifier and test it. To go on after an interruption, run the same command again."""
+"""Train a galaxy classifier and test it. To continue after an interruption, run the same command again."""
 
 import contextlib
 import math
@@ -48,16 +48,16 @@ class Config:
     """Settings of a training."""
 
     data: str = field(metadata=FREE)
-    """Folder of python -m gz2_dataset build, Hub id, or a folder of images a class."""
+    """Folder of python -m gz2_dataset build, Hub id, or a folder with one subfolder per class."""
     output_dir: Path = field(metadata=FREE)
     """Becomes the model's folder, with metrics.json, predictions.csv and metrics.jsonl."""
     streaming: bool = False
-    """Read training galaxies from the Hub while they are needed, without a local copy; the test and validation splits
-    are read once into memory. ``data`` is then a Hub id or a folder of python -m gz2_dataset build."""
+    """Read training galaxies from the Hub as they are needed, without a local copy; the test and validation splits
+    are read into memory once. ``data`` is then a Hub id or a folder of python -m gz2_dataset build."""
     augment_with: str | None = field(default=None, metadata=FREE)
     """Folder of generated images that are added to the training split."""
     augment_ratio: float | None = None
-    """Generated images at most for each real one of their class, the smallest seeds first; None takes all."""
+    """At most this many generated images for each real one of their class, the smallest seeds first; None takes all."""
     filtered: bool = False
     """Take only the generated images that have the verdict "kept" in their metadata.jsonl."""
     synthetic_only: bool = False
@@ -65,15 +65,15 @@ class Config:
     smote: str | None = None
     """Images to interpolate between real ones of a class, such as cigar_shaped_smooth=442 (Chawla et al. 2002)."""
     oversampling: bool = False
-    """Draw every class equally often, the images of a class in turns."""
+    """Draw every class equally often, taking the images of a class in turn."""
     class_weights: bool = False
     """Weigh each class in the loss by the inverse of its number of images."""
     focal_gamma: float = 0.0
     """Exponent of the focal loss (Lin et al. 2017); 0 is cross entropy."""
     augmentations: list[Literal["geometric", "photometric", "random_erasing"]] = field(default_factory=list)
-    """On top of the flips and quarter turns that every training has."""
+    """Augmentation on top of the flips and quarter turns that every training has."""
     mixing: Literal["none", "mixup", "cutmix", "sample_pairing"] = "none"
-    """How each training image is mixed with another one."""
+    """How each training image is mixed with another."""
     backbone: str = "tf_efficientnetv2_s"
     """Name of a model in timm."""
     model_args: dict[str, Any] = field(default_factory=dict)
@@ -86,35 +86,35 @@ class Config:
     """Length of the training in images seen: the same for every arm. This and the other numbers of images are rounded
     up to whole batches."""
     batch_size: int = 64
-    """Images a step over all processes."""
+    """Images per step, over all processes."""
     gradient_accumulation_steps: int = 1
-    """Parts in which a process takes its share of a batch, where memory is short."""
+    """Number of parts in which a process works through its share of a batch; more where memory is short."""
     learning_rate: float = 1e-3
-    """Of AdamW at the end of the warm-up; it then falls to 0 as a cosine."""
+    """Learning rate of AdamW at the end of the warm-up; it then falls to 0 as a cosine."""
     warmup_images: int = 6_400
     """Images over which the learning rate rises from 0."""
     weight_decay: float = 0.05
-    """Of AdamW; none for biases and normalisations."""
+    """Weight decay of AdamW; biases and normalisations have none."""
     label_smoothing: float = 0.0
-    """Share of the target that is spread over all classes."""
+    """Share of the target that is spread evenly over all classes."""
     mixed_precision: Literal["no", "bf16", "fp16"] | None = None
     """Precision of the net; None leaves it to accelerate launch. bf16 works on a CPU too."""
     compile: bool = field(default=False, metadata=FREE)
     """Compile the network with torch.compile: minutes at the start, faster from then on."""
     early_stopping_patience: int = 0
-    """Stop after so many looks at the validation split without a better macro F1 and keep the weights of the best one;
-    checkpoints are then written at each look. 0 trains to the end and keeps the last weights."""
+    """Stop after this many looks at the validation split without a better macro F1, and keep the weights of the best;
+    a checkpoint is then written at each look. 0 trains to the end and keeps the last weights."""
     seed: int = 0
-    """Initial weights, order, flips, augmentation and dropout follow from it."""
+    """Determines the initial weights, order, flips, augmentation and dropout."""
     log_images: int = field(default=3_200, metadata=FREE)
     """Images between two lines of metrics.jsonl."""
     validation_images: int = field(default=16_000, metadata=FREE)
-    """Images between two looks at the validation split; 0 means never. Nothing is selected by them but the end of an
-    early stopping."""
+    """Images between two looks at the validation split; 0 means never. They select nothing except
+    where early stopping ends the training."""
     checkpoint_images: int = field(default=32_000, metadata=FREE)
-    """Images between two checkpoints, of which the newest is kept until the end."""
+    """Images between two checkpoints; the newest is kept until the end."""
     num_workers: int = field(default=0, metadata=FREE)
-    """Processes that prepare batches, for each training process."""
+    """Worker processes that prepare batches for each training process."""
     report_to: Literal["tensorboard", "trackio", "wandb"] | None = field(default=None, metadata=FREE)
     """Also log to a tracker."""
 
@@ -236,7 +236,7 @@ def make_batches(
     mean: list[float],
     std: list[float],
 ) -> TrainingBatches:
-    """The whole training in the order in which it sees the images."""
+    """All batches of the training, in order."""
     images_to_see = args.max_steps * config.batch_size
     if config.streaming:
         return StreamedTrainingBatches(
@@ -248,7 +248,7 @@ def make_batches(
 
 
 def check_settings(config: Config) -> None:
-    """Refuse settings that contradict each other or say nothing."""
+    """Refuse settings that contradict each other or have no effect."""
     if min(config.total_images, config.batch_size, config.log_images, config.checkpoint_images) < 1:
         raise UserError("total_images, batch_size, log_images and checkpoint_images must be at least 1")
     of_arrays = {
@@ -259,10 +259,10 @@ def check_settings(config: Config) -> None:
     }
     if config.streaming and (name := next((name for name, wanted in of_arrays.items() if wanted), None)):
         raise UserError(
-            f"{name} draws from all images, and a stream gives them in its own order; give --streaming false"
+            f"{name} draws from all images, but a stream gives them in its own order; give --streaming false"
         )
     if config.streaming and config.num_workers:
-        raise UserError("a stream prepares images in threads of its own; give --num_workers 0 with --streaming true")
+        raise UserError("a stream prepares images in its own threads; give --num_workers 0 with --streaming true")
     of_generated = {
         "augment_ratio": config.augment_ratio is not None,
         "filtered": config.filtered,
@@ -271,15 +271,15 @@ def check_settings(config: Config) -> None:
     if not config.augment_with and (name := next((name for name, wanted in of_generated.items() if wanted), None)):
         raise UserError(f"{name} is about generated images, and there are none; name their folder with --augment_with")
     if config.synthetic_only and config.smote:
-        raise UserError("smote interpolates real images, and synthetic_only trains on none; give one of them")
+        raise UserError("smote interpolates real images, but synthetic_only trains on none; give only one of them")
     if min(config.focal_gamma, config.early_stopping_patience, config.warmup_images, config.validation_images) < 0:
         raise UserError("focal_gamma, early_stopping_patience, warmup_images and validation_images must be at least 0")
     if config.early_stopping_patience and not config.validation_images:
-        raise UserError("early_stopping_patience stops by the validation split; give --validation_images too")
+        raise UserError("early_stopping_patience needs the validation split; give --validation_images too")
 
 
 def training_arguments(config: Config) -> TrainingArguments:
-    """Arguments of `Trainer`; from here on the processes know each other."""
+    """Arguments of `Trainer`; from here on the processes are connected."""
     on_cpu = not torch.accelerator.is_available()
     precision = config.mixed_precision or parse_choice_from_env("ACCELERATE_MIXED_PRECISION", "no")
     if precision == "fp16" and on_cpu:
@@ -316,17 +316,17 @@ def training_arguments(config: Config) -> TrainingArguments:
         metric_for_best_model="f1" if config.early_stopping_patience else None,
         greater_is_better=True,
         restore_callback_states_from_checkpoint=True,
-        save_total_limit=2 if config.early_stopping_patience else 1,  # with it, the best one stays too
+        save_total_limit=2 if config.early_stopping_patience else 1,  # the best one must stay too
         dataloader_num_workers=config.num_workers,
         dataloader_pin_memory=not on_cpu,
         remove_unused_columns=False,
         report_to=config.report_to or "none",
         disable_tqdm=True,
     )
-    args.mixed_precision = precision  # "no" as well, whatever accelerate launch says
+    args.mixed_precision = precision  # even "no" overrides accelerate launch
     parts = args.world_size * config.gradient_accumulation_steps
     if config.batch_size % parts:
-        raise UserError(f"batch_size {config.batch_size} does not divide by {parts} (processes x accumulation steps)")
+        raise UserError(f"batch_size {config.batch_size} is not divisible by {parts} (processes x accumulation steps)")
     args.per_device_train_batch_size = args.per_device_eval_batch_size = config.batch_size // parts
     return args
 

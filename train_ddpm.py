@@ -1,4 +1,4 @@
-"""Train a class-conditional diffusion model. To go on after an interruption, run the same command again."""
+"""Train a class-conditional diffusion model. To continue after an interruption, run the same command again."""
 
 import copy
 import math
@@ -34,7 +34,7 @@ from gz2_dataset.galaxy_stream import GalaxyStream
 from gz2_dataset.streaming import load_stream
 
 MOST_LEFT_OUT = 0.1
-"""Share of steps with a gradient that is no number above which a training is lost."""
+"""A training is lost when the gradient is not a number in more than this share of its steps."""
 
 
 @dataclass
@@ -42,21 +42,21 @@ class Config(UNetConfig, LearningRateConfig, TrainingConfig):
     """Settings of a training."""
 
     resolution: int | None = None
-    """Side of the images in pixels; None is that of init_from, or else 32."""
+    """Side of the images in pixels; None takes that of init_from, or 32 without one."""
     streaming: bool = False
-    """Read the galaxies from the Hub while they are needed, without a local copy; class_balance must be 0."""
+    """Read the galaxies from the Hub as they are needed, without a local copy; class_balance must be 0."""
     standardize: bool = False
-    """Shift and scale the pixels to mean 0 and standard deviation 1 of the training images, which are faint; the
-    pipeline does and undoes the same."""
+    """Shift and scale the pixels so that the training images, which are faint, have mean 0 and standard deviation 1;
+    the pipeline scales back what it generates."""
     conditioning: Literal["class", "votes"] = "class"
-    """What the net is told of a galaxy: its class, or the 37 vote fractions of Galaxy Zoo 2."""
+    """What the net is told about a galaxy: its class, or the 37 vote fractions of Galaxy Zoo 2."""
     init_from: str | None = None
-    """Model to start from: a pipeline folder, a Hub id, or galaxies-64, which comes with the project. Its net and its
-    noise levels take the place of patch_size, standardize, the fields from block_out_channels to norm_num_groups, and
-    those from prediction_type to num_train_timesteps. Classes that it knows by name are kept, others start as any
-    galaxy."""
+    """Model to start from: a pipeline folder, a Hub id, or galaxies-64, which comes with the project. Its net and noise
+    levels replace patch_size, standardize, the fields from block_out_channels to norm_num_groups, and those from
+    prediction_type to num_train_timesteps. Classes that it knows by name are kept; others start from its null class,
+    which is any galaxy."""
     lora_rank: int = 0
-    """Above 0 the net of init_from is held and only LoRA matrices of this rank and the class table are learned."""
+    """Above 0, the net of init_from is frozen; only LoRA matrices of this rank and the class table are learned."""
     prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
     """What the UNet predicts: the noise (the paper), the image, or the velocity of Salimans & Ho 2022."""
     beta_schedule: Literal["linear", "squaredcos_cap_v2"] = "linear"
@@ -64,29 +64,30 @@ class Config(UNetConfig, LearningRateConfig, TrainingConfig):
     zero_terminal_snr: bool = False
     """Rescale the schedule so that it ends in pure noise (Lin et al. 2024)."""
     noise_shift: float = 1.0
-    """Multiplies the largest noise levels, at which shapes are decided, and leaves the smallest, at which sky is: an
-    eighth of the resolution, say (Hoogeboom et al. 2023)."""
+    """Multiplies the largest noise levels, which decide shapes, and leaves the smallest, which decide the sky: for
+    example an eighth of the resolution (Hoogeboom et al. 2023)."""
     num_train_timesteps: int = 1000
     """Steps T of the diffusion."""
     min_snr_gamma: float = 0.0
-    """Weight noise levels by min(SNR, this) (Hang et al. 2023, who take 5); 0 weights the prediction's errors alike.
+    """Weight noise levels by min(SNR, this) (Hang et al. 2023, who take 5); 0 weights all equally.
     """
     input_perturbation: float = 0.0
-    """Further noise that the net sees but is not asked for (Ning et al. 2023, who take 0.1)."""
+    """Additional noise that the net sees but does not predict (Ning et al. 2023, who take 0.1)."""
     null_share: float = 0.1
     """Share of labelled images whose class is hidden, so that guidance works."""
     unlabelled_share: float = 0.25
     """Share of images without a class in a batch, where the data has any; they train the null class."""
     gradient_accumulation_steps: int = field(default=1, metadata=FREE)
-    """Pieces in which a process works on its share of a batch; on a GPU that is too small, more are taken."""
+    """Number of pieces in which a process works through its share of a batch; more are taken where the memory of a
+    GPU is short."""
     gradient_checkpointing: bool = field(default=False, metadata=FREE)
     """Compute activations twice instead of keeping them: a third slower, a fraction of the memory."""
     compile: bool = field(default=False, metadata=FREE)
     """Compile the UNet with torch.compile: minutes at the start, faster from then on."""
     validation_images: int = field(default=0, metadata=FREE)
-    """Images between two losses of each class on the validation split; 0 means never."""
+    """Images between two measurements of each class's loss on the validation split; 0 means never."""
     dry_run: bool = field(default=False, metadata=FREE)
-    """Print the settings and what the training will take, and stop."""
+    """Print the settings and what the training will cost, then stop."""
 
 
 def main(config: Config) -> None:
@@ -138,7 +139,7 @@ def main(config: Config) -> None:
         gradient_norm = accelerator.clip_grad_norm_(trained, config.max_grad_norm)
         left_out = (~gradient_norm.isfinite()).float()
         training.interval.add(loss, left_out=left_out)
-        if accelerator.mixed_precision != "fp16":  # its gradient scaler leaves out such steps by itself
+        if accelerator.mixed_precision != "fp16":  # its gradient scaler skips such steps by itself
             optimizer.optimizer.found_inf = left_out
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -153,7 +154,7 @@ def main(config: Config) -> None:
             if record["left_out"] > MOST_LEFT_OUT and accelerator.mixed_precision != "fp16":
                 raise UserError(
                     f"the gradient is not a number in {record['left_out']:.0%} of the steps before image "
-                    f"{training.images_seen}; lower learning_rate, or go on from an earlier checkpoint"
+                    f"{training.images_seen}; lower learning_rate, or continue from an earlier checkpoint"
                 )
             if "validation" in due:
                 record |= validation_loss(accelerator, averaged(plain, ema), micro_batch)
@@ -200,7 +201,7 @@ def make_batches(
 def make_net(
     config: Config, parent: Parent | None, conditioning: Conditioning, batches: BatchSource
 ) -> tuple[UNet2DModel, DDPMScheduler, ImageFormat]:
-    """The net as it will be trained, the noise levels that it learns, and how it sees an image."""
+    """The net to be trained, the noise levels that it learns, and the format in which it sees images."""
     if parent:
         noise_scheduler, image_format = parent.noise_scheduler, parent.image_format
         unet = parent.net_for(conditioning.row_names, config.resolution, config.dropout)

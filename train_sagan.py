@@ -1,4 +1,4 @@
-"""Train a class-conditional SAGAN, the baseline. To go on after an interruption, run the same command again."""
+"""Train a class-conditional SAGAN, the baseline. To continue after an interruption, run the same command again."""
 
 import copy
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ BETAS = (0.0, 0.9)  # of both optimisers, as in the paper
 
 @dataclass
 class Config(SAGANConfig, TrainingConfig):
-    """Settings of a training; images seen are the discriminator's. Galaxies without a class are not used."""
+    """Settings of a training; images seen are those of the discriminator. Galaxies without a class are not used."""
 
     ema_decay: float = 0.999
     """Limit of the decay of the generator's moving average, which is what is saved and sampled."""
@@ -36,11 +36,11 @@ class Config(SAGANConfig, TrainingConfig):
     """Differentiable augmentation of all that the discriminator sees (Zhao et al. 2020), for few galaxies: any of
     colour, translation and cutout."""
     num_discriminator_steps: int = 1
-    """Steps of the discriminator to one of the generator."""
+    """Steps of the discriminator for each step of the generator."""
     generator_learning_rate: float = 1e-4
-    """Of Adam."""
+    """Learning rate of Adam for the generator."""
     discriminator_learning_rate: float = 4e-4
-    """Of Adam; higher than the generator's (TTUR, Heusel et al. 2017)."""
+    """Learning rate of Adam for the discriminator; higher than the generator's (TTUR, Heusel et al. 2017)."""
 
 
 def main(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""Train a class-conditional VAE, a baseline. To go on after an interruption, run the same command again."""
+"""Train a class-conditional VAE, a baseline. To continue after an interruption, run the same command again."""
 
 import copy
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from gz2_dataset import load_arrays
 from gz2_dataset.command_line import run
 
 PRIORS_RATE = 10.0
-"""Learning rate of the classes' priors, in units of the nets': each number of theirs has to go a longer way."""
+"""Learning rate of the class priors, in units of that of the nets: their parameters have further to go."""
 
 
 @dataclass
@@ -28,10 +28,10 @@ class Config(VAEConfig, LearningRateConfig, TrainingConfig):
     """Settings of a training."""
 
     kl_weight: float = 1.0
-    """Weight of the latents' divergence from the prior of their class: 1 is the likelihood's bound, more makes drawn
-    images more like reconstructed ones and both smoother."""
+    """Weight of the latents' divergence from the prior of their class: 1 gives the bound on the likelihood; larger
+    values make generated images more like reconstructed ones, and both smoother."""
     unlabelled_share: float = 0.25
-    """Share of images without a class in a batch, where the data has any; they have a prior of their own."""
+    """Share of images without a class in a batch, where the data has any; they have their own prior."""
     learning_rate: float = 1e-3
     ema_decay: float = 0.999
 

@@ -1,1 +1,1 @@
-"""What the scripts share: the conditional pipeline, batches, run state, statistics, figures."""
+"""What the scripts share: pipelines, batches, run folders, statistics and figures."""

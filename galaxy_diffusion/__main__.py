@@ -13,7 +13,7 @@ from pathlib import Path
 
 from galaxy_diffusion.shared.shipped import HOME
 
-# Snakemake's options of a study; those that the user gives come later and win.
+# Snakemake's options for a study; those that the user gives come later and take precedence.
 STUDY_OPTIONS = [
     "--cores",
     "all",
@@ -80,7 +80,7 @@ def find_preset(name: str, folder: str = "") -> str:
     Returns
     -------
     str
-        A file that is there, or ``name`` where none is; the script then says so.
+        A file that exists, or ``name`` if there is none; the script then says so.
     """
     configs = HOME / "configs" / folder
     candidates = (Path(name), configs / f"{name}.yaml", configs / name, HOME / name)
@@ -88,7 +88,7 @@ def find_preset(name: str, folder: str = "") -> str:
 
 
 def with_preset_files(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a script, with the file in place of a preset's name after ``--config``."""
+    """The arguments of a script, with a preset's name after ``--config`` replaced by its file."""
     found = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, value = argument.partition("=")
@@ -102,7 +102,7 @@ def with_preset_files(arguments: Sequence[str]) -> list[str]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of the names; what follows a name is left to its script."""
+    """The parser of the command names; what follows a name is left to its script."""
     parser = argparse.ArgumentParser(
         prog="galaxy-diffusion",
         description="Diffusion models for rare galaxy classes. Options of a command: galaxy-diffusion NAME --help. "
@@ -148,7 +148,7 @@ def command_line(arguments: Sequence[str]) -> list[str]:
     command = COMMANDS[known.name]
     if known.name == "study":
         if find_spec(command.target) is None:
-            from gz2_dataset.command_line import how_to_install  # here, as it takes seconds and --help should not
+            from gz2_dataset.command_line import how_to_install  # here, because it takes seconds and --help should not
 
             parser.error(f"a study needs snakemake; run {how_to_install('study')}")
         preset = find_preset(known.config)
@@ -170,7 +170,7 @@ def main() -> None:
     command = [sys.executable, *command_line(sys.argv[1:])]
     # The study calls python and accelerate: those of this environment, activated or not.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    if os.name == "nt":  # where exec would give the prompt back at once
+    if os.name == "nt":  # where exec would return to the prompt at once
         sys.exit(subprocess.call(command))
     os.execv(sys.executable, command)
 

@@ -105,7 +105,7 @@ def test_real_images_of_an_evaluation_have_the_pixels_of_the_training(data, gene
 
 def test_variations_start_from_the_crop_of_the_training(data, toy_data, model, tmp_path):
     draw(model, tmp_path / "varied", variations_of=str(data), strength=0.5)
-    with pytest.raises(UserError, match=f"learned from the central {CROP} px of each image, and the data gives the wh"):
+    with pytest.raises(UserError, match=f"learned from the central {CROP} px of each image, but the data gives the wh"):
         draw(model, tmp_path / "other", variations_of=str(toy_data), strength=0.5)
     assert not (tmp_path / "other").exists()
 

@@ -74,7 +74,7 @@ def test_it_reads_as_arrays(generated):
     np.testing.assert_array_equal(arrays.images[0], pixels(generated)[arrays.image_ids[0]])
     assert arrays.images.shape == (8, 32, 32, 3)
     assert np.bincount(arrays.labels, minlength=5).tolist() == [0, 0, 5, 0, 3]
-    with pytest.raises(UserError, match="is none of the data's"):
+    with pytest.raises(UserError, match="is not one of the data's"):
         load_generated(str(generated), ("edge_on", "spiral"), 32, WHOLE)
 
 
@@ -214,7 +214,7 @@ def test_galaxies_that_the_model_has_not_learned_from_are_not_varied(tiny_model,
 def test_a_model_that_does_not_say_what_it_saw_varies_nothing(tiny_model, toy_data, tmp_path):
     shutil.copytree(tiny_model, tmp_path / "model")
     (tmp_path / "model/seen_images.csv").unlink()
-    with pytest.raises(UserError, match=r"seen_images\.csv: does not tell which images"):
+    with pytest.raises(UserError, match=r"seen_images\.csv: does not say which images"):
         generate.main(settings(tmp_path / "model", tmp_path / "out", variations_of=str(toy_data)))
 
 
@@ -278,7 +278,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(tiny_model, t
 
 @pytest.mark.parametrize(
     ("num_images", "complaint"),
-    [("ring=3", "no class 'ring'"), ("spiral=many", "'many' is no number"), ("-4", "'-4' is no number")],
+    [("ring=3", "no class 'ring'"), ("spiral=many", "'many' is not a number"), ("-4", "'-4' is not a number")],
 )
 def test_what_is_asked_must_make_sense(tiny_model, tmp_path, num_images, complaint):
     with pytest.raises(UserError, match=complaint):

@@ -173,7 +173,7 @@ def test_refuses_generated_images_that_cannot_be_judged(data, generated, tmp_pat
     with pytest.raises(UserError, match="merger"):
         main(tiny(data, tmp_path / "run", augment_with=str(generated)))
     (generated / "seen_images.csv").unlink()
-    with pytest.raises(UserError, match=r"seen_images\.csv: does not tell which images the generator saw"):
+    with pytest.raises(UserError, match=r"seen_images\.csv: does not say which images the generator saw"):
         main(tiny(data, tmp_path / "run", augment_with=str(generated)))
 
 
@@ -198,7 +198,7 @@ def test_refuses_what_cannot_be_learned(data, tmp_path, monkeypatch):
     [
         ({"backbone": "resnet_of_dreams"}, "timm knows no such model"),
         ({"model_args": {"embed_dimm": 3}}, "embed_dimm"),
-        ({"batch_size": 3, "gradient_accumulation_steps": 2}, "does not divide by 2"),
+        ({"batch_size": 3, "gradient_accumulation_steps": 2}, "is not divisible by 2"),
         ({"total_images": 0}, "at least 1"),
         ({"validation_images": 0, "early_stopping_patience": 2}, "give --validation_images"),
         ({"streaming": True, "num_workers": 2}, "--num_workers 0"),

@@ -235,6 +235,6 @@ def test_generate_draws_into_the_contract_whatever_the_batch(trained, tmp_path, 
     "option", [{"scheduler": "ddim"}, {"guidance_scale": 1.5}, {"trajectory": True}, {"variations_of": "data"}]
 )
 def test_what_only_a_diffusion_model_can_do_is_refused(trained, tmp_path, option):
-    with pytest.raises(UserError, match=f"^{next(iter(option))}: .* is no diffusion model; leave --"):
+    with pytest.raises(UserError, match=f"^{next(iter(option))}: .* is not a diffusion model; leave --"):
         generate.main(settings(trained, tmp_path / "out", **option))
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""What a model card says of the data, of the model that a training started from, and of the settings."""
+"""What a model card says about the data, the model that a training started from, and the settings."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def of_dataset(data: str) -> dict[str, Any]:
 
 
 def name_of(data: str) -> str:
-    """How a dataset is called where its path must not be told: its Hub id, or the last name of its folder."""
+    """The name of a dataset where its path must not be shown: its Hub id, or the last part of its folder."""
     return data if is_on_hub(data) else Path(data).resolve().name
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from galaxy_diffusion.shared.names import class_title
 
 GAP, DPI = 4, 100
-"""Space between two galaxies in pixels, and pixels an inch."""
+"""Space between two galaxies in pixels, and pixels per inch."""
 SKY, PALE = "#05070d", "#e6e9f2"
 
 
@@ -22,7 +22,7 @@ def chart(figure: Figure) -> bytes:
 
 
 def photograph(figure: Figure, bits: int) -> bytes:
-    """A figure of galaxies as a PNG file with ``bits`` a colour channel: the lowest ones hold mostly noise."""
+    """A figure of galaxies as a PNG file with ``bits`` bits per colour channel: the lowest ones hold mostly noise."""
     # A palette would turn blue galaxies grey, as most of its colours go to the dark sky.
     step = 2 ** (8 - bits)
     return encode(Image.fromarray(np.asarray(render(figure)) // step * step + step // 2))
@@ -41,7 +41,7 @@ def encode(image: Image.Image) -> bytes:
 
 
 def mosaic(images: np.ndarray, cell: int) -> np.ndarray:
-    """Galaxies, (rows, columns, H, W, 3), beside each other in squares of ``cell`` pixels (Lanczos)."""
+    """Galaxies, (rows, columns, H, W, 3), side by side in squares of ``cell`` pixels (Lanczos)."""
     rows, columns = images.shape[:2]
     step = cell + GAP
     canvas = np.full((rows * step - GAP, columns * step - GAP, 3), to_rgb(SKY))
@@ -54,18 +54,18 @@ def mosaic(images: np.ndarray, cell: int) -> np.ndarray:
 def galaxy_figure(
     blocks: list[np.ndarray], row_names: list[str], heads: list[list[str]], cell: int, bits: int
 ) -> bytes:
-    """Blocks of galaxies side by side, a row a class, with a name left of each row and a head above each column.
+    """Blocks of galaxies side by side, one row per class, with a name left of each row and a head above each column.
 
     Parameters
     ----------
     blocks : list of ndarray of uint8, shape (rows, columns, H, W, 3)
     row_names : list of str
     heads : list of list of str
-        For each block, one head a column, or a single one for the whole block.
+        For each block, one head per column, or a single one for the whole block.
     cell : int
         Side of a galaxy in pixels.
     bits : int
-        A colour channel of the file.
+        Bits per colour channel of the file.
     """
     mosaics = [mosaic(block, cell) for block in blocks]
     left, top, margin, between = 116, 30, 10, 24
@@ -86,12 +86,12 @@ def galaxy_figure(
 
 
 def real_beside_generated(real: np.ndarray, generated: np.ndarray, class_names: tuple[str, ...]) -> bytes:
-    """Fig. 3: real galaxies left, generated ones right, a row a class; both (classes, images, H, W, 3)."""
+    """Fig. 3: real galaxies on the left, generated on the right, one row per class; (classes, images, H, W, 3) each."""
     return galaxy_figure([real, generated], [*map(class_title, class_names)], [["Real"], ["Generated"]], 96, 6)
 
 
 def denoising(frames: np.ndarray, timesteps: np.ndarray, class_names: tuple[str, ...]) -> bytes:
-    """Fig. 4: from noise to galaxy, a row a class; frames (classes, steps, H, W, 3)."""
+    """Fig. 4: from noise to galaxy, one row per class; frames (classes, steps, H, W, 3)."""
     return galaxy_figure([frames], [*map(class_title, class_names)], [[f"t = {t}" for t in timesteps]], 72, 5)
 
 

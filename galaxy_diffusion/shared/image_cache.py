@@ -1,4 +1,4 @@
-"""Arrays that follow from images alone, kept in the cache of `datasets` by the images' content."""
+"""Arrays that depend only on images, kept in the cache of `datasets` under a hash of the images."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from gz2_dataset.aside import written_aside
 
 
 def cached(images: np.ndarray, name: str, recipe: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """What ``compute`` makes of images, from the cache where it has been made before.
+    """What ``compute`` makes of the images, taken from the cache if it has been computed before.
 
     Parameters
     ----------

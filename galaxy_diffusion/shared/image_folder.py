@@ -32,7 +32,7 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int, c
         Side of the images in pixels. Others are refused: resizing would leave a trace that tells them from real ones.
     center_crop : int
         What is kept of each image of the data, as in `GalaxyArrays`. A generator that has learned from another crop is
-        refused: its galaxies have another size.
+        refused: its galaxies have another scale.
 
     Returns
     -------
@@ -42,8 +42,8 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int, c
     Raises
     ------
     UserError
-        If the folder has no finished metadata.jsonl, another crop, an unknown class, or an image of another size or
-        that cannot be read.
+        If the folder has no finished metadata.jsonl, another crop or an unknown class, or if an image has another size
+        or cannot be read.
     """
     rows = read_metadata(folder)
     refuse_other_crop(folder, center_crop)
@@ -52,7 +52,7 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int, c
     for i, row in enumerate(rows):
         path = Path(folder) / row["file_name"]
         if row["label"] not in class_names:
-            raise UserError(f"{path}: class {row['label']!r} is none of the data's ({', '.join(class_names)})")
+            raise UserError(f"{path}: class {row['label']!r} is not one of the data's ({', '.join(class_names)})")
         try:
             content = path.read_bytes()
             image = decode(content)
@@ -87,13 +87,13 @@ def parse_counts(option: str, text: str, class_names: Sequence[str]) -> dict[str
     option : str
         Its name, for errors.
     text : str
-        ``"spiral=3,edge_on=2"``, or ``"8"`` for so many of every class.
+        ``"spiral=3,edge_on=2"``, or ``"8"`` for 8 of every class.
     class_names : sequence of str
 
     Raises
     ------
     UserError
-        If a class is unknown or a count is no number.
+        If a class is unknown or a count is not a number.
 
     Examples
     --------
@@ -106,30 +106,30 @@ def parse_counts(option: str, text: str, class_names: Sequence[str]) -> dict[str
         if name not in class_names:
             raise UserError(f"{option} {text!r}: no class {name!r}; there are {', '.join(class_names)}")
         if not count.isdecimal():
-            raise UserError(f"{option} {text!r}: {count!r} is no number; write for instance {class_names[0]}=100")
+            raise UserError(f"{option} {text!r}: {count!r} is not a number; write for instance {class_names[0]}=100")
     return {name: int(count) for name, count in wanted.items()}
 
 
 def file_of(folder: Path, class_name: str, seed: int) -> Path:
-    """Where the image of a class and seed lies."""
+    """The file of the image of a class and seed."""
     return folder / class_name / f"{seed:08d}.jpg"
 
 
 def save_image(path: Path, pixels: np.ndarray) -> None:
-    """Write an image as the real ones are stored."""
+    """Write an image in the format in which the real ones are stored."""
     write_whole(path, encode_jpeg(Image.fromarray(pixels)))
 
 
 def write_metadata(folder: Path, describe: Callable[[str, int], dict]) -> None:
     """List every image of the folder in metadata.jsonl, those of earlier calls included.
 
-    Filter verdicts stay with the images that they were passed on; new images have none until they are evaluated.
+    Images keep the verdicts of the filter; new images have none until they are evaluated.
 
     Parameters
     ----------
     folder : Path
     describe : callable
-        What is to be said of the image of a class and seed, besides these.
+        Returns what else to record about the image of a class and seed.
     """
     earlier = {row["file_name"]: row for row in read_metadata(folder)} if (folder / METADATA).exists() else {}
     rows = []
@@ -149,16 +149,16 @@ def write_verdicts(folder: Path, verdicts: dict[str, dict[str, bool]]) -> None:
     ----------
     folder : Path
     verdicts : dict
-        By file name the outcome of each test. An image is ``kept`` where it has passed all of them.
+        The outcome of each test, by file name. An image that has passed all of them is ``kept``.
 
     Raises
     ------
     UserError
-        If an image in metadata.jsonl has no verdict: then images have come since.
+        If an image in metadata.jsonl has no verdict: it was added after the evaluation began.
     """
     rows = read_metadata(folder)
     if missing := next((row["file_name"] for row in rows if row["file_name"] not in verdicts), None):
-        raise UserError(f"{folder}: {missing} has come while the images were evaluated; run evaluate_images.py again")
+        raise UserError(f"{folder}: {missing} was added during the evaluation; run evaluate_images.py again")
     save_rows(
         folder,
         [row | {"kept": all((found := verdicts[row["file_name"]]).values()), "filter": found} for row in rows],

@@ -1,4 +1,4 @@
-"""What the machine has: cores, of which accelerate launch leaves a process one, and memory."""
+"""What the machine has: memory, and cores, of which accelerate launch leaves each process only one."""
 
 import os
 import re
@@ -8,14 +8,14 @@ import psutil
 import torch
 
 STATUS = Path("/proc/self/status")
-"""Where Linux says how much memory a process has used at most."""
+"""Where Linux reports the peak memory of a process."""
 
 
 def use_all_cores() -> None:
     """Divide the cores that this job may use among its processes, unless OMP_NUM_THREADS asks for more than one.
 
-    ``accelerate launch`` sets OMP_NUM_THREADS to 1 where nobody has set it, so a 1 says nothing; to keep cores free
-    for others, start with ``taskset``.
+    ``accelerate launch`` sets OMP_NUM_THREADS to 1 where nobody has set it, so a 1 means nothing; to keep cores
+    free for others, start with ``taskset``.
     """
     if int(os.environ.get("OMP_NUM_THREADS", "1")) <= 1:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -30,11 +30,11 @@ def free_memory(device: torch.device) -> int:
 def peak_memory(device: torch.device) -> int:
     """The most memory in bytes that this process has used: of the GPU, or of the machine.
 
-    macOS does not tell psutil the peak; there it is the memory in use now.
+    On macOS, where psutil cannot see the peak, it is the memory in use now.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if STATUS.exists():
         return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", STATUS.read_text())[1])
     memory = psutil.Process().memory_info()
-    return getattr(memory, "peak_wset", memory.rss)  # Windows has the former
+    return getattr(memory, "peak_wset", memory.rss)  # only Windows has peak_wset

@@ -1,17 +1,17 @@
-"""Normal noise of images from their seeds, the same on every device."""
+"""Normal noise for images from their seeds, the same on every device."""
 
 import torch
 
 GOLDEN_GAMMA = 0x9E3779B97F4A7C15 - 2**64
-"""The odd integer nearest to 2^64 over the golden ratio, as one with a sign."""
+"""The odd integer nearest to 2^64 over the golden ratio, as a signed integer."""
 
 
 def noise_like(images: torch.Tensor, seeds: list[int]) -> torch.Tensor:
-    """Standard normal noise in float32, each image's from its own seed, drawn on the images' device.
+    """Standard normal noise in float32, from one seed per image, drawn on the images' device.
 
-    A value is a function of seed and position alone: a hash of both (SplitMix64; Steele, Lea & Flood 2014,
-    doi:10.1145/2660193.2660195) made normal in pairs (Box & Muller 1958). So a batch takes a few calls of a GPU, where
-    a generator for each image takes as many as there are images, and all devices draw the same noise.
+    Each value depends only on seed and position: a hash of both (SplitMix64; Steele, Lea & Flood 2014,
+    doi:10.1145/2660193.2660195) made normal in pairs (Box & Muller 1958). So a batch takes a few GPU
+    calls, where one generator per image would take as many as there are images, and all devices draw the same noise.
     """
     size = images[0].numel()
     place = torch.arange(1, (size + 1) // 2 + 1, device=images.device)

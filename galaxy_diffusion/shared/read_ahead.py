@@ -1,4 +1,4 @@
-"""Batches of a stream that are under way while the net works, and two streams interleaved."""
+"""Batches of a stream read ahead while the net works, and two streams interleaved."""
 
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
@@ -10,10 +10,11 @@ IMAGES_AHEAD = 256
 
 
 def interleaved(position: int, share: float | Fraction) -> tuple[bool, int]:
-    """Which of two streams a position of their mixture is taken from, and its position there.
+    """Which of two streams a position of their mixture is taken from (True: the second), and the position in it.
 
-    ``share`` of the runs of `LANES` images are the second stream's. Both streams are read from end to end. A process
-    that takes every second, fourth or eighth position of the mixture does so in both of them.
+    The mixture consists of runs of `LANES` images; ``share`` of the runs come from the second stream. Both streams are
+    read from end to end. A process that takes every second, fourth or eighth position of the mixture also takes every
+    second, fourth or eighth position of each stream.
 
     Examples
     --------
@@ -27,18 +28,18 @@ def interleaved(position: int, share: float | Fraction) -> tuple[bool, int]:
 
 
 class ReadAhead:
-    """Has the next batches under way while the net works on one.
+    """Reads the next batches while the net works on one.
 
     Parameters
     ----------
     submit : callable
-        Begins to read the batch of a key: returns its galaxies' futures.
+        Begins to read the batch of a key and returns the futures of its galaxies.
     """
 
     def __init__(self, submit: Callable[[Hashable], list[Future[Galaxy]]]):
         self.submit, self.under_way = submit, {}
 
     def take(self, keys: Sequence[Hashable]) -> list[Galaxy]:
-        """The galaxies of the first key's batch; those of the other keys are begun, all others forgotten."""
+        """The galaxies of the first key's batch; those of the other keys are started, all others forgotten."""
         self.under_way = {key: self.under_way.get(key) or self.submit(key) for key in keys}
         return [future.result() for future in self.under_way[keys[0]]]

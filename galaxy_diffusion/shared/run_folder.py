@@ -17,12 +17,12 @@ FREE = {"free": True}
 
 
 def save_checkpoint(accelerator: Accelerator, folder: Path, images_seen: int, keep: int = 2) -> None:
-    """Write everything that ``accelerator`` knows aside, then rename it; the newest ``keep`` stay.
+    """Write everything that ``accelerator`` knows to a hidden folder, then rename it; the newest ``keep`` stay.
 
     Parameters
     ----------
     accelerator : Accelerator
-        All processes call this; objects outside the prepared ones are registered with it.
+        All processes call this; objects that it has not prepared must be registered with it.
     folder : Path
         The run's checkpoint folder.
     images_seen : int
@@ -52,7 +52,7 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, images_seen: int, ke
 
 
 def remove(checkpoint: Path) -> None:
-    """Remove a checkpoint, hidden first: half of one is none."""
+    """Hide a checkpoint, then remove it, so that an interruption never leaves half a checkpoint."""
     hidden = checkpoint.with_name(f".removed-{checkpoint.name}")
     if checkpoint.exists():
         checkpoint.rename(hidden)
@@ -60,7 +60,7 @@ def remove(checkpoint: Path) -> None:
 
 
 def load_newest(accelerator: Accelerator, folder: Path) -> int:
-    """Load the newest whole checkpoint; returns the images seen, 0 where there is none."""
+    """Load the newest whole checkpoint; returns the images seen, 0 if there is none."""
     found = checkpoints(folder)
     if not found:
         return 0
@@ -74,14 +74,14 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def same_run(path: Path, description: dict[str, Any]) -> None:
-    """Write the description of a run, or refuse to go on where another run has begun.
+    """Write the description of a run, or refuse to continue where another run has begun.
 
     Parameters
     ----------
     path : Path
         JSON file in the run's folder.
     description : dict
-        Everything on which the result depends: the config and the data's fingerprint.
+        Everything that the result depends on: the config and the data's fingerprint.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def fixed_settings(config: Any) -> dict[str, Any]:
     Parameters
     ----------
     config : dataclass instance
-        All fields count but those whose metadata are `FREE`.
+        All fields count, except those whose metadata are `FREE`.
     """
     return {field.name: getattr(config, field.name) for field in fields(config) if not field.metadata.get("free")}
 
@@ -117,7 +117,7 @@ def write_json(path: Path, content: dict) -> None:
 
 
 class MetricsLog:
-    """A ``metrics.jsonl`` with a line a record, cut back to where a resumed run begins.
+    """A ``metrics.jsonl`` with one line per record, cut back to where a resumed run begins.
 
     Parameters
     ----------

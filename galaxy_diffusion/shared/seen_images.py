@@ -1,7 +1,7 @@
-"""What a generator has seen: written beside its weights and its images, read and refused by everything that judges.
+"""What a generator has seen: written beside its weights and its images, checked by everything that judges them.
 
-A galaxy counts as seen when its image_id or the SHA-256 of its file is on the list. Which part of each image it has
-seen is in run.json.
+A galaxy counts as seen when its image_id or the SHA-256 of its file is on the list. Which part of each image it
+has seen is recorded in run.json.
 """
 
 import csv
@@ -42,7 +42,7 @@ class SeenImages:
 
 
 def write_seen_images(folder: Path, *splits: GalaxyArrays, parent: Path | None = None) -> None:
-    """List what a generator was trained on in its folder.
+    """Write the list of what a generator was trained on into its folder.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def read_seen_images(folder: str | Path) -> SeenImages:
     Raises
     ------
     UserError
-        If there is none, it has no galaxy, or a galaxy without its two columns.
+        If there is none, or it is empty, or a galaxy lacks one of the two columns.
     """
     path = file_of_model(str(folder), FILE)
     try:
@@ -78,7 +78,7 @@ def read_seen_images(folder: str | Path) -> SeenImages:
             raise ValueError("is empty or cut short")
     except (OSError, KeyError, ValueError) as error:
         raise UserError(
-            f"{folder}/{FILE}: does not tell which images the generator saw ({error}); train the model with this "
+            f"{folder}/{FILE}: does not say which images the generator saw ({error}); train the model with this "
             "toolkit and make the images with generate.py"
         ) from None
     return SeenImages(*(frozenset(column) for column in zip(*pairs, strict=True)))
@@ -98,7 +98,7 @@ def refuse_if_seen(folder: str | Path, held_out: dict[str, GalaxyArrays]) -> See
     folder : str or Path
         Folder of generated images.
     held_out : dict of GalaxyArrays
-        The splits that nobody may have seen, by name.
+        The splits that no generator may have seen, by name.
 
     Raises
     ------
@@ -128,28 +128,28 @@ def seen_crop(source: str | Path) -> int | None:
 
 
 def refuse_other_crop(source: str | Path, center_crop: int) -> None:
-    """Refuse a generator, or its images, that has learned from another crop than ``center_crop``, that of the data.
+    """Refuse a generator, or its images, if it has learned from another crop than the data's, ``center_crop``.
 
     Raises
     ------
     UserError
-        If it is another one, or not recorded.
+        If the crops differ, or the generator's is not recorded.
     """
     theirs = seen_crop(source)
     if theirs is None:
         raise UserError(
-            f"{source}/run.json: does not tell which part of each image the generator saw; train the model with this "
+            f"{source}/run.json: does not say which part of each image the generator saw; train the model with this "
             "toolkit and make the images with generate.py"
         )
     if theirs != center_crop:
         raise UserError(
-            f"{source}: the generator has learned from {crop_in_words(theirs)} of each image, and the data gives "
+            f"{source}: the generator has learned from {crop_in_words(theirs)} of each image, but the data gives "
             f"{crop_in_words(center_crop)}; take the generator's data, or build it with --center_crop {theirs}"
         )
 
 
 def file_of_model(model: str, name: str) -> Path | None:
-    """A file beside a saved pipeline: local, on the Hub, or shipped; None where there is none."""
+    """A file beside a saved pipeline: local, on the Hub, or shipped; None if there is none."""
     model = find_model(model)
     if Path(model).is_dir():
         return Path(model) / name if (Path(model) / name).exists() else None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 HOME = PACKAGE / "recipes" if (PACKAGE / "recipes").is_dir() else PACKAGE.parent
-"""Folder of the scripts, configs/, workflow/ and pretrained/: in a wheel part of the package, else the clone."""
+"""Folder of the scripts, configs/, workflow/ and pretrained/: part of the package in a wheel, otherwise the clone."""
 
 
 def find_model(name: str) -> str:
@@ -18,7 +18,7 @@ def find_model(name: str) -> str:
     Returns
     -------
     str
-        A folder that is there, or ``name``, which may be on the Hub.
+        A folder that exists, or ``name``, which may be on the Hub.
     """
     candidates = (Path(name), HOME / "pretrained" / name, HOME / name)
     return str(next((path for path in candidates if path.is_dir()), name))

@@ -4,7 +4,7 @@ import torch
 
 
 def turn(images: torch.Tensor, symmetry: torch.Tensor) -> torch.Tensor:
-    """Flip and turn each image: galaxies have no up.
+    """Flip and turn each image.
 
     Parameters
     ----------

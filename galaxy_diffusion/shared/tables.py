@@ -1,4 +1,4 @@
-"""Tables to read, with full precision for CSV behind them, and the paper's Tables 1 and 2 as this study finds them."""
+"""Tables to read, with full precision for CSV behind them, and the building blocks of the report's tables."""
 
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -10,7 +10,7 @@ from gz2_dataset.markdown import as_text, markdown_table
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place of a table.
+    """One cell of a table.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Table:
 
     @property
     def text_columns(self) -> int:
-        """Columns at the left that hold words."""
+        """Number of columns on the left that hold words."""
         return sum(column in ("Class", "Tasks", "Threshold", "Backbone", "Arm", "Run") for column in self.columns)
 
     @property

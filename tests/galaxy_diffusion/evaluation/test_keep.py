@@ -93,7 +93,7 @@ def test_a_new_verdict_replaces_the_old_one_and_a_missing_one_is_refused(folder)
     write_verdicts(folder, {row["file_name"]: passed for row in read_metadata(folder)})
     assert [row["kept"] for row in read_metadata(folder)] == [False, False]
     content = (folder / "metadata.jsonl").read_text()
-    with pytest.raises(UserError, match=r"00000001.jpg has come while"):
+    with pytest.raises(UserError, match=r"00000001.jpg was added during"):
         write_verdicts(folder, {"spiral/00000000.jpg": passed})
     assert (folder / "metadata.jsonl").read_text() == content
     assert all(json.loads(line) for line in content.splitlines())

@@ -15,7 +15,7 @@ def test_counts_are_given_by_class_or_for_all():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("merger=3", "no class 'merger'"), ("cigar", "'cigar' is no number"), ("cigar=-1", "'-1' is no number")],
+    [("merger=3", "no class 'merger'"), ("cigar", "'cigar' is not a number"), ("cigar=-1", "'-1' is not a number")],
 )
 def test_what_is_no_count_is_one_clear_line(text, message):
     with pytest.raises(UserError, match=f"smote '{text}': {message}"):

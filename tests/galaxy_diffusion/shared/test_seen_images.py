@@ -56,7 +56,7 @@ def test_a_held_out_galaxy_that_was_seen_is_named(model, held_out):
 @pytest.mark.parametrize("text", [None, "", "image_id,sha256\n", "image_id\n1\n", "image_id,sha256\n1\n"])
 def test_a_list_that_is_not_whole_is_never_nothing_seen(model, text):
     (model / FILE).unlink() if text is None else (model / FILE).write_text(text)
-    with pytest.raises(UserError, match=r"seen_images\.csv: does not tell which images the generator saw"):
+    with pytest.raises(UserError, match=r"seen_images\.csv: does not say which images the generator saw"):
         refuse_if_seen(model, {"test": galaxies("9")})
 
 
