@@ -174,7 +174,7 @@ def test_killed_at_any_moment_it_comes_to_the_same_weights(toy_data, tmp_path):
 def test_a_dry_run_says_what_it_takes_and_leaves_nothing(toy_data, tmp_path, capsys):
     train_ddpm.main(tiny(toy_data, tmp_path / "run", dry_run=True))
     said = capsys.readouterr().out
-    for word in ("resolution: 32", "parameters: ", "GFLOP an image", "memory a process", "hours for 64 images"):
+    for word in ("resolution: 32", "parameters: ", "GFLOP per image", "memory per process", "hours for 64 images"):
         assert word in said
     assert not (tmp_path / "run").exists()
 

@@ -1,4 +1,4 @@
-"""The autoregressive model as it is trained: first the codes of images, then their order, code by code."""
+"""How the autoregressive model is trained: first the codes of images, then their order, code by code."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -19,12 +19,12 @@ class AutoregressiveConfig:
     """Settings of the nets."""
 
     patch_size: int = 2
-    """The autoencoder works on patches of so many pixels a side instead of on pixels."""
+    """Side in pixels of the patches that the autoencoder works on; 1 is the pixels themselves."""
     block_out_channels: list[int] = field(default_factory=lambda: [64, 128])
     """Channels of each level of the autoencoder, from the patches down; each level but the last halves the side, and
-    the last has one code at each place."""
+    the last has one code at each position."""
     layers_per_block: int = 1
-    """Residual blocks a level of the encoder; the decoder has one more."""
+    """Residual blocks per level of the encoder; the decoder has one more."""
     norm_num_groups: int = 8
     """Groups of the group normalisation; divides all block_out_channels."""
     num_codes: int = 256
@@ -79,7 +79,7 @@ def make_nets(settings: AutoregressiveConfig, resolution: int, num_rows: int) ->
     transformer = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=settings.num_codes + num_rows,
-            n_positions=side**2,  # the class is read in the place of the last code
+            n_positions=side**2,  # the class takes the place of the last code, which is never read
             n_embd=settings.hidden_size,
             n_layer=settings.num_layers,
             n_head=settings.num_heads,
@@ -92,7 +92,7 @@ def make_nets(settings: AutoregressiveConfig, resolution: int, num_rows: int) ->
 
 
 def autoencoder_loss(vqvae: torch.nn.Module, patches: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss of a step that learns codes, and what it is made of.
+    """The loss of a step that learns codes, and its parts.
 
     Parameters
     ----------
@@ -105,7 +105,8 @@ def autoencoder_loss(vqvae: torch.nn.Module, patches: torch.Tensor) -> tuple[tor
     -------
     loss : Tensor
     figures : dict
-        ``error`` and ``misfit``, see `vae.pixel_losses`; ``commitment``, how far the encoder is from its codes.
+        ``error`` and ``misfit``, see `vae.pixel_losses`; ``commitment``, how far the encoder's output is from the
+        codes.
     """
     decoded, commitment = vqvae(patches, return_dict=False)
     error, misfit = (values.mean() for values in pixel_losses(decoded, patches))
@@ -114,7 +115,7 @@ def autoencoder_loss(vqvae: torch.nn.Module, patches: torch.Tensor) -> tuple[tor
 
 @torch.no_grad()
 def encode(vqvae: VQModel, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the encoder says at each place, shape (B, T, D), and the nearest codes, shape (B, T), row by row."""
+    """The encoder's output at each position, shape (B, T, D), and the nearest codes, shape (B, T), row by row."""
     encoded = vqvae.encode(patches).latents
     codes = vqvae.quantize(encoded)[2][2].view(len(patches), -1)
     return encoded.flatten(2).transpose(1, 2), codes
@@ -123,7 +124,7 @@ def encode(vqvae: VQModel, patches: torch.Tensor) -> tuple[torch.Tensor, torch.T
 def code_loss(
     transformer: torch.nn.Module, codes: torch.Tensor, labels: torch.Tensor, num_codes: int
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss of a step that learns the order of codes, and what is known beside it.
+    """The loss of a step that learns the order of codes, and figures beside it.
 
     Parameters
     ----------
@@ -132,7 +133,7 @@ def code_loss(
     codes : Tensor of int64, shape (B, T)
     labels : Tensor of int64, shape (B,)
     num_codes : int
-        Tokens above are classes, which are not foretold.
+        Tokens from this number on are classes, which are not predicted.
 
     Returns
     -------
@@ -161,7 +162,7 @@ def perplexity(codes: torch.Tensor, num_codes: int) -> torch.Tensor:
 
 @torch.no_grad()
 def revive_codes(accelerator: Accelerator, vqvae: VQModel, patches: torch.Tensor, seed: int) -> None:
-    """Put codes that no place of the batch is near to where the encoder is, so that they do not stay unused.
+    """Move each code that no position of the batch uses to where the encoder's outputs are, so that it comes into use.
 
     Parameters
     ----------
@@ -170,7 +171,7 @@ def revive_codes(accelerator: Accelerator, vqvae: VQModel, patches: torch.Tensor
     patches : Tensor, shape (B, 3 p^2, R / p, R / p)
         A process's share of a batch; all processes call this.
     seed : int
-        Of the choice of places.
+        Of the choice of positions.
     """
     encoded, codes = (accelerator.gather(part.flatten(0, 1)) for part in encode(vqvae, patches))
     table = vqvae.quantize.embedding.weight

@@ -1,6 +1,6 @@
 """Which galaxies a training step sees, how they are turned, and their noise: functions of (seed, images seen) alone.
 
-An interrupted run therefore goes on exactly, and any number of processes sees the same global batches.
+An interrupted run therefore continues exactly, and any number of processes sees the same global batches.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ class BatchSource(Protocol):
     batch_size: int
 
     def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
-        """The batch after ``images_seen`` images: the rows that fall to one of the processes."""
+        """The batch after ``images_seen`` images: one process's share of its rows."""
 
 
 class Batches:
@@ -62,9 +62,9 @@ class Batches:
     ----------
     labelled : GalaxyArrays
     unlabelled : GalaxyArrays or None
-        An unlabelled galaxy trains the null class, or its votes where there are any and they are what is learned.
+        They train the null class; where votes are learned, those that have votes train these.
     batch_size : int
-        Images a step over all processes.
+        Images per step, over all processes.
     seed : int
     num_timesteps : int
         Timesteps are drawn from 0 to num_timesteps - 1.
@@ -73,10 +73,10 @@ class Batches:
     unlabelled_share : float
         Expected share of unlabelled images in a batch.
     class_balance : float
-        0 draws labelled galaxies as they come, each once an epoch; 1 draws every class equally often; a value between
+        0 draws labelled galaxies as they come, each once per epoch; 1 draws every class equally often; a value between
         draws that share of the images class by class.
     conditioning : Conditioning
-        What a batch's labels are.
+        What the labels of a batch are.
     device : torch.device
         Where the images are kept if they fit; see `ImageStore`.
 
@@ -113,7 +113,7 @@ class Batches:
         self.null_label = conditioning.null
 
     def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
-        """The batch after ``images_seen`` images: the rows that fall to one of the processes."""
+        """The batch after ``images_seen`` images: one process's share of its rows."""
         rng = np.random.default_rng([self.seed, images_seen])
         size = self.batch_size
         unlabelled = rng.random(size) < self.unlabelled_share
@@ -146,7 +146,7 @@ class Batches:
 
 @lru_cache(maxsize=2)
 def epoch_of(size: int, seed: int, number: int) -> np.ndarray:
-    """Each of ``size`` galaxies once, shuffled."""
+    """The rows of ``size`` galaxies, each once, shuffled."""
     return np.random.default_rng([seed, number, 1]).permutation(size)
 
 

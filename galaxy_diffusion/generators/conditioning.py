@@ -1,9 +1,9 @@
-"""What the net is told of a galaxy: its class, the volunteers' votes, or nothing.
+"""What the net is told about a galaxy: its class, the volunteers' votes, or nothing.
 
-The UNet's class table has a row for each class, where votes are learned one for each answer too, and a last row for
-nothing ("null"), which galaxies without a class train and guidance moves away from. Where votes are learned, a galaxy
-is the sum of the answers' rows weighted by its votes; the rows of the classes are filled in at the end, so that the
-model can be asked for a class like any other.
+The UNet's class table has one row per class, one row per answer where votes are learned, and a last row for nothing
+("null"). Galaxies without a class train the null row, and guidance moves away from it. Where votes are learned, a
+galaxy is the sum of the answers' rows weighted by its votes; the rows of the classes are filled in at the end, so that
+the model can be asked for a class like any other model.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Conditioning:
 
     @property
     def null(self) -> int | np.ndarray:
-        """The label of a galaxy of which nothing is said."""
+        """The label of a galaxy about which nothing is said."""
         return len(self.class_names) if self.kind == "class" else np.eye(NUM_VOTES + 1, dtype=np.float32)[-1]
 
     def labels(self, classes: np.ndarray, votes: np.ndarray | None) -> np.ndarray:
@@ -50,7 +50,7 @@ class Conditioning:
         classes : ndarray of int, shape (N,)
             -1 where a galaxy has none.
         votes : ndarray of float32, shape (N, 37), or None
-            NaN where a galaxy has not all of them; None where the data has none.
+            NaN where a galaxy lacks some of them; None where the data has none.
 
         Returns
         -------
@@ -83,7 +83,7 @@ class VoteTable(torch.nn.Embedding):
 
 
 def with_table(unet: UNet2DModel, kind: type[torch.nn.Embedding]) -> None:
-    """Let the UNet look its labels up in a table of another kind, which has the same weights."""
+    """Let the UNet look its labels up in a table of another kind with the same weights."""
     weight = unet.class_embedding.weight
     unet.class_embedding = kind(*weight.shape, _weight=weight.detach(), _freeze=not weight.requires_grad)
 
@@ -104,7 +104,7 @@ def class_rows_from_votes(unet: UNet2DModel, galaxies: GalaxyArrays) -> None:
 
 
 def known_rows(index: dict, unet: UNet2DModel) -> list[str]:
-    """Names of the rows of a saved model's class table, from its ``model_index.json``; none where it has no table."""
+    """Names of the rows of a saved model's class table, from its ``model_index.json``; empty where it has no table."""
     classes = tuple(name for _, name in sorted((index.get("id2label") or {}).items(), key=lambda item: int(item[0])))
     rows = unet.config.num_class_embeds or 0
     kind = "votes" if rows == len(classes) + NUM_VOTES + 1 else "class"
@@ -119,9 +119,10 @@ def remade_table(old: torch.Tensor | None, known: list[str], wanted: list[str], 
     old : Tensor, shape (rows, D), or None
         The model's table.
     known, wanted : list of str
-        Names of its rows, and of those of the new one. Known ones are kept, others begin as its null row: any galaxy.
+        Names of its rows, and of those of the new one. Known rows are kept, others begin as its null row: any
+        galaxy.
     model : str
-        Named in errors.
+        Its name, for errors.
 
     Returns
     -------

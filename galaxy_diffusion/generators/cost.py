@@ -1,4 +1,4 @@
-"""What a training will take: parameters, arithmetic, memory and time, before it is begun."""
+"""What a training will cost in parameters, arithmetic, memory and time, before it begins."""
 
 import copy
 import time
@@ -17,19 +17,19 @@ IMAGES_TIMED_ON_CPU = 2
 
 @dataclass(frozen=True)
 class Cost:
-    """What a training takes.
+    """What a training costs.
 
     Attributes
     ----------
     parameters, trained : int
-        Weights of the net, and those of them that are learned.
+        Number of weights of the net, and how many of them are trained.
     flops : int
-        Floating-point operations an image, forward and backward: two a multiplication and addition, as counted by torch
-        for convolutions, matrix products and attention.
+        Floating-point operations per image, forward and backward, as torch counts them for convolutions, matrix
+        products and attention: a multiplication and an addition are two.
     state_bytes : int
         Weights, their average, gradients and AdamW's two moments, in float32.
     activation_bytes : int
-        What is kept of an image for the backward pass, in float32; half as much with bf16 or fp16.
+        What is kept per image for the backward pass, in float32; half as much with bf16 or fp16.
     """
 
     parameters: int
@@ -40,7 +40,7 @@ class Cost:
 
 
 def cost_of(unet: UNet2DModel, label: torch.Tensor) -> Cost:
-    """Count a training step of one image without doing it.
+    """Count the cost of a training step on one image without running it.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def cost_of(unet: UNet2DModel, label: torch.Tensor) -> Cost:
 
 
 def measure_throughput(unet: torch.nn.Module, objective: Objective, batch: Batch, device: torch.device) -> float:
-    """Images a second through forward and backward on ``device``, after one pass to warm up; on a CPU of two images."""
+    """Images per second, forward and backward, on ``device`` after one pass to warm up; on a CPU with two images."""
     if device.type == "cpu":
         batch = batch.parts(IMAGES_TIMED_ON_CPU)[0]
     for _ in range(2):
@@ -85,14 +85,14 @@ def measure_throughput(unet: torch.nn.Module, objective: Objective, batch: Batch
 
 
 def describe(what: Cost, images_per_second: float, total_images: int, at_once: int, half: bool, device: str) -> str:
-    """The cost in words, a line each."""
+    """The cost in words, one line per kind."""
     activations = what.activation_bytes * at_once / (2 if half else 1)
     hours = total_images / images_per_second / 3600
     return "\n".join(
         (
             f"parameters: {what.parameters:,}, of which {what.trained:,} are trained",
-            f"arithmetic: {what.flops / 1e9:,.2f} GFLOP an image, forward and backward",
-            f"memory a process: about {(what.state_bytes + activations) / 1e9:,.2f} GB, of which "
+            f"arithmetic: {what.flops / 1e9:,.2f} GFLOP per image, forward and backward",
+            f"memory per process: about {(what.state_bytes + activations) / 1e9:,.2f} GB, of which "
             f"{activations / 1e9:,.2f} GB are activations of {at_once} images",
             f"time: about {hours:,.2f} hours for {total_images:,} images at {images_per_second:.3g} images/s on "
             f"{device}, measured",

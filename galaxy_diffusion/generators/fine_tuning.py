@@ -1,4 +1,4 @@
-"""Start from a trained model: the class table is re-made by name, the rest of the UNet kept, or held with LoRA."""
+"""Start from a trained model: the class table is rebuilt by name, the rest of the UNet kept, or frozen with LoRA."""
 
 from dataclasses import dataclass, fields
 
@@ -25,7 +25,7 @@ class Parent:
         Pipeline folder or Hub id.
     unet : UNet2DModel
     noise_scheduler : DDPMScheduler
-        Of its training, and of any training that goes on from it: a net knows the noise levels that it has seen.
+        Of its training, and of any training that continues from it: a net knows only the noise levels that it has seen.
     image_format : ImageFormat
     index : dict
         Its model_index.json.
@@ -46,7 +46,7 @@ class Parent:
         """Its UNet with another class table.
 
         Rows whose name the model knows are kept; others start as its null class, which is any galaxy. A model without
-        classes gets a table of zeros, with which it generates what it did.
+        classes gets a table of zeros, with which it generates the same images as before.
 
         Parameters
         ----------
@@ -60,7 +60,8 @@ class Parent:
         Raises
         ------
         UserError
-            If the resolution does not divide, or the model was trained on classes where votes are to be learned.
+            If the resolution does not divide into its patches, or votes are to be learned but the model was trained on
+            classes.
         """
         patch = self.image_format.patch_size
         check_divisible(resolution, patch, len(self.unet.config.block_out_channels))
@@ -103,14 +104,14 @@ def load_parent(model: str) -> Parent:
 
 
 def add_lora(unet: UNet2DModel, rank: int, init_from: str | None) -> None:
-    """Hold the weights, and learn their change as products of two thin matrices (Hu et al. 2021, arXiv:2106.09685).
+    """Freeze the weights, and learn their change as products of two thin matrices (Hu et al. 2021, arXiv:2106.09685).
 
     The class table is learned as a whole. `merge_lora` gives a plain UNet back.
 
     Raises
     ------
     UserError
-        If there is no trained net to hold, or peft is not installed.
+        If there is no trained net to freeze, or peft is not installed.
     """
     if not init_from:
         raise UserError("lora_rank adapts a trained net; give it with --init_from")
@@ -124,7 +125,7 @@ def add_lora(unet: UNet2DModel, rank: int, init_from: str | None) -> None:
 
 
 def merge_lora(unet: UNet2DModel) -> UNet2DModel:
-    """Add what LoRA has learned to the weights; the same UNet as a plain one, with or without LoRA before."""
+    """Add what LoRA has learned to the weights, which gives a plain UNet; one without LoRA stays as it is."""
     for name, module in list(unet.named_modules()):
         if hasattr(module, "get_base_layer"):
             module.merge()

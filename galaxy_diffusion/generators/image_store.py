@@ -1,4 +1,4 @@
-"""The training images: on the device where they fit, in their memory-mapped files where not."""
+"""The training images: on the device if they fit, else in their memory-mapped files."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ import torch
 from galaxy_diffusion.shared.machine import free_memory
 
 SHARE = 0.25
-"""Of the free memory that images may take; the rest is the net's."""
+"""Share of the free memory that images may take; the rest is for the net."""
 
 
 class ImageStore:

@@ -1,4 +1,4 @@
-"""How the learning rate rises and falls in a training."""
+"""How the learning rate rises and falls during a training."""
 
 from dataclasses import dataclass, field
 
@@ -10,11 +10,11 @@ class LearningRateConfig:
     """Settings of an optimiser's steps."""
 
     learning_rate: float = 2e-4
-    """Of AdamW, after the warm-up."""
+    """Learning rate of AdamW after the warm-up."""
     warmup_images: int = 10_000
     """Images over which the learning rate rises from 0."""
     cooldown_images: int = field(default=0, metadata=FREE)
-    """Images at the end over which the learning rate falls to 0; shapes get straight and sky quiet in them."""
+    """Images at the end over which the learning rate falls to 0; in this phase shapes straighten and sky settles."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
 
@@ -27,7 +27,7 @@ def learning_rate_at(begin: int, end: int, total_images: int, settings: Learning
     begin, end : int
         Images seen before and after the step.
     total_images : int
-        That the training ends after.
+        Images after which the training ends.
     settings : LearningRateConfig
 
     Examples

@@ -1,4 +1,4 @@
-"""A batch in pieces that fit into memory: same images, same noise, same gradient, only more of them summed up."""
+"""A batch in pieces that fit into memory: same images, same noise, same gradient, summed over more pieces."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -17,8 +17,8 @@ def backward(
 ) -> torch.Tensor:
     """Add the gradient of the batch's mean loss to the weights, ``size`` images at a time; returns that loss.
 
-    The processes exchange gradients once, with the last piece. Dropout, the one random thing that is not an image's
-    own, is another with other pieces.
+    The processes exchange gradients once, with the last piece. Only dropout, which is not drawn image by image, depends
+    on the pieces.
     """
     mean = torch.zeros((), device=accelerator.device)
     parts = batch.parts(size)
@@ -41,7 +41,7 @@ def find_micro_batch(
 ) -> int:
     """The most images, up to ``at_most``, that every process can work on at a time.
 
-    On a GPU it is tried out, with the memory set aside that the optimiser will take; a CPU has swap.
+    On a GPU this is found by trial, with as much memory set aside as the optimiser will take; a CPU has swap.
     """
     if accelerator.device.type != "cuda":
         return at_most
@@ -64,7 +64,7 @@ def largest(rehearse: Callable[[int], None], size: int) -> int:
     Raises
     ------
     UserError
-        If a single image is too much.
+        If even a single image does not fit.
     """
     while True:
         try:

@@ -21,7 +21,7 @@ RARE = 500
 """Classes with fewer galaxies are pointed out as likely to be copied."""
 
 FINDINGS = ("diversity", "saturation")
-"""Figures of a training that the card shows beside the losses begin so."""
+"""The card shows the losses, and figures of a training whose names begin like this."""
 
 
 def model_card(
@@ -45,15 +45,15 @@ def model_card(
     labelled : GalaxyArrays
         The galaxies with a class that it learned from.
     num_unlabelled : int
-        Number of the others.
+        Number of galaxies without a class that it learned from.
     record : dict
         Last line of metrics.jsonl.
     grid : str, optional
         Path of a picture with one row per class, in the model's folder.
     kind : {"diffusion", "gan", "vae", "autoregressive"}
-        Which is also its tag on the Hub.
+        Also its tag on the Hub.
     findings : sequence of str
-        What the training has found out about the model, each a line.
+        What the training has found out about the model, one line each.
     """
     counts = labelled.counts.tolist()
     of_class = list(zip(map(as_text, labelled.class_names), counts, strict=True))
@@ -90,9 +90,9 @@ def model_card(
 def snippet(
     name: str, class_name: str, kind: Literal["diffusion", "gan", "vae", "autoregressive"] = "diffusion"
 ) -> str:
-    """Lines of Python with which diffusers alone draws a galaxy, a diffusion model's with the default sampler."""
+    """Python code that draws a galaxy with nothing but diffusers; for a diffusion model, with the default sampler."""
     scheduler = f", {SCHEDULERS[DEFAULT].scheduler_class.__name__}" if kind == "diffusion" else ""
-    name, class_name = (json.dumps(text, ensure_ascii=False) for text in (name, class_name))  # neither brings code
+    name, class_name = (json.dumps(text, ensure_ascii=False) for text in (name, class_name))  # neither injects code
     load = f"pipe = DiffusionPipeline.from_pretrained({name}, custom_pipeline={name}, trust_remote_code=True)"
     lines = [f"from diffusers import DiffusionPipeline{scheduler}", "", load]
     call = f"class_labels=[{class_name}]"

@@ -1,4 +1,4 @@
-"""A trained generator's folder: pipeline, record, card and the images it saw; whole where model_index.json is."""
+"""A trained generator's folder: pipeline, record, card and the images it saw; complete once model_index.json exists."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ RECORDS = (RECORD, "settings.json", "metrics.jsonl", SEEN_FILE, "README.md")
 
 
 def is_finished(folder: Path, images_seen: int) -> bool:
-    """Whether the folder holds the whole model of a run that has seen so many images."""
+    """Whether the folder holds the complete model of a run that has seen this many images."""
     if not (folder / INDEX).exists() or not (folder / RECORD).exists():
         return False
     return json.loads((folder / RECORD).read_text())["images_seen"] == images_seen
@@ -30,7 +30,7 @@ def is_finished(folder: Path, images_seen: int) -> bool:
 def make_pipeline(
     unet: UNet2DModel, scheduler: SchedulerMixin, image_format: ImageFormat, galaxies: GalaxyArrays
 ) -> ClassConditionalDDPMPipeline:
-    """A pipeline around ``unet``, which from then on takes classes, also where it has learned votes."""
+    """A pipeline around ``unet``, which from then on takes classes, even if it was trained on votes."""
     if isinstance(unet.class_embedding, VoteTable):
         class_rows_from_votes(unet, galaxies)
     class_names = dict(enumerate(galaxies.class_names))
@@ -38,13 +38,13 @@ def make_pipeline(
 
 
 def begin_saving(folder: Path) -> None:
-    """Take the index of an earlier model away, so that nobody reads a mixture of two."""
+    """Remove the index of an earlier model, so that nobody reads a mixture of two."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
 
 
 def save_pipeline(pipeline: DiffusionPipeline, folder: Path) -> None:
-    """Save aside and rename, the index last: where it is, the model is whole."""
+    """Save each file aside and rename it, the index last: where the index exists, the model is complete."""
     aside = folder / ".pipeline"
     shutil.rmtree(aside, ignore_errors=True)
     pipeline.save_pretrained(aside)
@@ -60,7 +60,7 @@ def save_pipeline(pipeline: DiffusionPipeline, folder: Path) -> None:
 def save_in_half_precision(model: Path, folder: Path) -> None:
     """A smaller copy of a trained diffusion model: weights as float16, records, card and the newest sample grid.
 
-    Every command loads it in full precision; its weights are then those of the model to 3 digits.
+    Every command loads it in full precision; its weights then equal those of the model to 3 digits.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is watched while a model trains: losses of galaxies it does not learn from, sample grids, memory."""
+"""What is watched while a model trains: loss on galaxies that it does not learn from, sample grids, memory."""
 
 import copy
 import math
@@ -30,7 +30,7 @@ Net = TypeVar("Net", bound=torch.nn.Module)
 
 
 def due(every: int, before: int, now: int, end: int) -> bool:
-    """Whether the step from ``before`` to ``now`` images has passed a multiple of ``every``, or the end; 0 is never."""
+    """Whether the step from ``before`` to ``now`` images has passed a multiple of ``every`` or the end; 0 is never."""
     return every > 0 and (now >= end or before // every != now // every)
 
 
@@ -49,7 +49,7 @@ class Interval:
     accelerator : Accelerator
     images_seen : int
     seconds : float
-        That the training has taken before.
+        Seconds that the training has taken so far.
     """
 
     def __init__(self, accelerator: Accelerator, images_seen: int, seconds: float):
@@ -57,19 +57,19 @@ class Interval:
         self.begin()
 
     def begin(self) -> None:
-        """Forget what has been added; what was done since the last record does not count as training."""
+        """Forget what has been added; the time since the last record does not count as training."""
         self.sums: dict[str, torch.Tensor] = {}
         self.steps: Counter[str] = Counter()
         self.clock = time.monotonic()
 
     def add(self, loss: torch.Tensor, **others: torch.Tensor) -> None:
-        """Add a step's loss, and other figures that steps have, without waiting for a GPU."""
+        """Add a step's loss and other figures of the step, without waiting for a GPU."""
         for name, value in {"loss": loss, **others}.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.detach()
             self.steps[name] += 1
 
     def record(self, images_seen: int) -> dict[str, float]:
-        """Images seen, mean loss over all processes, images a second, peak memory in GB, seconds of training.
+        """Images seen, mean loss over all processes, images per second, peak memory in GB, seconds of training.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class Interval:
         if not all(map(math.isfinite, means.values())):
             raise UserError(
                 f"the loss is not a number after {images_seen} images; lower learning_rate or use mixed_precision "
-                "bf16; the last checkpoint is from before"
+                "bf16; the last checkpoint is from before that"
             )
         seconds = time.monotonic() - self.clock
         speed = (images_seen - self.images_seen) / seconds
@@ -97,20 +97,20 @@ class Interval:
 
 
 class ValidationLoss:
-    """Loss of each class on galaxies that are not learned from, at noise and timesteps that never change.
+    """Loss of each class on galaxies that are not learned from, with noise and timesteps that never change.
 
     Parameters
     ----------
     galaxies : GalaxyArrays
         The validation split.
     objective : Objective
-        Taken without input perturbation.
+        Used without its input perturbation.
     conditioning : Conditioning
     seed : int
     per_class : int
-        Galaxies of a class at most.
+        At most this many galaxies per class.
     levels : int
-        Timesteps a galaxy, one from each of as many equal parts of the schedule.
+        Timesteps per galaxy: the schedule is divided into this many equal parts, and one is taken from each.
 
     Raises
     ------
@@ -168,7 +168,7 @@ class ValidationLoss:
 
 
 def save_grid(pipeline: GeneratorPipeline, path: Path, seed: int, columns: int = 8) -> None:
-    """Draw the same noise for every class: a row a class."""
+    """Draw one row of images per class, all from the same noise."""
     options = {}
     if isinstance(pipeline, ClassConditionalDDPMPipeline):
         sampler, image_format = make_scheduler(DEFAULT, pipeline.scheduler), asdict(pipeline.image_format)

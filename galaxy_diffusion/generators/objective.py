@@ -15,7 +15,7 @@ from galaxy_diffusion.shared.symmetry import turn
 from gz2_dataset import UserError
 
 DISTURBED = 2**31
-"""The bit by which the seed of a perturbation differs from that of the noise."""
+"""The bit in which the seed of a perturbation differs from that of the noise."""
 
 
 def make_noise_scheduler(
@@ -37,18 +37,17 @@ def make_noise_scheduler(
     prediction_type : {"epsilon", "sample", "v_prediction"}
     zero_terminal_snr : bool
         Rescale the betas so that nothing of the image is left at T (Lin et al. 2024, arXiv:2305.08891); the linear
-        schedule leaves 0.6 % of its amplitude, and with it the mean brightness.
+        schedule leaves 0.6 % of its amplitude, which gives away the mean brightness.
     noise_shift : float
-        Multiplies the largest noise levels by this and the smallest by 1: a galaxy is one coherent object, whose shape
-        is decided at noise that grows with the number of its pixels, on a sky that is decided at low noise. See
-        `bounded_betas`.
+        Multiplies the largest noise levels by this and the smallest by 1. The shape of a galaxy, one coherent object,
+        is decided at noise levels that grow with the number of its pixels, its sky at low ones. See `bounded_betas`.
     clip_sample : bool
-        Whether ddpm and ddim keep the image within [-1, 1] on its way, which standardised images are not.
+        Whether ddpm and ddim keep the image within [-1, 1] at each step; standardised images exceed that range.
 
     Raises
     ------
     UserError
-        If the noise is to be predicted from noise alone, or the schedule is to end in two ways.
+        If the noise is to be predicted from noise alone, or both `zero_terminal_snr` and `noise_shift` are given.
     """
     if zero_terminal_snr and prediction_type == "epsilon":
         raise UserError(
@@ -57,7 +56,7 @@ def make_noise_scheduler(
         )
     if zero_terminal_snr and noise_shift != 1.0:
         raise UserError(
-            "noise_shift ends the noise levels where it says, zero_terminal_snr nowhere; leave one of them out"
+            "noise_shift bounds the noise levels, zero_terminal_snr makes the last one infinite; leave one of them out"
         )
     plain = DDPMScheduler(num_train_timesteps, beta_schedule=schedule)
     return DDPMScheduler(
@@ -71,7 +70,7 @@ def make_noise_scheduler(
 
 
 def standardized(batches: BatchSource, patch_size: int, num_images: int = 2048) -> ImageFormat:
-    """The format in which the images of a training have mean 0 in each channel and standard deviation 1.
+    """The image format in which the images of a training have mean 0 in each channel and standard deviation 1.
 
     Parameters
     ----------
@@ -96,10 +95,10 @@ class Objective:
     scheduler : DDPMScheduler
         Noise schedule and prediction type.
     min_snr_gamma : float
-        Limit of the signal-to-noise ratio by which the loss of the image itself would be weighted (Hang et al. 2023,
-        arXiv:2303.09556); 0 leaves the loss of the prediction unweighted.
+        Upper limit of the signal-to-noise ratio by which the loss is weighted, as a loss of the image itself (Hang
+        et al. 2023, arXiv:2303.09556); 0 leaves the loss of the prediction unweighted.
     input_perturbation : float
-        Standard deviation, in units of the noise, of further noise that the net sees but is not asked for (Ning et al.
+        Standard deviation, in units of the noise, of further noise that the net sees but does not predict (Ning et al.
         2023, arXiv:2301.11706; they take 0.1).
     image_format : ImageFormat
         How the net sees images.
@@ -133,13 +132,13 @@ class Objective:
         return self.weights(timesteps) * errors if self.min_snr_gamma else errors
 
     def target(self, clean: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """What the net shall say: the noise (eq. 19), the image, or the velocity of Salimans & Ho 2022."""
+        """The regression target: the noise (eq. 19), the image, or the velocity of Salimans & Ho 2022."""
         if self.scheduler.config.prediction_type == "v_prediction":
             return self.scheduler.get_velocity(clean, noise, timesteps)
         return noise if self.scheduler.config.prediction_type == "epsilon" else clean
 
     def weights(self, timesteps: torch.Tensor) -> torch.Tensor:
-        """Weight of each timestep's loss: min(SNR, gamma), in units of what the prediction type weights by itself."""
+        """Weight of each timestep's loss: min(SNR, gamma), relative to the weight that the prediction type implies."""
         snr = compute_snr(self.scheduler, timesteps)
         own = {"epsilon": snr, "sample": torch.ones_like(snr), "v_prediction": snr + 1}
         return snr.clamp(max=self.min_snr_gamma) / own[self.scheduler.config.prediction_type]

@@ -1,7 +1,7 @@
 """Differentiable augmentation (Zhao et al. 2020, arXiv:2006.10738): the discriminator sees nothing unaugmented.
 
-Real and generated images go through it alike, so that the generator learns images as they are, and the discriminator
-cannot learn a few galaxies by heart.
+Real and generated images are augmented in the same way, so that the generator learns images as they are, and the
+discriminator cannot learn a few galaxies by heart.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from gz2_dataset import UserError
 
 KINDS = ("colour", "translation", "cutout")
 SHIFT = 1 / 8
-"""Of a translation at most, as a share of the side."""
+"""Largest translation, as a share of the side."""
 
 
 def augment(images: torch.Tensor, kinds: Sequence[str], seeds: list[int]) -> torch.Tensor:
-    """Change each image at random, as its own seed says.
+    """Change each image at random, according to its own seed.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def shift(images: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
 
 
 def cut_out(images: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-    """Grey (0) in a square of half the side, whose centre is anywhere in the image."""
+    """Fill a square of half the side, centred anywhere in the image, with grey (0)."""
     side = images.shape[-1]
     pixels = torch.arange(side, device=images.device)
     inside = (pixels - (numbers * side).long()[..., None]).abs() <= side // 4  # (B, 2, H)

@@ -1,4 +1,4 @@
-"""Whether a training has collapsed: a generator that repeats itself, or a discriminator that has stopped to teach."""
+"""Whether a training has collapsed: a generator that repeats itself, or a discriminator that no longer teaches."""
 
 from collections.abc import Callable
 
@@ -8,21 +8,21 @@ from sklearn.metrics import euclidean_distances
 from gz2_dataset import GalaxyArrays
 
 PER_CLASS = 64
-"""Images of a class that are compared, real and generated alike."""
+"""Images per class that are compared: so many real ones, and so many generated."""
 
 LOWEST_DIVERSITY = 0.3
-"""Below it a class has collapsed.
+"""A class whose diversity is below this has collapsed.
 
-Images of which a share s repeats others have a diversity of about 1 - s, so this is reached where some 70 % of a class
-are repeats; a constant generator has 0. Real galaxies against others of their class have about 1, which leaves room
-for generated ones that differ as much in shape, but lack the sky's noise.
+If a share s of the images repeats others, their diversity is about 1 - s, so this value is reached where some 70 % of
+a class are repeats; a constant generator has 0. Real galaxies compared with others of their class have about 1. The gap
+leaves room for generated ones that differ as much in shape, but lack the noise of the sky.
 """
 
 HIGHEST_SATURATION = 0.98
-"""Above it the discriminator is sure of nearly every image: it has stopped to learn, and to teach."""
+"""Above this saturation the discriminator is sure of nearly every image: it has stopped learning and teaching."""
 
 HIGHEST_LOSS = 1.98
-"""Above it the discriminator tells nothing apart.
+"""Above this loss the discriminator cannot tell real from generated images.
 
 Scores that are the same for every image, however high, have a hinge loss of at least 2, and so have scores that do not
 depend on whether an image is real. This is reached where real and generated images lie less than a hundredth of the
@@ -44,12 +44,12 @@ def nearest_distances(images: np.ndarray) -> np.ndarray:
 
 
 class Diversity:
-    """Compares how far images of a class lie apart with how far as many real ones do.
+    """Compares how far generated images of a class lie apart with how far equally many real ones do.
 
     Parameters
     ----------
     galaxies : GalaxyArrays
-        Real ones, of which the first `PER_CLASS` of each class are taken. Classes with less than two are left out.
+        Real ones; the first `PER_CLASS` of each class are used. Classes with fewer than two are left out.
     """
 
     def __init__(self, galaxies: GalaxyArrays):
@@ -64,7 +64,7 @@ class Diversity:
         Parameters
         ----------
         draw : callable
-            Makes images, ndarray of uint8, shape (N, H, W, 3), of N labels and N seeds.
+            Makes images, ndarray of uint8, shape (N, H, W, 3), from N labels and N seeds.
         seed : int
             The first of the seeds.
 

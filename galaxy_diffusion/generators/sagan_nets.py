@@ -1,4 +1,4 @@
-"""SAGAN's two nets for training: the discriminator, spectral normalisation, and the generator as it is drawn from."""
+"""SAGAN's two nets in training: the discriminator, spectral normalisation, and the generator prepared for sampling."""
 
 from dataclasses import dataclass, field
 
@@ -15,13 +15,13 @@ from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline, S
 from gz2_dataset import GalaxyArrays, UserError
 
 RAW = "parametrizations.weight.original"
-"""What torch calls a weight before its normalisation, in the place of ``weight``."""
+"""Torch's name for a weight before its normalisation, in place of ``weight``."""
 
 MEASURED_IMAGES = 512
-"""At most, that brightness and contrast of the galaxies are measured on."""
+"""The brightness and contrast of the galaxies are measured on at most this many images."""
 
 STANDING_IMAGES, STANDING_BATCH = 1024, 64
-"""That the statistics of a finished generator are measured on."""
+"""The statistics of a finished generator are measured on this many images."""
 
 
 @dataclass
@@ -37,11 +37,11 @@ class SAGANConfig:
     """Levels with self-attention, 0 being the full resolution, which has none."""
     discriminator_gain: float = 1.0
     """Contrast of what the discriminator sees, in units of the galaxies' own. Spectral normalisation bounds how steep
-    it can be; where its loss rises towards 2 while the images are poor, a higher gain lets it tell them apart."""
+    it can be; if its loss rises towards 2 while the images are poor, a higher gain lets it tell them apart."""
 
 
 class DownBlock(nn.Module):
-    """A residual block that halves the side; the first one of a net takes pixels, which no rectifier may cut."""
+    """A residual block that halves the side; the first block of a net takes pixels, which no rectifier may cut off."""
 
     def __init__(self, channels_in: int, channels_out: int, takes_pixels: bool, halves: bool = True):
         super().__init__()
@@ -59,7 +59,7 @@ class DownBlock(nn.Module):
 
 
 class SAGANDiscriminator(ModelMixin, ConfigMixin):
-    """Scores images against classes, above 0 is real (projection, Miyato & Koyama 2018, arXiv:1802.05637).
+    """Scores images given their classes; above 0 is real (projection, Miyato & Koyama 2018, arXiv:1802.05637).
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ class SAGANDiscriminator(ModelMixin, ConfigMixin):
     attention_levels : tuple of int
         Levels with self-attention, 0 being the full resolution.
     pixel_mean, pixel_scale : float
-        What is subtracted from the images, and what they are divided by then. Normalised weights bound how steep the
-        scores can be: among images of little contrast they could not reach the hinge's margin.
+        What is subtracted from the images, and what they are then divided by. Normalised weights bound how steep the
+        scores can be: on images of low contrast they could not reach the hinge's margin.
     """
 
     @register_to_config
@@ -111,12 +111,12 @@ def make_nets(settings: SAGANConfig, galaxies: GalaxyArrays) -> tuple[SAGANGener
     ----------
     settings : SAGANConfig
     galaxies : GalaxyArrays
-        To learn from. The discriminator sees images in units of their pixels' standard deviation.
+        The galaxies to learn from. The discriminator sees images in units of the standard deviation of their pixels.
 
     Raises
     ------
     UserError
-        If the resolution cannot be halved that often, or attention is wanted on a level that is not there.
+        If the resolution cannot be halved that often, or attention is wanted on a level that does not exist.
     """
     levels, resolution = len(settings.block_out_channels), galaxies.images.shape[1]
     check_divisible(resolution, 1, levels)
@@ -153,9 +153,9 @@ def normalise_spectrally(net: nn.Module) -> None:
 
 @torch.no_grad()
 def plain_generator(generator: SAGANGenerator) -> SAGANGenerator:
-    """The same generator with normalised weights of its own, divided by their exact largest singular value.
+    """A copy of the generator whose weights are divided by their exact largest singular value.
 
-    An average of weights has no running estimate of it that fits.
+    For an average of weights there is no running estimate of that value that fits.
     """
     weights = {}
     for name, value in generator.state_dict().items():
@@ -172,7 +172,7 @@ def plain_generator(generator: SAGANGenerator) -> SAGANGenerator:
 def standing_statistics(generator: SAGANGenerator, latents: torch.Tensor, labels: torch.Tensor) -> None:
     """Measure the means and variances of the batch normalisations anew.
 
-    Averaged weights do not fit the statistics that the weights of single steps have left (Brock et al. 2019,
+    Averaged weights do not fit the statistics that the weights of single steps have left behind (Brock et al. 2019,
     arXiv:1809.11096, who gave the procedure its name).
 
     Parameters
@@ -181,7 +181,7 @@ def standing_statistics(generator: SAGANGenerator, latents: torch.Tensor, labels
         Afterwards in evaluation mode.
     latents : Tensor, shape (N, latent_dim)
     labels : Tensor of int64, shape (N,)
-        In the mixture of the training, as all classes share the statistics.
+        Mixed as in training, because all classes share the statistics.
     """
     norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:

@@ -1,4 +1,4 @@
-"""What SAGAN's nets are trained on: the hinge losses, each image's latents and augmentations from its own seed."""
+"""What SAGAN's nets are trained on: the hinge losses, with each image's latents and augmentations from its own seed."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,8 @@ from galaxy_diffusion.shared.noise import noise_like
 from galaxy_diffusion.shared.symmetry import turn
 
 GENERATORS_TURN, OF_GENERATED = 2**30, 2**31
-"""The bits by which the seeds of the generator's step and of generated images' augmentation differ from an image's."""
+"""The bits in which the seeds of the generator's step, and of the augmentation of generated images, differ from an
+image's seed."""
 
 
 def discriminator_loss(real: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
@@ -64,7 +65,7 @@ class AdversarialObjective:
         return discriminator_loss(*scores), saturation(*scores).detach()
 
     def of_generator(self, batch: Batch) -> torch.Tensor:
-        """Loss of latents that the discriminator has not been trained on; only the generator gets gradients."""
+        """Loss on latents that the discriminator has not been trained on; only the generator gets gradients."""
         labels = batch.labels.to(self.accelerator.device)
         judge = self._unwrapped(self.discriminator).requires_grad_(False)
         images = self.generator(self._latents([seed ^ GENERATORS_TURN for seed in batch.noise_seeds]), labels).float()
@@ -80,5 +81,5 @@ class AdversarialObjective:
         return noise_like(torch.empty(len(seeds), self.latent_dim, device=self.accelerator.device), seeds)
 
     def _unwrapped(self, net: torch.nn.Module) -> torch.nn.Module:
-        """Without what exchanges gradients between processes."""
+        """The module without the wrapper that exchanges gradients between processes."""
         return self.accelerator.unwrap_model(net)

@@ -16,8 +16,8 @@ class StreamedBatches:
     """Draws global batches from streams of labelled and unlabelled galaxies; takes the place of `batches.Batches`.
 
     Labelled and unlabelled galaxies are `interleaved`; each stream is read from end to end, every galaxy once an epoch.
-    The batches do not depend on the number of processes. A process reads only its own part of the data where there are
-    2, 4 or 8 of them, and otherwise all of it.
+    The batches do not depend on the number of processes. With 2, 4 or 8 processes, each
+    reads only its own part of the data, otherwise all of it.
 
     Parameters
     ----------
@@ -27,14 +27,14 @@ class StreamedBatches:
     class_balance : float
         Must be 0: a stream gives the galaxies as they come.
     conditioning : Conditioning
-        What a batch's labels are.
+        What the labels of a batch are.
     device : torch.device
         Where a batch's images are put.
 
     Raises
     ------
     UserError
-        If the galaxies are to be drawn class by class, or votes are to be learned and the data has none.
+        If the galaxies are to be drawn class by class, or votes are to be learned but the data has none.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class StreamedBatches:
         self.device, self.ahead = torch.device(device), ReadAhead(self._submit)
 
     def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
-        """The batch after ``images_seen`` images: the rows that fall to one of the processes."""
+        """The batch after ``images_seen`` images: one process's share of its rows."""
         rng = np.random.default_rng([self.seed, images_seen])
         size = self.batch_size
         hidden, timesteps = rng.random(size) < self.null_share, rng.integers(self.num_timesteps, size=size)

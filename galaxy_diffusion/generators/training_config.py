@@ -12,9 +12,9 @@ class TrainingConfig:
     """Settings of a training."""
 
     data: str = field(metadata=FREE)
-    """Folder of python -m gz2_dataset build, Hub id, or a folder of images for each class."""
+    """Folder of python -m gz2_dataset build, Hub id, or a folder with one subfolder per class."""
     output_dir: Path = field(metadata=FREE)
-    """Becomes the pipeline's folder; holds checkpoints, samples and metrics.jsonl meanwhile."""
+    """Becomes the pipeline's folder; until then it holds checkpoints, samples and metrics.jsonl."""
     resolution: int = 32
     """Side of the images in pixels."""
     class_balance: float = 0.0
@@ -22,7 +22,7 @@ class TrainingConfig:
     total_images: int = field(default=1_000_000, metadata=FREE)
     """Length of the training in images seen."""
     batch_size: int = 64
-    """Images a step over all processes."""
+    """Images per step, over all processes."""
     ema_decay: float = 0.9999
     """Limit of the decay of the weights' moving average, which is what is saved and sampled."""
     mixed_precision: Literal["no", "bf16", "fp16"] | None = None

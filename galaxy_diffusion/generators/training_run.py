@@ -1,4 +1,4 @@
-"""What every generator's training does besides learning: begins or goes on, counts, logs, keeps and saves."""
+"""What every generator's training does besides learning: begin or resume, count, log, write checkpoints and save."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,14 +34,14 @@ def start_accelerator(config: TrainingConfig) -> Accelerator:
     Raises
     ------
     UserError
-        If the batch does not divide by the processes, or a tracker is not installed.
+        If the batch is not divisible by the number of processes, or a tracker is not installed.
     """
     use_all_cores()
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision, log_with=config.report_to, project_dir=config.output_dir
     )
     if config.batch_size % accelerator.num_processes:
-        raise UserError(f"batch_size {config.batch_size} does not divide by {accelerator.num_processes} processes")
+        raise UserError(f"batch_size {config.batch_size} is not divisible by {accelerator.num_processes} processes")
     if config.report_to and not accelerator.log_with:
         raise UserError(f"report_to {config.report_to}: is not installed; pip install {config.report_to}")
     set_seed(config.seed)
@@ -50,19 +50,19 @@ def start_accelerator(config: TrainingConfig) -> Accelerator:
 
 
 class TrainingRun:
-    """One run of a training in its folder, gone on with where it has begun.
+    """One run of a training in its folder, continued where an earlier call has ended.
 
     Parameters
     ----------
     accelerator : Accelerator
-        Everything that a checkpoint holds is prepared by it or registered with it.
+        Everything that belongs in a checkpoint must be prepared by it or registered with it.
     config : TrainingConfig
     name : str
-        Of the project in a tracker.
+        Name of the project in a tracker.
     fingerprints : dict of str to str
         Of the galaxies that are learned from.
     center_crop : int
-        What is kept of each of their images; see `GalaxyArrays`.
+        Which part of each of their images is kept; see `GalaxyArrays`.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class TrainingRun:
         self.interval = Interval(accelerator, self.images_seen, self.record["seconds"])
 
     def batches(self, source: BatchSource) -> Iterator[Batch]:
-        """The batches that are left for this process; `count` each before the next is taken."""
+        """The remaining batches of this process; `count` each before taking the next."""
         accelerator, end = self.accelerator, self.config.total_images
         if self.config.report_to:
             accelerator.init_trackers(self.name, {k: str(v) for k, v in self.settings.items()})
@@ -108,7 +108,7 @@ class TrainingRun:
         self.bar.close()
 
     def count(self, *events: str) -> set[str]:
-        """Count a batch as seen; returns which of the events are due, EVENT_images apart."""
+        """Count a batch as seen; returns which of the events are due, each every EVENT_images images."""
         before, self.images_seen = self.images_seen, self.images_seen + self.config.batch_size
         self.bar.update(self.config.batch_size)
         span = (before, self.images_seen, self.config.total_images)
@@ -128,12 +128,12 @@ class TrainingRun:
 
     @property
     def new_grid(self) -> Path:
-        """Where the sample grid of now belongs."""
+        """Path of the sample grid to write now."""
         return self.folder / "samples" / f"{self.images_seen:012d}.png"
 
     @property
     def is_to_be_saved(self) -> bool:
-        """Whether this process has a model to save that is not there yet."""
+        """Whether this process still has to save the model."""
         return self.is_main and not is_finished(self.folder, self.images_seen)
 
     @property
@@ -164,7 +164,7 @@ class TrainingRun:
         *splits, parent
             As for `seen_images.write_seen_images`.
         **results
-            More for run.json.
+            Further entries for run.json.
         """
         begin_saving(self.folder)
         write_seen_images(self.folder, *splits, parent=parent)

@@ -12,16 +12,16 @@ class UNetConfig:
     """Settings of a UNet."""
 
     patch_size: int = 1
-    """The net works on patches of so many pixels a side instead of on pixels: 2 at 64 px or 7 at 224 px cost about what
-    32 px cost. 1 is the paper's."""
+    """Side in pixels of the patches that the net works on: 2 at 64 px or 7 at 224 px cost about as much as 32 px
+    without patches. 1, the pixels themselves, is the paper's."""
     block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 96])
     """Channels of each level of the UNet; each level but the last halves the image."""
     layers_per_block: int = 1
-    """Residual blocks a level."""
+    """Residual blocks per level."""
     attention_levels: list[int] = field(default_factory=lambda: [2])
     """Levels with self-attention, 0 being the full resolution."""
     attention_head_dim: int = 32
-    """Channels an attention head."""
+    """Channels per attention head."""
     norm_num_groups: int = 8
     """Groups of the group normalisation; divides all block_out_channels."""
     dropout: float = 0.0
@@ -61,7 +61,7 @@ def make_unet(settings: UNetConfig, resolution: int, num_class_embeds: int) -> U
         layers_per_block=settings.layers_per_block,
         attention_head_dim=settings.attention_head_dim,
         norm_num_groups=settings.norm_num_groups,
-        attn_norm_num_groups=settings.norm_num_groups,  # else scale_shift leaves the attention of the middle without
+        attn_norm_num_groups=settings.norm_num_groups,  # else scale_shift leaves the middle's attention without a norm
         dropout=settings.dropout,
         resnet_time_scale_shift="scale_shift",
         num_class_embeds=num_class_embeds,
@@ -69,7 +69,7 @@ def make_unet(settings: UNetConfig, resolution: int, num_class_embeds: int) -> U
 
 
 def check_divisible(resolution: int, patch_size: int, levels: int) -> None:
-    """Refuse a resolution that does not divide into patches which the levels of a UNet can halve."""
+    """Refuse a resolution that the patches do not divide, or that the levels of a UNet cannot halve."""
     if resolution % patch_size:
         raise UserError(f"resolution {resolution} does not divide into patches of {patch_size} pixels")
     if (side := resolution // patch_size) % 2 ** (levels - 1):

@@ -1,4 +1,4 @@
-"""The class-conditional VAE as it is trained: the nets, and the bound on the likelihood that they maximise."""
+"""How the class-conditional VAE is trained: the nets, and the bound on the likelihood that they maximise."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -19,7 +19,7 @@ ROUNDING = 12**-0.5 / 127.5
 """Standard deviation of the rounding to grey levels, in units of pixels in [-1, 1]."""
 
 OF_ROUNDING = 2**31
-"""The bit by which the seed of an image's rounding noise differs from that of its latents."""
+"""The bit in which the seed of an image's rounding noise differs from that of its latents."""
 
 
 @dataclass
@@ -27,16 +27,17 @@ class VAEConfig:
     """Settings of the nets."""
 
     patch_size: int = 2
-    """The nets work on patches of so many pixels a side instead of on pixels."""
+    """Side in pixels of the patches that the nets work on; 1 is the pixels themselves."""
     block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128, 128])
     """Channels of each level of encoder and decoder, from the patches down; each level but the last halves the side.
-    The smaller that of the last, which has the latents, the more a draw from the prior looks like one galaxy."""
+    The
+    last level has the latents; the smaller its side, the more a draw from the prior looks like one galaxy."""
     layers_per_block: int = 1
-    """Residual blocks a level of the encoder; the decoder has one more."""
+    """Residual blocks per level of the encoder; the decoder has one more."""
     latent_channels: int = 16
     """Channels of the latent grid."""
     class_channels: int = 8
-    """Channels that the decoder has beside them to be told the class."""
+    """Channels beside the latents that tell the decoder the class."""
     norm_num_groups: int = 8
     """Groups of the group normalisation; divides all block_out_channels."""
 
@@ -56,7 +57,7 @@ class ConditionalVAE(torch.nn.Module):
         self.vae, self.prior = vae, prior
 
     def forward(self, patches: torch.Tensor, labels: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """What is made small.
+        """The terms of the loss.
 
         Parameters
         ----------
@@ -78,16 +79,16 @@ class ConditionalVAE(torch.nn.Module):
         return *pixel_losses(decoded, patches), posterior.kl(self.prior(labels))
 
     def posterior(self, patches: torch.Tensor) -> DiagonalGaussianDistribution:
-        """q(z | x), of the channels that the prior has."""
+        """q(z | x), for the channels that the prior has."""
         encoded = self.vae.encode(patches).latent_dist
         kept = [values.float()[:, : self.prior.config.latent_channels] for values in (encoded.mean, encoded.logvar)]
         return DiagonalGaussianDistribution(torch.cat(kept, dim=1))
 
 
 def pixel_losses(decoded: torch.Tensor, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """How far a decoder's images are from the real ones, and how badly it knows that.
+    """How far a decoder's images are from the real ones, and how badly its variance predicts that.
 
-    Were the mean learned by the likelihood too, it would be learned least where it is worst (Seitzer et al. 2022,
+    If the mean were learned from the likelihood too, it would be learned least where it is worst (Seitzer et al. 2022,
     arXiv:2203.09168): in the galaxies.
 
     Parameters
@@ -99,9 +100,9 @@ def pixel_losses(decoded: torch.Tensor, patches: torch.Tensor) -> tuple[torch.Te
     Returns
     -------
     error : Tensor, shape (B,)
-        Mean square of the difference from the mean, which alone it trains.
+        Mean squared difference from the mean; it trains only the mean.
     misfit : Tensor, shape (B,)
-        Negative log likelihood in nats a value, which trains the variance alone.
+        Negative log likelihood in nats per value; it trains only the variance.
     """
     mean, log_variance = decoded.float().chunk(2, dim=1)
     noise = DiagonalGaussianDistribution(torch.cat([mean.detach(), log_variance], dim=1))
@@ -144,7 +145,7 @@ def make_vae(settings: VAEConfig, resolution: int, num_rows: int) -> Conditional
 
 
 def check_autoencoder(settings: object, resolution: int) -> tuple[tuple[int, ...], int]:
-    """Channels of the levels of an autoencoder and the side of its latents, or a `UserError` where they do not fit."""
+    """Channels of the levels of an autoencoder and the side of its latents; raises `UserError` if they do not fit."""
     channels = tuple(settings.block_out_channels)
     check_divisible(resolution, settings.patch_size, len(channels))
     if any(size % settings.norm_num_groups for size in channels):
@@ -153,9 +154,9 @@ def check_autoencoder(settings: object, resolution: int) -> tuple[tuple[int, ...
 
 
 def standardized_patches(batch: Batch, image_format: ImageFormat, device: torch.device) -> torch.Tensor:
-    """Patches of a batch's turned and standardised images, with noise as large as that of rounding to grey levels.
+    """Patches of a batch's turned and standardised images, with noise as large as that from rounding to grey levels.
 
-    Without that noise the likelihood of flat images has no bound (Theis et al. 2016, arXiv:1511.01844).
+    Without that noise the likelihood of flat images is unbounded (Theis et al. 2016, arXiv:1511.01844).
     """
     images = to_model_range(batch.images, device)
     images = images + ROUNDING * noise_like(images, [seed ^ OF_ROUNDING for seed in batch.noise_seeds])

@@ -2,8 +2,8 @@
 
 It needs nothing but torch, diffusers and transformers.
 `save_pretrained` writes this file beside the weights, so that stock diffusers loads them without this package:
-``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``. That runs the file in DIR: of a
-model from elsewhere read it first. The class in this package loads weights alone and runs nothing of DIR.
+``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``. That runs the file in DIR: read
+it first if the model is from elsewhere. The class in this package loads only the weights and runs no code from DIR.
 """
 
 import shutil
@@ -33,7 +33,7 @@ class ConditionalAutoregressivePipeline(DiffusionPipeline):
     image_mean : sequence of float
         Mean of each channel of the training images in [-1, 1].
     image_std : float
-        Standard deviation around it.
+        Standard deviation of the pixels around it.
     patch_size : int
         p.
 
@@ -44,7 +44,7 @@ class ConditionalAutoregressivePipeline(DiffusionPipeline):
     """
 
     sampler = "autoregressive"
-    """What folders of its images say instead of a scheduler."""
+    """What folders of its images record instead of a scheduler."""
 
     def __init__(
         self,
@@ -78,21 +78,21 @@ class ConditionalAutoregressivePipeline(DiffusionPipeline):
         *,
         pixel_noise: bool = True,
     ) -> ImagePipelineOutput | tuple:
-        """Generate one image a label.
+        """Generate one image per label.
 
         Parameters
         ----------
         class_labels : list of int or str, length B
             Class of each image, by index or name.
         generator : torch.Generator or list of them, optional
-            With one generator an image, an image does not depend on the others of its batch.
+            With one generator per image, an image does not depend on the others in its batch.
         output_type : {"pil", "np", "pt"}
             ``np`` and ``pt`` give values in [0, 1], shape (B, H, W, 3) and (B, 3, H, W).
         return_dict : bool
-            Return an ImagePipelineOutput, or a tuple.
+            Whether to return an ImagePipelineOutput; otherwise a tuple.
         pixel_noise : bool
-            Add noise, everywhere as much as the decoder finds in the faint quarter of the pixels: the sky. What it is
-            unsure of within the galaxy is more than noise.
+            Add noise to all pixels, as much as the decoder finds in the faint quarter of them: the sky. Within the
+            galaxy its uncertainty is more than noise.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class ConditionalAutoregressivePipeline(DiffusionPipeline):
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     def draw_codes(self, labels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Codes of images, each the quantile of the model's distribution at that of its noise.
+        """Codes of images, each at the quantile of the model's distribution that its noise value has in the normal one.
 
         Parameters
         ----------

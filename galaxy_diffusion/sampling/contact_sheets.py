@@ -7,7 +7,7 @@ from PIL import Image
 
 from gz2_dataset.aside import written_aside
 
-MIN_SIDE = 128  # of an animated image, in pixels
+MIN_SIDE = 128  # smallest side of an animated image, in pixels
 FRAME_MS, LAST_MS = 80, 1500
 
 
@@ -24,7 +24,7 @@ def save_picture(path: Path, pixels: np.ndarray) -> None:
 
 
 def save_animation(path: Path, frames: np.ndarray) -> None:
-    """Write an endless animated WebP that rests on its last frame, whole or not at all.
+    """Write an endless animated WebP that pauses on its last frame, whole or not at all.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def save_animation(path: Path, frames: np.ndarray) -> None:
 
 
 def contact_sheet(folder: Path, class_names: list[str], columns: int = 16) -> np.ndarray:
-    """The first images by seed of a generated folder, a row a class that has any; shape (R * H, C * W, 3)."""
+    """The first images by seed of a generated folder, one row per class that has any; shape (R * H, C * W, 3)."""
     rows = [files[:columns] for name in class_names if (files := sorted((folder / name).glob("[0-9]*.jpg")))]
     images = [[np.asarray(Image.open(file).convert("RGB")) for file in row] for row in rows]
     sheet = np.zeros((len(rows), max(map(len, rows)), *images[0][0].shape), np.uint8)

@@ -1,8 +1,8 @@
 """The class-conditional diffusion pipeline; needs nothing but torch and diffusers.
 
 `save_pretrained` writes this file beside the weights, so that stock diffusers loads them without this package:
-``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``. That runs the file in DIR: of a
-model from elsewhere read it first. The class in this package loads weights alone and runs nothing of DIR.
+``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``. That runs the file in DIR: read
+it first if the model is from elsewhere. The class in this package loads only the weights and runs no code from DIR.
 """
 
 import inspect
@@ -22,11 +22,11 @@ DEFAULT_GUIDANCE = 2.0
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """How the net sees an image: with standardised pixels, and in patches.
+    """How the net sees an image: with standardised pixels and in patches.
 
-    Galaxies are faint, so that their pixels have a standard deviation of about 0.24 around -0.85 in [-1, 1]; a net that
-    sees them unscaled starves at the noise levels that decide on sky and spiral arms. With a patch size p the net works
-    on (R / p)^2 positions of 3 p^2 values, which costs about as much as an image of R / p pixels.
+    Galaxies are faint: their pixels have a standard deviation of about 0.24 around -0.85 in [-1, 1]. A net that sees
+    them unscaled learns too little at the noise levels that decide the sky and the spiral arms. With a patch size p the
+    net works on (R / p)^2 positions of 3 p^2 values, which costs about as much as an image of R / p pixels.
 
     Attributes
     ----------
@@ -43,10 +43,10 @@ class ImageFormat:
     patch_size: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "image_mean", tuple(self.image_mean))  # JSON knows lists alone
+        object.__setattr__(self, "image_mean", tuple(self.image_mean))  # JSON knows only lists
 
     def standardize(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (B, 3, R, R) in [-1, 1] as those that noise is added to."""
+        """Images (B, 3, R, R) in [-1, 1], standardised as noise is added to them."""
         return (images - self._mean(images)) / self.image_std
 
     def restore(self, standardized: torch.Tensor) -> torch.Tensor:
@@ -63,7 +63,7 @@ class ImageFormat:
 
 
 class ClassTable(torch.nn.Embedding):
-    """The class table of a UNet, which also takes what lies between its rows."""
+    """The class table of a UNet, which also takes embeddings that lie between its rows."""
 
     def forward(self, labels: torch.Tensor) -> torch.Tensor:
         """The rows of integer labels (B,); embeddings (B, D) as they are."""
@@ -139,7 +139,7 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
         class_embeddings: torch.Tensor | None = None,
         vote_fractions: torch.Tensor | None = None,
     ) -> ImagePipelineOutput | tuple:
-        """Generate one image a label.
+        """Generate one image per label.
 
         Parameters
         ----------
@@ -150,14 +150,14 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
         num_inference_steps : int
             Number of denoising steps.
         generator : torch.Generator or list of them, optional
-            With one generator an image, an image does not depend on the others of its batch.
+            With one generator per image, an image does not depend on the others in its batch.
         output_type : {"pil", "np", "pt"}
             ``np`` and ``pt`` give values in [0, 1], shape (B, H, W, 3) and (B, 3, H, W).
         callback_on_step_end : callable, optional
             Called as ``callback(pipeline, step, timestep, {"latents": images})`` after each step, with images as the
             scheduler holds them, standardised.
         return_dict : bool
-            Return an ImagePipelineOutput, or a tuple.
+            Whether to return an ImagePipelineOutput; otherwise a tuple.
         guidance_interval : tuple of float
             Guide only where the noise level sigma = sqrt(1 / alpha_bar - 1), in units of the standardised pixels, is
             above the first and at most the second (Kynkäänniemi et al. 2024, arXiv:2404.07724). Elsewhere the null
@@ -165,11 +165,11 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
         image : PIL images, or an array or tensor in [0, 1], B of them, optional
             Start from these images with noise instead of from noise (SDEdit, Meng et al. 2022, arXiv:2108.01073).
         strength : float in (0, 1]
-            Share of the steps that ``image`` is taken back by: 1 leaves almost nothing of it.
+            Share of the steps that ``image`` goes back through: 1 leaves almost nothing of it.
         latents : Tensor, shape (B, 3, H, W), optional
             Standard normal noise to take instead of drawing it.
         class_embeddings : Tensor, shape (B, D), optional
-            Takes the place of ``class_labels``: what `embed_classes` gives, or anything between.
+            Takes the place of ``class_labels``: what `embed_classes` gives, or anything in between.
         vote_fractions : Tensor, shape (B, 37), optional
             Takes the place of ``class_labels`` where the model was trained on votes: the share of volunteers that gave
             each answer, in the order of the data's columns.
@@ -207,7 +207,7 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
         low, high = guidance_interval
         guided = ((guidance_scale != 1.0) & (low < sigmas) & (sigmas <= high)).tolist()
         step_options = {"generator": generator} if self.takes_generator() else {}
-        dtype, predict = self.unet.dtype, self.image_format.predict  # dtype is found by a walk over all parameters
+        dtype, predict = self.unet.dtype, self.image_format.predict  # finding dtype walks over all parameters
         for step, timestep in enumerate(self.progress_bar(timesteps)):
             inputs = self.scheduler.scale_model_input(images, timestep).to(dtype)
             if guided[step]:
@@ -238,24 +238,24 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
         raise ValueError(f"unknown class {label!r}; this model knows {', '.join(self.class_names)}")
 
     def embed_classes(self, class_labels: list[int | str]) -> torch.Tensor:
-        """What the UNet has learned for classes: ``class_embeddings`` of shape (B, D)."""
+        """What the UNet has learned for classes, as ``class_embeddings`` of shape (B, D)."""
         return self.unet.class_embedding.weight[[self.label_of(label) for label in class_labels]]
 
     def embed_votes(self, vote_fractions: torch.Tensor) -> torch.Tensor:
-        """The same for vote fractions: the rows of the answers, weighted by them."""
+        """The same for vote fractions: the sum of the answers' rows, weighted by them."""
         answers = self.unet.class_embedding.weight[len(self.class_names) : -1]
         if vote_fractions.shape[1] != len(answers):
             raise ValueError(f"{vote_fractions.shape[1]} vote fractions; this model was trained on {len(answers)}")
         return vote_fractions.to(answers) @ answers
 
     def set_timesteps(self, num_inference_steps: int, strength: float) -> int:
-        """Prepare the scheduler; the index of the first timestep to take, so that ``strength`` of them is left."""
+        """Prepare the scheduler; returns the index of the first timestep to take: ``strength`` of them remain."""
         if not 0 < strength <= 1:
-            raise ValueError(f"strength {strength} is not above 0 and at most 1")
+            raise ValueError(f"strength {strength} is not greater than 0 and at most 1")
         if not 1 <= num_inference_steps <= self.scheduler.config.num_train_timesteps:
-            raise ValueError(f"{num_inference_steps} steps are not between 1 and the number of training timesteps")
+            raise ValueError(f"{num_inference_steps} steps is not between 1 and the number of training timesteps")
         self.scheduler.set_timesteps(num_inference_steps)  # on the host: schedulers read their values every step
-        if self.scheduler.timesteps[-1] < 0:  # rounding in diffusers, at 61 for one
+        if self.scheduler.timesteps[-1] < 0:  # rounding in diffusers, at 61 for example
             raise ValueError(f"{num_inference_steps} steps do not divide the schedule; take one more or less")
         skipped = num_inference_steps - max(1, round(num_inference_steps * strength))
         first = skipped * self.scheduler.order

@@ -10,7 +10,7 @@ from galaxy_diffusion.sampling.seeded_images import generate_batch, seeded, to_u
 def generate_trajectory(
     pipeline: ClassConditionalDDPMPipeline, seed: int, every: int, **options: object
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One image a class on its way from noise to galaxy (the paper's Fig. 4).
+    """One image per class on its way from noise to galaxy (the paper's Fig. 4).
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def generate_trajectory(
     -------
     frames : ndarray of uint8, shape (classes, F, H, W, 3)
     timesteps : ndarray of int64, shape (F,)
-        Multiples of ``every`` from T down to 0; a frame is the first state at or below its timestep.
+        Multiples of ``every`` from T down to 0; each frame is the first state at or below its timestep.
     """
     labels = list(range(len(pipeline.class_names)))
     noise = torch.randn(1, *pipeline.image_shape, generator=seeded(seed))
@@ -37,7 +37,7 @@ def generate_trajectory(
         remaining = pipeline.scheduler.timesteps[step + 1 :]
         reached = float(remaining[0]) if len(remaining) else 0.0
         while len(frames) <= len(wanted) and reached <= wanted[len(frames) - 1]:
-            # Some schedulers let the noise grow instead of the galaxy fade; what they give the UNet does not.
+            # As some schedulers scale images, noise grows rather than the galaxy fading; not so in the UNet's input.
             frames.append(pipeline.scheduler.scale_model_input(state["latents"], timestep).cpu())
 
     generate_batch(pipeline, labels, [seed] * len(labels), callback_on_step_end=record, **options)
@@ -49,14 +49,14 @@ def generate_trajectory(
 def interpolate(
     pipeline: ClassConditionalDDPMPipeline, ends: list[tuple[str, int]], num_frames: int, **options: object
 ) -> np.ndarray:
-    """Images between two: spherically between their noise, linearly between what the UNet has learned of their classes.
+    """Images between two: spherically between their noise, linearly between their class embeddings.
 
     Parameters
     ----------
     pipeline : ClassConditionalDDPMPipeline
     ends : two pairs of str and int
-        Class and seed of the first and of the last image. Two seeds want a scheduler that adds no noise on the way,
-        which would make all frames alike.
+        Class and seed of the first and of the last image. Different seeds need a scheduler that adds no noise on
+        the way, because that noise would make all frames alike.
     num_frames : int
         At least 2, the ends included.
     **options

@@ -1,8 +1,8 @@
 """The SAGAN generator (Zhang et al. 2019, arXiv:1805.08318) and its pipeline; needs nothing but torch and diffusers.
 
 `save_pretrained` writes this file beside the weights, so that stock diffusers loads them without this package:
-``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``. That runs the file in DIR: of a
-model from elsewhere read it first. The class in this package loads weights alone and runs nothing of DIR.
+``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``. That runs the file in DIR: read
+it first if the model is from elsewhere. The class in this package loads only the weights and runs no code from DIR.
 """
 
 import shutil
@@ -41,7 +41,7 @@ class SelfAttention(nn.Module):
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Batch normalisation with a gain and a bias of each class (Dumoulin et al. 2017, arXiv:1610.07629)."""
+    """Batch normalisation with a gain and a bias for each class (Dumoulin et al. 2017, arXiv:1610.07629)."""
 
     def __init__(self, channels: int, num_classes: int):
         super().__init__()
@@ -75,7 +75,7 @@ class UpBlock(nn.Module):
 
 
 class SAGANGenerator(ModelMixin, ConfigMixin):
-    """Makes images of latents and classes.
+    """Makes images from latents and classes.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class SAGANGenerator(ModelMixin, ConfigMixin):
         self.output = nn.Conv2d(channels[0], 3, 3, padding=1)
 
     def forward(self, latents: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Images of shape (B, 3, H, W) in [-1, 1] of latents (B, latent_dim) and labels (B,)."""
+        """Images of shape (B, 3, H, W) in [-1, 1] from latents (B, latent_dim) and labels (B,)."""
         features = self.project(latents).unflatten(1, (-1, self.start, self.start))
         for level in map(str, range(self.lowest, -1, -1)):
             if level in self.blocks:
@@ -144,18 +144,18 @@ class ConditionalSAGANPipeline(DiffusionPipeline):
     """
 
     sampler = "sagan"
-    """What folders of its images say instead of a scheduler."""
+    """What folders of its images record instead of a scheduler."""
 
     def __init__(self, generator_net: ModelMixin, id2label: dict | None = None):
         super().__init__()
         self.register_modules(generator_net=generator_net)
-        self.register_to_config(generator_net=("pipeline", "SAGANGenerator"))  # the file that save_pretrained adds
+        self.register_to_config(generator_net=("pipeline", "SAGANGenerator"))  # in the file that save_pretrained adds
         self.register_to_config(id2label=id2label)
         self.image_processor = VaeImageProcessor(vae_scale_factor=1)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "ConditionalSAGANPipeline":
-        """Load a folder or Hub id without running the code that lies in it; options as those of ModelMixin."""
+        """Load a folder or Hub id without running the code in it; takes the options of ModelMixin."""
         index = cls.load_config(pretrained_model_name_or_path)
         options = {"subfolder": "generator_net", "use_safetensors": True, **kwargs}
         return cls(SAGANGenerator.from_pretrained(pretrained_model_name_or_path, **options).eval(), index["id2label"])
@@ -176,18 +176,18 @@ class ConditionalSAGANPipeline(DiffusionPipeline):
         *,
         latents: torch.Tensor | None = None,
     ) -> ImagePipelineOutput | tuple:
-        """Generate one image a label.
+        """Generate one image per label.
 
         Parameters
         ----------
         class_labels : list of int or str, length B
             Class of each image, by index or name.
         generator : torch.Generator or list of them, optional
-            With one generator an image, an image does not depend on the others of its batch.
+            With one generator per image, an image does not depend on the others in its batch.
         output_type : {"pil", "np", "pt"}
             ``np`` and ``pt`` give values in [0, 1], shape (B, H, W, 3) and (B, 3, H, W).
         return_dict : bool
-            Return an ImagePipelineOutput, or a tuple.
+            Whether to return an ImagePipelineOutput; otherwise a tuple.
         latents : Tensor, shape (B, latent_dim), optional
             Standard normal latents to take instead of drawing them.
 
@@ -196,7 +196,7 @@ class ConditionalSAGANPipeline(DiffusionPipeline):
         ValueError
             If a class is unknown.
         """
-        net = self.generator_net.eval()  # its statistics, not those of the batch
+        net = self.generator_net.eval()  # batch normalisation with running statistics, not the batch's
         labels = torch.tensor([self.label_of(label) for label in class_labels], device=self.device)
         if latents is None:
             shape = (len(labels), net.config.latent_dim)
@@ -206,7 +206,7 @@ class ConditionalSAGANPipeline(DiffusionPipeline):
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     def save_pretrained(self, save_directory: str | Path, *args, **kwargs) -> None:
-        """Save as diffusers does, and this file for pipeline and net, so that others need no package of ours."""
+        """Save as diffusers does, and this file beside it, so that others load the folder without this package."""
         super().save_pretrained(save_directory, *args, **kwargs)
         for folder in (Path(save_directory), Path(save_directory) / "generator_net"):
             shutil.copyfile(__file__, folder / "pipeline.py")

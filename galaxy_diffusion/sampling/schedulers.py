@@ -22,17 +22,17 @@ TRAILING = {"timestep_spacing": "trailing"}
 
 @dataclass(frozen=True)
 class Sampler:
-    """One of diffusers' schedulers, as it is used here.
+    """One of diffusers' schedulers, configured as it is used here.
 
     Attributes
     ----------
     scheduler_class : type
     options : dict
-        What it is made with.
+        Arguments that it is made with.
     steps : int
-        Denoising steps after which a pixel whose data are normal, of a standard deviation between 0.02 and 1, keeps 0.9
-        to 1.1 of it with the best denoiser. Fewer steps take faint sky away: what lies below the last noise level is
-        replaced by its mean.
+        Denoising steps that a pixel needs to keep 0.9 to 1.1 of its standard deviation with the best denoiser, if its
+        data are normal with a standard deviation between 0.02 and 1. Fewer steps remove faint sky: whatever lies below
+        the last noise level is replaced by its mean.
     """
 
     scheduler_class: type[SchedulerMixin]
@@ -51,13 +51,13 @@ SCHEDULERS = {
 }
 DEFAULT = "heun"
 FOLDER = "sampler"
-"""Subfolder of a saved model with the scheduler that `DEFAULT` makes for it; its own is that of the training."""
-STOCHASTIC = {"ddpm", "sde-dpmsolver++"}  # they add noise on the way
+"""Subfolder of a saved model with the scheduler that `DEFAULT` makes for it; the model's own is for training."""
+STOCHASTIC = {"ddpm", "sde-dpmsolver++"}  # these add noise at each step
 LARGEST_SIGMA = 80.0  # Karras et al. 2022, arXiv:2206.00364
 
 
 def sampler_of(name: str) -> Sampler:
-    """The sampler of that name, or a `UserError` that lists them."""
+    """The sampler of that name; raises a `UserError` that lists them if there is none."""
     if name not in SCHEDULERS:
         raise UserError(f"no scheduler {name!r}; choose from {', '.join(SCHEDULERS)}")
     return SCHEDULERS[name]
@@ -67,7 +67,7 @@ def make_scheduler(name: str, trained_with: SchedulerMixin) -> SchedulerMixin:
     """A sampler with the noise schedule and prediction type of the one that the model was trained with.
 
     It starts at the last training timestep, where an image is nothing but noise (Lin et al. 2024, arXiv:2305.08891),
-    and steps down to the smallest noise level of the training, as far as its number of steps lets it.
+    and steps down towards the smallest noise level of the training, as far as its number of steps allows.
 
     Parameters
     ----------
@@ -95,15 +95,15 @@ def make_scheduler(name: str, trained_with: SchedulerMixin) -> SchedulerMixin:
 
 
 def bounded_betas(scheduler: SchedulerMixin, noise_shift: float = 1.0) -> list[float]:
-    """Betas of nearly the same schedule, whose last noise level is bounded instead of infinite.
+    """Betas of nearly the same schedule, but with a bounded last noise level instead of an infinite one.
 
     Parameters
     ----------
     scheduler : SchedulerMixin
-        One that was made with such betas is left as it is.
+        One that already has such betas is left as it is.
     noise_shift : float
-        Multiplies the noise levels, the smallest by 1, the largest by this, those between by a power of it that grows
-        with the timestep (the interpolated shift of Hoogeboom et al. 2023, arXiv:2301.11093). The bound is
+        Multiplies the noise levels, the smallest by 1, the largest by this, those in between by a power of it that
+        grows with the timestep (the interpolated shift of Hoogeboom et al. 2023, arXiv:2301.11093). The bound is
         `LARGEST_SIGMA` times its square root.
     """
     if scheduler.config.trained_betas is not None:

@@ -1,4 +1,4 @@
-"""Images from seeds: each depends on its seed, class, model and sampler alone, however they are batched."""
+"""Images from seeds: each depends only on its seed, class, model and sampler, not on how they are batched."""
 
 import hashlib
 from pathlib import Path
@@ -26,13 +26,13 @@ PIPELINES = {kind.__name__: kind for kind in get_args(GeneratorPipeline)}
 def generate_batch(
     pipeline: GeneratorPipeline, labels: list[int] | None, seeds: list[int], **options: object
 ) -> np.ndarray:
-    """Generate one image a seed.
+    """Generate one image per seed.
 
     Parameters
     ----------
     pipeline : GeneratorPipeline
     labels, seeds : list of int, length B
-        Labels may be None where ``options`` say otherwise what to draw.
+        Labels may be None if ``options`` say what to draw in another way.
     **options
         More arguments of the pipeline, such as those of `Sampling.kwargs`.
 
@@ -45,14 +45,14 @@ def generate_batch(
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Images in [0, 1] as grey levels."""
+    """Images in [0, 1] as uint8 grey levels."""
     return (images * 255).round().astype(np.uint8)
 
 
 def load_pipeline(
     model: str, scheduler: str, device: torch.device, mixed_precision: str = "no", compiled: bool = False
 ) -> GeneratorPipeline:
-    """A saved pipeline with the named sampler, ready to generate on ``device``; no code of its folder is run.
+    """A saved pipeline with the named sampler, ready to generate on ``device``; no code from its folder is run.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def load_pipeline(
     Raises
     ------
     UserError
-        If ``model`` is no pipeline folder or Hub id that can be reached.
+        If ``model`` is not a pipeline folder or a Hub id that can be reached.
     """
     folder = Path(model := find_model(model))
     if folder.is_dir() and not (folder / "model_index.json").exists():
@@ -98,7 +98,7 @@ def load_pipeline(
 
 
 def check_sampler(pipeline: ClassConditionalDDPMPipeline, sampling: Sampling) -> None:
-    """Raise a `UserError` where the pipeline cannot sample so, before hours of it and before anything is written."""
+    """Raise a `UserError` if the pipeline cannot sample like this, before hours are spent or anything is written."""
     try:
         pipeline.set_timesteps(sampling.num_inference_steps, 1.0 if sampling.strength is None else sampling.strength)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""How images are sampled: what the pipeline is called with, and what is recorded beside them."""
+"""How images are sampled: what the pipeline is called with, and what is recorded with the images."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,12 +9,12 @@ from galaxy_diffusion.sampling.schedulers import DEFAULT, sampler_of
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a diffusion model is sampled; by default, as it is recommended.
+    """How a diffusion model is sampled; the defaults are the recommended settings.
 
     Attributes
     ----------
     scheduler : str
-        A key of `schedulers.SCHEDULERS`, with which the pipeline has been loaded.
+        The key of `schedulers.SCHEDULERS` that the pipeline has been loaded with.
     num_inference_steps : int
         Denoising steps; if None is given, as many as the scheduler needs to keep faint sky.
     guidance_scale : float
@@ -22,7 +22,7 @@ class Sampling:
     guidance_interval : tuple of float, optional
         Noise levels sigma between which to guide; everywhere if None.
     strength : float, optional
-        Of a variation of a real galaxy: the share of the steps that it is taken back by.
+        For a variation of a real galaxy: the share of the steps that it goes back through.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class Sampling:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What settings.json and metadata.jsonl say of it; a strength is recorded where real galaxies are varied."""
+        """What settings.json and metadata.jsonl record of it; the strength only where real galaxies are varied."""
         interval = {"guidance_interval": self.guidance_interval} if self.guidance_interval is not None else {}
         return {
             "scheduler": self.scheduler,
@@ -61,12 +61,12 @@ class Sampling:
 
 @dataclass(frozen=True)
 class FixedSampling:
-    """How a model is sampled that leaves nothing to choose: each but a diffusion model.
+    """How a model that leaves nothing to choose is sampled: every model except a diffusion model.
 
     Attributes
     ----------
     name : str
-        Takes the place of a scheduler in records; the ``sampler`` of the pipeline.
+        Takes the place of a scheduler in records: the ``sampler`` of the pipeline.
     """
 
     name: str
@@ -74,5 +74,5 @@ class FixedSampling:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What settings.json and metadata.jsonl say of it."""
+        """What settings.json and metadata.jsonl record of it."""
         return {"scheduler": self.name, "steps": 1, "guidance_scale": 1.0}

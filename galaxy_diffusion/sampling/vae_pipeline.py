@@ -2,8 +2,8 @@
 
 It needs nothing but torch and diffusers.
 `save_pretrained` writes this file beside the weights, so that stock diffusers loads them without this package:
-``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``. That runs the file in DIR: of a
-model from elsewhere read it first. The class in this package loads weights alone and runs nothing of DIR.
+``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``. That runs the file in DIR: read
+it first if the model is from elsewhere. The class in this package loads only the weights and runs no code from DIR.
 """
 
 import shutil
@@ -24,9 +24,9 @@ class ClassPrior(ModelMixin, ConfigMixin):
     Parameters
     ----------
     num_classes : int
-        Rows, of which the last is that of any galaxy.
+        Number of rows; the last is that of any galaxy.
     latent_channels, latent_size : int
-        Channels and side of the latent grid, all of which are independent.
+        Channels and side of the latent grid; all its values are independent.
     class_channels : int
         Length of the vector.
 
@@ -44,11 +44,11 @@ class ClassPrior(ModelMixin, ConfigMixin):
         self.vector = torch.nn.Parameter(torch.randn(num_classes, class_channels))
 
     def forward(self, labels: torch.Tensor) -> DiagonalGaussianDistribution:
-        """The distributions of the latents, shape (B, C, S, S), of labels (B,)."""
+        """The distributions of the latents, shape (B, C, S, S), for labels (B,)."""
         return DiagonalGaussianDistribution(torch.cat([self.mean[labels], self.log_variance[labels]], dim=1))
 
     def beside(self, latents: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """What the decoder sees: latents (B, C, S, S) and the vectors of their classes, at every place."""
+        """What the decoder sees: latents (B, C, S, S) and, at every position, the vectors of their classes."""
         vectors = self.vector[labels][:, :, None, None].expand(-1, -1, *latents.shape[2:])
         return torch.cat([latents, vectors], dim=1)
 
@@ -68,7 +68,7 @@ class ConditionalVAEPipeline(DiffusionPipeline):
     image_mean : sequence of float
         Mean of each channel of the training images in [-1, 1].
     image_std : float
-        Standard deviation around it.
+        Standard deviation of the pixels around it.
     patch_size : int
         p.
 
@@ -79,7 +79,7 @@ class ConditionalVAEPipeline(DiffusionPipeline):
     """
 
     sampler = "vae"
-    """What folders of its images say instead of a scheduler."""
+    """What folders of its images record instead of a scheduler."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class ConditionalVAEPipeline(DiffusionPipeline):
     ):
         super().__init__()
         self.register_modules(vae=vae, prior=prior)
-        self.register_to_config(prior=("pipeline", "ClassPrior"))  # the file that save_pretrained adds
+        self.register_to_config(prior=("pipeline", "ClassPrior"))  # in the file that save_pretrained adds
         self.register_to_config(
             id2label=id2label, image_mean=tuple(image_mean), image_std=image_std, patch_size=patch_size
         )
@@ -100,7 +100,7 @@ class ConditionalVAEPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "ConditionalVAEPipeline":
-        """Load a folder or Hub id without running the code that lies in it; options as those of ModelMixin."""
+        """Load a folder or Hub id without running the code in it; takes the options of ModelMixin."""
         index = cls.load_config(pretrained_model_name_or_path)
         options = {"use_safetensors": True, **kwargs}
         vae, prior = (
@@ -125,21 +125,21 @@ class ConditionalVAEPipeline(DiffusionPipeline):
         *,
         pixel_noise: bool = True,
     ) -> ImagePipelineOutput | tuple:
-        """Generate one image a label.
+        """Generate one image per label.
 
         Parameters
         ----------
         class_labels : list of int or str, length B
             Class of each image, by index or name.
         generator : torch.Generator or list of them, optional
-            With one generator an image, an image does not depend on the others of its batch.
+            With one generator per image, an image does not depend on the others in its batch.
         output_type : {"pil", "np", "pt"}
             ``np`` and ``pt`` give values in [0, 1], shape (B, H, W, 3) and (B, 3, H, W).
         return_dict : bool
-            Return an ImagePipelineOutput, or a tuple.
+            Whether to return an ImagePipelineOutput; otherwise a tuple.
         pixel_noise : bool
-            Add noise, everywhere as much as the decoder finds in the faint quarter of the pixels: the sky. What it is
-            unsure of within the galaxy is more than noise.
+            Add noise to all pixels, as much as the decoder finds in the faint quarter of them: the sky. Within the
+            galaxy its uncertainty is more than noise.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class ConditionalVAEPipeline(DiffusionPipeline):
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     def save_pretrained(self, save_directory: str | Path, *args, **kwargs) -> None:
-        """Save as diffusers does, and this file for pipeline and prior, so that others need no package of ours."""
+        """Save as diffusers does, and this file beside it, so that others load the folder without this package."""
         super().save_pretrained(save_directory, *args, **kwargs)
         for folder in (Path(save_directory), Path(save_directory) / "prior"):
             shutil.copyfile(__file__, folder / "pipeline.py")

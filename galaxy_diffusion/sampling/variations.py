@@ -1,4 +1,4 @@
-"""The real galaxies that variations start from: those that the generator has learned from, and no others."""
+"""The real galaxies that variations start from: only those that the generator has learned from."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ class Originals:
     ----------
     galaxies : GalaxyArrays
     order : dict of str to ndarray of int64
-        Indices of each class's galaxies by the hash of image_id.
+        Indices of each class's galaxies, ordered by the hash of image_id.
     """
 
     galaxies: GalaxyArrays
     order: dict[str, np.ndarray]
 
     def index(self, class_name: str, seed: int) -> int:
-        """Which galaxy the image of a seed starts from: one after the other, then from the first again."""
+        """Which galaxy the image of a seed starts from: one after another, then from the first again."""
         return int(self.order[class_name][seed % len(self.order[class_name])])
 
     def image_id(self, class_name: str, seed: int) -> str:
@@ -32,15 +32,15 @@ class Originals:
         return self.galaxies.image_ids[self.index(class_name, seed)]
 
     def images(self, batch: list[tuple[str, int]]) -> np.ndarray:
-        """Those of pairs of class and seed as the pipeline takes them: float32 (B, H, W, 3) in [0, 1]."""
+        """The galaxies for pairs of class and seed as the pipeline takes them: float32 (B, H, W, 3) in [0, 1]."""
         return self.galaxies.images[[self.index(*pair) for pair in batch]].astype(np.float32) / 255
 
 
 def load_originals(data: str, model: str, class_names: list[str], resolution: int) -> Originals:
-    """The train galaxies of a dataset, refused where the model has not learned from each of them.
+    """The train galaxies of a dataset, refused unless the model has learned from all of them.
 
-    A galaxy that the model has not seen may be one that it, or a classifier, will be judged by; its variations would
-    carry it into the training set.
+    A galaxy that the model has not seen may be one that it, or a classifier, will be judged by; variations of it would
+    leak it into the training set.
 
     Parameters
     ----------
@@ -56,14 +56,15 @@ def load_originals(data: str, model: str, class_names: list[str], resolution: in
     Raises
     ------
     UserError
-        If the model does not say what it has seen, has not seen a galaxy, has seen another crop, or a class has none.
+        If the model does not say what it has seen, has not seen one of the galaxies or has seen another crop, or if a
+        class has no galaxies.
     """
     seen, galaxies = read_seen_images(model), load_arrays(data, "train", resolution)
     refuse_other_crop(model, galaxies.center_crop)
     for image_id, digest in zip(galaxies.image_ids, galaxies.digests, strict=True):
         if digest not in seen.digests:
             raise UserError(
-                f"{data}: galaxy {image_id} is none that {model} has learned from, so it may be one to judge by; "
+                f"{data}: galaxy {image_id} is not one that {model} has learned from, so it may be one to judge by; "
                 "give the data of the training"
             )
     order = {

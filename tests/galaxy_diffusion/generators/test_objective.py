@@ -151,7 +151,7 @@ def test_a_net_that_knows_the_standardised_image_has_no_loss(prediction_type):
 def test_what_cannot_be_learned_is_refused():
     with pytest.raises(UserError, match="v_prediction or sample"):
         make_noise_scheduler("linear", 1000, "epsilon", zero_terminal_snr=True)
-    with pytest.raises(UserError, match="noise_shift ends the noise levels"):
+    with pytest.raises(UserError, match="noise_shift bounds the noise levels"):
         make_noise_scheduler("linear", 1000, "sample", zero_terminal_snr=True, noise_shift=8.0)
     with pytest.raises(UserError, match="leave one of them out"):
         Objective(make_noise_scheduler("linear", 1000, "sample", zero_terminal_snr=True), min_snr_gamma=5.0)
