@@ -1,7 +1,7 @@
-"""Augmentations of whole batches in which each image has draws of its own.
+"""Augmentations of whole batches in which each image has its own random draws.
 
-Torchvision's transforms draw once a batch, and image by image they cost more than a small network. Here the draws of
-an image are functions of (seed, position in the training) alone, and a batch is changed by a few tensor operations.
+Torchvision's transforms draw once per batch, and applied image by image they cost more than a small network. Here the
+draws of an image depend only on (seed, position in the training), and a few tensor operations change a whole batch.
 """
 
 import math
@@ -17,7 +17,7 @@ from galaxy_diffusion.shared.noise import noise_like
 BLOCK = 4096
 """Positions whose draws are made together."""
 DRAWS = 8
-"""Draws an image has for each purpose."""
+"""Draws per image for each purpose."""
 STREAMS = {"geometric": 2, "photometric": 3, "random_erasing": 4, "mixing": 5}
 """Purposes; 0 and 1 are the orders of the galaxies."""
 
@@ -39,8 +39,8 @@ def _block(seed: int, purpose: str, block: int) -> np.ndarray:
 def geometric(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     """Turn by up to 45 degrees, zoom by 0.8 to 1.25, shear by up to 10 degrees, shift by up to a tenth of the side.
 
-    With the eight flips and quarter turns that is any angle, and with zoom and shift a random crop. Where the image
-    ends, its mirror image goes on.
+    With the eight flips and quarter turns this covers every angle, and with zoom and shift it is a random crop. Beyond
+    its edges the image is continued by its mirror image.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def geometric(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     cos, sin, one, zero = angle.cos(), angle.sin(), torch.ones_like(angle), torch.zeros_like(angle)
     turned = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
     sheared = torch.stack([one, shear, zero, one], dim=1).view(-1, 2, 2)
-    # A sampling grid says where an output pixel comes from: the inverse; its coordinates run from -1 to 1.
+    # A sampling grid says where each output pixel comes from: the inverse map. Its coordinates run from -1 to 1.
     linear = torch.linalg.inv(zoom.view(-1, 1, 1) * turned @ sheared)
     shift = 0.2 * centred[:, 3:5, None]
     grid = F.affine_grid(torch.cat([linear, -linear @ shift], dim=2), list(images.shape), align_corners=False)
@@ -64,8 +64,8 @@ def geometric(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
 def photometric(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     """Change brightness, contrast and saturation by up to 20 %, sharpness by up to 100 %, and add noise.
 
-    The noise is normal, with a standard deviation of up to 10 of 255. The other four have torchvision's meaning of
-    their factors.
+    The noise is normal, with a standard deviation of up to 10 of 255. The factors of the other four
+    mean the same as in torchvision.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ def photometric(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
 
 
 def random_erasing(images: torch.Tensor, draws: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
-    """Cover a rectangle of every second image [1]_.
+    """Cover a rectangle of each image with probability one half [1]_.
 
-    It has 2 to 33 % of the area and sides in a ratio of 0.3 to 3.3, as in torchvision, and is cut where the image ends.
+    As in torchvision it has 2 to 33 % of the area and sides in a ratio of 0.3 to 3.3; it is cut where the image ends.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def boxes(corner: torch.Tensor, sides: torch.Tensor, size: int) -> torch.Tensor:
     Parameters
     ----------
     corner, sides : Tensor, shape (B, 2)
-        Of each rectangle, down and right, in units of the image's side.
+        Of each rectangle, along y and x, in units of the image's side.
     size : int
         The image's side in pixels.
     """

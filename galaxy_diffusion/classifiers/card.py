@@ -14,7 +14,7 @@ from gz2_dataset.markdown import as_text, code_block, markdown_table
 
 TEMPLATE = Path(__file__).with_name("card.md")
 ORIGIN_TITLES = {"real": "real", "generated": "generated", "smote": "interpolated (SMOTE)"}
-"""Keys of n_train in metrics.json, and how the card calls them."""
+"""Keys of n_train in metrics.json, and the card's names for them."""
 
 
 def classifier_card(name: str, results: dict[str, Any]) -> str:
@@ -90,7 +90,7 @@ def measured(results: dict[str, Any]) -> list[EvalResult]:
 
 
 def snippet(name: str, side: int, center_crop: int) -> str:
-    """Lines of Python with which transformers classifies an image file, cropped as `prepare_image` does."""
+    """Python code that classifies an image file with transformers, cropped as `prepare_image` does."""
     crop = f"min({center_crop}, *image.size)" if center_crop else "min(image.size)"
     return (
         "from PIL import Image\nfrom transformers import pipeline\n\n"

@@ -1,4 +1,4 @@
-"""Labelled galaxies as whole normalised batches, and the proof that the test galaxies are new to everybody."""
+"""Labelled galaxies as whole normalised batches, and the check that every class can be tested and learned."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,14 +15,14 @@ from gz2_dataset import GalaxyArrays, UserError
 
 
 class GalaxyBatches(Dataset):
-    """Galaxies of one or more arrays; a `DataLoader` gets a batch at a time, not an image at a time.
+    """Galaxies of one or more arrays; a `DataLoader` fetches whole batches instead of single images.
 
     Parameters
     ----------
     parts : sequence of GalaxyArrays
-        Images of the same size, indexed one part after the other; they may be memory-mapped.
+        Images of the same size, indexed one part after another; they may be memory-mapped.
     mean, std : sequence of float
-        Of each channel, in [0, 1], as the backbone wants its input normalised.
+        Of each channel, in [0, 1], with which the backbone's input is normalised.
 
     Examples
     --------
@@ -62,9 +62,9 @@ class GalaxyBatches(Dataset):
 class TrainingBatches(GalaxyBatches):
     """A whole training in the order in which it sees the galaxies: item i is the i-th image seen.
 
-    Every epoch visits each galaxy once, in an order and under one of the eight flips and quarter turns that follow from
-    the seed and the epoch alone, and so do augmentation and mixing. So an interrupted training goes on exactly, and
-    neither workers nor processes matter.
+    Every epoch visits each galaxy once. Order, flips and quarter turns, augmentation and mixing depend only on the
+    seed and the position in the training, so an interrupted training continues exactly, with any number of workers and
+    processes.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ class TrainingBatches(GalaxyBatches):
     rows : ndarray of int, optional
         What an epoch visits, if not every image once; see `remedies.balanced_rows`.
     augmentations : sequence of {"geometric", "photometric", "random_erasing"}
-        Done in this order, after the flips and turns.
+        Applied in this order, after the flips and turns.
     mixing : {"none", "mixup", "cutmix", "sample_pairing"}
-        How an image is mixed with the one that a second order of the galaxies has at its place.
+        How an image is mixed with the one at the same position in a second order of the galaxies.
     """
 
     def __init__(
@@ -118,13 +118,13 @@ class TrainingBatches(GalaxyBatches):
         return self.normalised(*mix(images.float(), others.float(), targets, other_targets, draws))
 
     def augmented(self, positions: np.ndarray, order: int = 0) -> tuple[torch.Tensor, np.ndarray]:
-        """Images as ``augmentations`` leave them, shape (B, 3, H, W), and their labels, in one of two orders."""
+        """The augmented images, shape (B, 3, H, W), and their labels, in one of the two orders."""
         indices, symmetry = self.drawn(positions, order)
         images = turn(self.images(indices), torch.from_numpy(symmetry))
         return self.augment(images, positions), self.labels[indices]
 
     def augment(self, images: torch.Tensor, positions: np.ndarray) -> torch.Tensor:
-        """Each image under the draws of its position."""
+        """Each image augmented with the draws of its position."""
         images = images.float() if self.augmentations else images
         for name in self.augmentations:
             draws = uniform_draws(self.seed, name, positions)
@@ -135,7 +135,7 @@ class TrainingBatches(GalaxyBatches):
         return images
 
     def drawn(self, positions: np.ndarray, order: int = 0) -> np.ndarray:
-        """Index and symmetry of the image at each position of one of two orders, shape (2, B)."""
+        """Index and symmetry of the image at each position of one of the two orders, shape (2, B)."""
         epochs, within = np.divmod(positions, len(self.rows))
         drawn = np.empty((2, len(within)), np.int64)
         for epoch in np.unique(epochs):
@@ -147,18 +147,18 @@ class TrainingBatches(GalaxyBatches):
 
 @lru_cache(maxsize=4)
 def epoch_of(size: int, seed: int, number: int, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each of ``size`` rows once, shuffled, and a symmetry (0 to 7) for each place, both of shape (size,)."""
+    """Each of ``size`` rows once, shuffled, and a symmetry (0 to 7) for each, both of shape (size,)."""
     rng = np.random.default_rng([seed, number, order])
     return rng.permutation(size), rng.integers(8, size=size)
 
 
 def collate(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """`GalaxyBatches` hands over whole batches already."""
+    """The identity: `GalaxyBatches` already gives whole batches."""
     return batch
 
 
 def check_classes(data: str, train: Sequence[GalaxyArrays], held_out: dict[str, GalaxyArrays]) -> None:
-    """Refuse data with galaxies without a class, without test galaxies, or with a test class that cannot be learned.
+    """Refuse data that has galaxies without a class, no test galaxies, or a test class without training images.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def check_classes(data: str, train: Sequence[GalaxyArrays], held_out: dict[str, 
     for split, galaxies in {"train": train[0], **held_out}.items():
         if (galaxies.labels < 0).any():
             image_id = galaxies.image_ids[int(np.argmin(galaxies.labels))]
-            raise UserError(f"{data}: galaxy {image_id} of {split} has no class; move such to a split named unlabelled")
+            raise UserError(f"{data}: galaxy {image_id} of {split} has no class; move it to a split named unlabelled")
     if not len(held_out["test"]):
         raise UserError(f"{data}: the test split is empty; build it with python -m gz2_dataset build")
     missing = (held_out["test"].counts > 0) & (sum(part.counts for part in train) == 0)

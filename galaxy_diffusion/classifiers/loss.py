@@ -9,8 +9,8 @@ class ClassificationLoss:
     r"""Mean over the images of :math:`-\sum_c w_c\, t_c\, (1 - p_c)^\gamma \log p_c`.
 
     Here p is the softmax of the logits and t the target: one for the image's class, or a share for each class where
-    images are mixed. With ``focal_gamma`` 0 and no weights that is the cross entropy; with 1 or more, images that are
-    classified well already count less [1]_. It takes the place of ``loss_function`` in a model of transformers.
+    images are mixed. With ``focal_gamma`` 0 and no weights this is the cross entropy; with 1 or more, images that are
+    already classified well count less [1]_. It takes the place of ``loss_function`` in a model of transformers.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ class ClassificationLoss:
         Of each class; see `inverse_frequency`.
     focal_gamma : float
     label_smoothing : float
-        Share of the target that is spread over all classes.
+        Share of the target that is spread evenly over all classes.
 
     References
     ----------
@@ -56,7 +56,7 @@ def inverse_frequency(counts: np.ndarray) -> np.ndarray:
     """Weights that give every class the same sum: proportional to 1 / images, with mean 1 over the images.
 
     These are the "balanced" weights of `sklearn.utils.class_weight.compute_class_weight`, which takes labels instead of
-    counts and knows no class without images.
+    counts and cannot handle a class without images.
 
     Parameters
     ----------

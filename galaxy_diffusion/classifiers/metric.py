@@ -10,10 +10,10 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 
 class GalaxyClassification(evaluate.Metric):
-    """Accuracy, and precision, recall and F1 a class and macro-averaged.
+    """Accuracy, and precision, recall and F1 per class and macro-averaged.
 
     With TP, FP and FN the true positives, false positives and false negatives of a class, precision is TP / (TP + FP),
-    recall TP / (TP + FN) and F1 their harmonic mean. A macro figure is the plain mean over *all* classes, whatever
+    recall TP / (TP + FN) and F1 their harmonic mean. A macro figure is the plain mean over *all* classes, regardless of
     their size. A figure whose denominator is 0 (precision of a class that is never predicted, recall of a class without
     galaxies) is 0, without a warning, and counts as 0 in the macro figure.
 
@@ -30,7 +30,7 @@ class GalaxyClassification(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description="Accuracy, and precision, recall and F1 a class and macro-averaged.",
+            description="Accuracy, and precision, recall and F1 per class and macro-averaged.",
             citation="",
             inputs_description="predictions, references: class indices; class_names: name of each index.",
             features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),

@@ -1,7 +1,7 @@
 """Remedies that mix each training image with another one: MixUp, CutMix and SamplePairing.
 
-As `timm.data.Mixup` with mode "elem", but the draws are given for each image and come from no global generator, so that
-a run that goes on after an interruption mixes as if there had been none.
+As `timm.data.Mixup` with mode "elem", but the draws of each image are arguments instead of coming from a global
+generator, so that a run that resumes after an interruption mixes as if there had been none.
 """
 
 import torch
@@ -10,7 +10,7 @@ from scipy.special import betaincinv
 from galaxy_diffusion.classifiers.augmentation import boxes
 
 MIXUP_ALPHA = 0.2
-"""Of the Beta distribution of MixUp's shares; its authors took 0.1 to 0.4 for ImageNet."""
+"""Both parameters of the Beta distribution of MixUp's weights; its authors took 0.1 to 0.4 for ImageNet."""
 
 
 def mixup(
@@ -39,7 +39,7 @@ def mixup(
 def cutmix(
     images: torch.Tensor, others: torch.Tensor, targets: torch.Tensor, other_targets: torch.Tensor, draws: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A square of the other image in place of the own; the targets are mixed by area, which is uniformly drawn [1]_.
+    """A square of each image is replaced by the other image; targets are mixed by its area, drawn uniformly [1]_.
 
     Parameters, returns
         As of `mixup`, with three draws or more.
@@ -57,8 +57,8 @@ def cutmix(
 def sample_pairing(images: torch.Tensor, others: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
     """The mean of two images, which keeps the label of the first [1]_.
 
-    It rests during the first tenth and the last fifth of the training and in between for a fifth of each hundredth:
-    its author's schedule for CIFAR-10 (8 epochs on and 2 off, from the 100th to the 800th of 1,000).
+    Mixing is off during the first tenth and the last fifth of the training, and in between for a fifth of each
+    hundredth: its author's schedule for CIFAR-10 (8 epochs on and 2 off, from the 100th to the 800th of 1,000).
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def make_model(
     model_args : dict
         Passed on to `timm.create_model`.
     pretrained : bool
-        Start from timm's weights, of which only the last layer is new.
+        Start from timm's weights; only the last layer is new.
     resolution : int
         Side of the images in pixels, set as ``img_size`` where the backbone has a fixed one.
     class_names : tuple of str
@@ -34,7 +34,7 @@ def make_model(
     Raises
     ------
     UserError
-        If timm has no such backbone, it takes no such arguments, or its weights are out of reach.
+        If timm has no such backbone, the backbone takes no such arguments, or its weights cannot be downloaded.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def make_model(
     )
     try:
         model = TimmWrapperForImageClassification(config)
-        # The wrapper has drawn every weight anew with std 0.02, too little for a convolutional net: back to timm's own.
+        # The wrapper has drawn every weight anew with std 0.02, too small for a convolutional net: restore timm's own.
         model.timm_model = timm.create_model(backbone, pretrained, num_classes=len(class_names), **model_args)
     except OSError as error:
         raise UserError(

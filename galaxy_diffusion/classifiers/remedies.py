@@ -10,7 +10,7 @@ from gz2_dataset.arrays import jpeg_round_trip
 from gz2_dataset.command_line import how_to_install
 
 NEIGHBOURS = 5
-"""Between which and an image SMOTE interpolates, as in its paper; fewer where a class has no more."""
+"""SMOTE interpolates between an image and one of this many nearest ones, as in its paper; fewer in smaller classes."""
 
 
 def select_generated(
@@ -21,13 +21,13 @@ def select_generated(
     Parameters
     ----------
     folder : str
-        Where they lie, with ``metadata.jsonl``.
+        Folder of the images and their ``metadata.jsonl``.
     generated : GalaxyArrays
-        All of them, in the order of ``metadata.jsonl``.
+        All images, in the order of ``metadata.jsonl``.
     real_counts : ndarray of int, shape (classes,)
         Real training images of each class.
     ratio : float or None
-        At most so many times the real images of each class, the smallest seeds first; None for all.
+        At most this many generated images per real image of each class, the smallest seeds first; None for all.
     filtered : bool
         Only those with the verdict ``"kept": true``.
 
@@ -55,8 +55,8 @@ def select_generated(
 def balanced_rows(labels: np.ndarray, seed: int) -> np.ndarray:
     """Indices in which every class that occurs has exactly the same share: oversampling.
 
-    A class has as many places as the largest one has images. Its images take them in turns, so that the number of times
-    that two of them occur differs by one at most; the seed says which of them occur once more.
+    Every class occurs as often as the largest class has images. Its images are repeated equally often, give or take
+    one; the seed decides which of them occur once more.
 
     Parameters
     ----------
@@ -80,13 +80,13 @@ def balanced_rows(labels: np.ndarray, seed: int) -> np.ndarray:
 def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays:
     """Images between an image and one of its nearest neighbours in its class [1]_, pixel by pixel.
 
-    They pass through the same JPEG as real and generated images.
+    They go through the same JPEG compression as real and generated images.
 
     Parameters
     ----------
     real : GalaxyArrays
     counts : dict
-        Images to make of each class named.
+        Number of images to make, by class.
     seed : int
 
     Returns
@@ -96,7 +96,7 @@ def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays
     Raises
     ------
     UserError
-        If imbalanced-learn is not installed, a count is 0, or a class has not two images.
+        If imbalanced-learn is not installed, a count is 0, or a class has fewer than two images.
 
     References
     ----------
@@ -112,9 +112,9 @@ def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays
         if not count:
             raise UserError(f"smote {name}=0: nothing to make; leave the class out")
         if len(members) < 2:
-            raise UserError(f"smote {name}={count}: the class has {len(members)} training images, and two are needed")
+            raise UserError(f"smote {name}={count}: the class has {len(members)} training images, but two are needed")
         pixels = members.reshape(len(members), -1).astype(np.float32)
-        # Neighbours are looked for in the class alone; the sampler refuses to begin without a second one.
+        # Neighbours are only looked for within the class, but the sampler refuses to start without a second class.
         of_two = np.arange(len(members) + 1) < len(members)
         sampler = SMOTE(
             sampling_strategy={True: len(members) + count},

@@ -1,4 +1,4 @@
-"""A classifier's training batches from a stream, in place of arrays."""
+"""A classifier's training batches from a stream instead of arrays."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -17,8 +17,8 @@ from gz2_dataset.galaxy_stream import Galaxy, GalaxyStream
 class StreamedTrainingBatches(TrainingBatches):
     """`TrainingBatches` of galaxies that are read while the training runs.
 
-    A process's batch is a run of positions; its images are spread over the global batch, so that each process reads its
-    own part of the stream. The generated images are local, and `interleaved` in short runs.
+    The positions of a process's batch follow each other, but its images are spread over the global batch, so that each
+    process reads its own part of the stream. The generated images are local, and `interleaved` in short runs.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class StreamedTrainingBatches(TrainingBatches):
     mean, std, images_to_see, seed
         As for `TrainingBatches`.
     num_processes : int
-        Of the training.
+        Number of processes of the training.
     augmentations
         As for `TrainingBatches`.
     """

@@ -15,26 +15,26 @@ from gz2_dataset.aside import written_aside
 
 
 class ClassifierTrainer(Trainer):
-    """`Trainer`, but for a walk over all modules at every step, by which it counts operations that nobody reads."""
+    """`Trainer` without its count of operations, which walks over all modules at every step and which nobody reads."""
 
     def floating_point_ops(self, inputs: dict) -> int:
         return 0
 
 
 class Progress(TrainerCallback):
-    """A progress bar in images and, on the main process, a metrics.jsonl; stops a training whose loss is no number.
+    """A progress bar in images and, on the main process, a metrics.jsonl; stops a training whose loss is not a number.
 
     Parameters
     ----------
     folder : Path
         The run's folder.
     batch_size : int
-        Images a step over all processes.
+        Images per step, over all processes.
 
     Attributes
     ----------
     seconds : float
-        That the training took, interruptions not counted; known when it has ended.
+        Seconds that the training took, not counting interruptions; known when it has ended.
     """
 
     def __init__(self, folder: Path, batch_size: int):
@@ -76,7 +76,7 @@ class Progress(TrainerCallback):
 
 
 class EarlyStopping(EarlyStoppingCallback):
-    """Transformers' own, which also stops at once when a run is resumed that had stopped already."""
+    """Transformers' early stopping, which also stops at once if a run is resumed that had already stopped."""
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:
         super().on_train_begin(args, state, control, **kwargs)
@@ -84,18 +84,18 @@ class EarlyStopping(EarlyStoppingCallback):
 
 
 def newest_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that is whole: `Trainer` writes trainer_state.json last."""
+    """The newest complete checkpoint: `Trainer` writes trainer_state.json last."""
     whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
 def save_predictions(path: Path, test: GalaxyArrays, probabilities: np.ndarray) -> None:
-    """Write the table from which all statistics are computed.
+    """Write the table that all statistics are computed from.
 
     Parameters
     ----------
     path : Path
-        CSV with image_id, label, prediction and a column ``p_CLASS`` a class.
+        CSV with image_id, label, prediction and one column ``p_CLASS`` per class.
     test : GalaxyArrays
     probabilities : ndarray, shape (N, classes)
     """

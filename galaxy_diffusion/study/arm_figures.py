@@ -28,13 +28,14 @@ PANELS = (FIRST, "adjusted_balanced_accuracy")
 BACKBONES = ("#2457c5", "#d1782c", "#7b52ab", "#2a9d8f", "#b5487b", "#6b7280")
 """Colours of up to six backbones."""
 WIDTH = 11.6
-"""Of a chart, in inches."""
+"""Size of a chart in inches."""
 
 
 def forest(differences: pd.DataFrame, comparison: Comparison, beside: str, caption: str) -> bytes:
     """Differences in the first endpoint, and in balanced accuracy without the prior, one line for each arm.
 
-    Each backbone is thin; `Comparison.scope` is bold, in the first panel in the colour of its outcome.
+    The lines of single backbones are thin, that of `Comparison.scope` is bold; in the first panel it has the colour of
+    its outcome.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def forest(differences: pd.DataFrame, comparison: Comparison, beside: str, capti
     beside : str
         Column that names the lines: arm or reference.
     caption : str
-        Below the axes.
+        Text below the axes.
     """
     shown = [
         metric for metric in PANELS if differences.loc[differences["metric"] == metric, "difference"].notna().any()
@@ -96,14 +97,14 @@ def forest(differences: pd.DataFrame, comparison: Comparison, beside: str, capti
 
 
 def sweep(figures: pd.DataFrame, ratios: dict[str, float]) -> bytes:
-    """Precision, recall and F1 of the rare class against generated images for each real one.
+    """Precision, recall and F1 of the rare class against the number of generated images per real one.
 
     Parameters
     ----------
     figures : DataFrame
-        Rows of `comparison.Comparison.figures` of the rare class.
+        The rows of `comparison.Comparison.figures` for the rare class.
     ratios : dict
-        Generated images for each real one by arm; shown at equal steps, from the smallest to the largest.
+        Generated images per real one, by arm; shown at equal distances, from the smallest to the largest.
     """
     order = sorted(ratios, key=ratios.get)
     figure = Figure(figsize=(WIDTH, 3.5), layout="constrained")
@@ -119,14 +120,14 @@ def sweep(figures: pd.DataFrame, ratios: dict[str, float]) -> bytes:
         axes.set_xticks(range(len(order)), [f"{ratios[arm]:.3g}" for arm in order])
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         plain(axes)
-    figure.supxlabel("Generated images for each real one in training", fontsize=9)
+    figure.supxlabel("Generated images per real one in training", fontsize=9)
     handles = figure.axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper center", ncols=6, frameon=False, fontsize=9)
     return chart(figure)
 
 
 def reliability(found: dict[tuple[str, str], Calibration]) -> bytes:
-    """Share of right predictions against their confidence, original and diffusion, a panel a backbone."""
+    """Share of right predictions against their confidence, original and diffusion, one panel per backbone."""
     backbones = list(dict.fromkeys(backbone for backbone, _ in found))
     columns = min(3, len(backbones))
     rows = -(-len(backbones) // columns)
@@ -156,7 +157,7 @@ def reliability(found: dict[tuple[str, str], Calibration]) -> bytes:
 
 
 def confusion(runs: Runs, backbone: str, arms: list[str]) -> bytes:
-    """Confusion matrices of one backbone, an arm a panel: per cent of each true class, mean over the seeds."""
+    """Confusion matrices of one backbone, one panel per arm: per cent of each true class, mean over the seeds."""
     columns = min(len(arms), 5)
     rows, large = -(-len(arms) // columns), columns <= 2
     side = 3.1 if large else 2.15
@@ -185,7 +186,7 @@ def confusion(runs: Runs, backbone: str, arms: list[str]) -> bytes:
 
 
 def matrix(axes: Axes, share: np.ndarray, fontsize: float) -> None:
-    """Per cent as a heat map with its numbers."""
+    """Percentages as a heat map with numbers."""
     axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
     for (i, j), value in np.ndenumerate(share):
         colour = "white" if value > 55 else INK

@@ -1,4 +1,4 @@
-"""What the arms are worth: the endpoints, the paper's Tables 3 and 4 for any arms, calibration; and the paper's own."""
+"""How good the arms are: the endpoints, the paper's Tables 3 and 4 for any arms, calibration; and the paper's own."""
 
 import pandas as pd
 
@@ -14,8 +14,8 @@ from galaxy_diffusion.study.paper import MACRO, PER_CLASS, TRAINING
 METRIC_TITLES = ("Precision", "Recall", "F1")
 KEYS = ["backbone", "arm", "galaxy_class", "metric"]
 BRACKETS = (
-    "In brackets: 95 % bootstrap intervals over test galaxies and seeds; differences are paired on the same ones. An "
-    "interval without width is not printed."
+    "In brackets: 95 % bootstrap intervals over test galaxies and seeds; differences are paired on these. An "
+    "interval of zero width is not printed."
 )
 
 
@@ -39,7 +39,7 @@ def difference_cell(row: pd.Series) -> Cell:
 
 
 def beside_original(comparison: Comparison, chosen: pd.Series) -> pd.DataFrame:
-    """The chosen figures with their difference to original and, of the first endpoint, its test."""
+    """The chosen figures with their difference to original and, for the first endpoint, its test."""
     names = {"low": "difference_low", "high": "difference_high", "seeds": "pairs"}
     columns = ["difference", *names.values(), "excludes_zero", "detectable", "p_holm", "outcome"]
     found = comparison.differences
@@ -51,7 +51,7 @@ def beside_original(comparison: Comparison, chosen: pd.Series) -> pd.DataFrame:
 
 
 def endpoints(comparison: Comparison) -> Table:
-    """The endpoints of every arm, the first foremost."""
+    """The endpoints of every arm, the first endpoint in front."""
     question = comparison.question
     rare = class_title(question.rare_class)
     shown = {
@@ -80,26 +80,28 @@ def endpoints(comparison: Comparison) -> Table:
         f"Average precision of {rare.lower()} galaxies against all others"
         + (f", and against {class_title(question.look_alike).lower()} ones" if question.look_alike else "")
         + ": it does not change with how common they are in training.",
-        "Without the prior: of the class that would be the most probable if all classes were equally common in "
-        "training (Menon et al. 2021); a dash where a run does not say what it was trained on. F1 at the largest "
-        "probability depends on that prior; in the mix of the test galaxies, and as if each class had equally many.",
+        "Without the prior: the prediction is the class that would be most probable if all classes were equally "
+        "common in training (Menon et al. 2021); a dash where a run does not say what it was trained on. F1 at the "
+        "largest probability depends on that prior; it is given in the mix of the test galaxies, and as if each class "
+        "had equally many.",
     ]
     return Table("Endpoints", groups, columns, rows, notes, frame, blocks=True)
 
 
 def notes_on(frame: pd.DataFrame, steps: dict[str, set[int]]) -> list[str]:
-    """How the figures are to be read, and whether the arms were trained alike."""
+    """How to read the figures, and whether all arms were trained for the same number of steps."""
     lines = [BRACKETS]
     tested = frame[frame["difference"].notna() & (frame["metric"] == "f1")]
     if len(tested):
         lines.append(
             f"▲ ▼: the interval of the difference in F1 excludes 0, in {int(tested['excludes_zero'].sum())} of "
-            f"{len(tested)} comparisons here; chance alone gives about {0.05 * len(tested):.1f}. What is tested is the "
-            "first endpoint alone."
+            f"{len(tested)} comparisons here; chance alone gives about {0.05 * len(tested):.1f}. Only the first "
+            "endpoint is tested."
         )
     if (tested["pairs"] < tested["seeds"]).any() or frame["seeds"].nunique() > 1:
         lines.append(
-            "Where arms have different seeds, a difference is on the seeds that both have, not that of the columns."
+            "Where two arms have different seeds, their difference is taken on the seeds that both have, so it differs "
+            "from that of the printed values."
         )
     if steps and all(len(taken) == 1 for taken in steps.values()):
         each = ", ".join(f"{backbone} {min(taken):,}" for backbone, taken in steps.items())
@@ -111,7 +113,7 @@ def notes_on(frame: pd.DataFrame, steps: dict[str, set[int]]) -> list[str]:
 
 
 def per_class(comparison: Comparison, steps: dict[str, set[int]]) -> dict[str, Table]:
-    """Table 3: precision, recall and F1 of every arm, one table for each class, the rare one with the frame of all."""
+    """Table 3: precision, recall and F1 of every arm, one table per class; the rare class's has the frame of all."""
     of_classes = comparison.figures["galaxy_class"].isin(comparison.question.class_names)
     frame = beside_original(comparison, of_classes & comparison.figures["metric"].isin(METRICS))
     frame = frame.drop(columns=["p_holm", "outcome"])
@@ -133,7 +135,7 @@ def per_class(comparison: Comparison, steps: dict[str, set[int]]) -> dict[str, T
 
 
 def figure_cells(rows: pd.DataFrame) -> list[Cell]:
-    """Precision, recall and F1 of one arm, and how far its F1 is from original's."""
+    """Precision, recall and F1 of one arm, and the difference of its F1 from that of original."""
     by_metric = rows.set_index("metric")
     return [*(value_cell(by_metric.loc[m]) for m in METRICS), difference_cell(by_metric.loc["f1"])]
 
@@ -155,8 +157,8 @@ def macro(comparison: Comparison, steps: dict[str, set[int]]) -> Table:
         )
     notes = [
         *notes_on(frame, steps),
-        f"All of {frame['n'].iloc[0]:,} test galaxies. Accuracy on them as they are, with every class weighing the "
-        "same (balanced), and weighted by how frequent the classes are among all labelled galaxies of the data.",
+        f"All of {frame['n'].iloc[0]:,} test galaxies. Accuracy on them as they are, with equal weight for every "
+        "class (balanced), and weighted by how frequent the classes are among all labelled galaxies of the data.",
     ]
     columns = ("Backbone", "Arm", "Seeds", *METRIC_TITLES, "F1 − original", *(titles[name] for name in accuracies))
     groups = (("", 3), ("Macro average", 4), ("Accuracy", len(accuracies)))
@@ -164,7 +166,7 @@ def macro(comparison: Comparison, steps: dict[str, set[int]]) -> Table:
 
 
 def comparisons(comparison: Comparison) -> Table:
-    """Every comparison that the verdict rests on, with its one p value."""
+    """Every comparison that the verdict rests on, with its p value."""
     findings = comparison.tested
     rows = [
         [
@@ -201,24 +203,26 @@ def calibrations(found: dict[tuple[str, str], Calibration], n: int) -> Table:
     ]
     notes = [
         f"Expected calibration error (Guo et al. 2017) in {BINS} bins of equal width in the confidence, on {n:,} test "
-        "galaxies, mean over the seeds; reflected 95 % bootstrap interval over the galaxies, from which the upward "
-        "bias of few galaxies is taken, so that it can lie below the figure.",
+        "galaxies, mean over the seeds; reflected 95 % bootstrap interval over the galaxies. It removes the "
+        "upward bias of few galaxies, so it can lie below the figure.",
         "Floor: what a classifier with exact probabilities would show on so few galaxies. A confidence above the "
-        "accuracy is overconfidence. The test set has not the mix of the data.",
+        "accuracy is overconfidence. The test set does not have the mix of the data.",
     ]
     columns = ("Backbone", "Arm", "Calibration error", "Floor", "Confidence", "Accuracy")
     return Table("Table 5. Calibration", (), columns, rows, notes, frame, blocks=True)
 
 
 def paper_tables() -> tuple[Table, Table]:
-    """The paper's own Tables 3 and 4: other data, 100 test galaxies a class, one run, no intervals."""
+    """The paper's own Tables 3 and 4: other data, 100 test galaxies per class, one run, no intervals."""
     thirds = [
         [Cell(backbone), Cell(class_title(name)), *paper_cells(line)]
         for backbone, lines in PER_CLASS.items()
         for name, line in zip(TRAINING, lines, strict=True)
     ]
     fourths = [[Cell(backbone), *paper_cells(line)] for backbone, line in MACRO.items()]
-    notes = ["As printed, on the paper's data: 100 test galaxies a class, one run, no intervals. Bold: the higher one."]
+    notes = [
+        "As printed, on the paper's data: 100 test galaxies per class, one run, no intervals. Bold: the higher one."
+    ]
     groups, metrics = (("Original", 3), ("Augmented", 3)), METRIC_TITLES * 2
     return (
         Table("The paper's Table 3", (("", 2), *groups), ("Backbone", "Class", *metrics), thirds, notes, blocks=True),

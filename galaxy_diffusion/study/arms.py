@@ -22,18 +22,18 @@ class Run(NamedTuple):
 
 
 def planned_runs(preset: dict[str, Any]) -> list[Run]:
-    """The trainings that a study preset asks for, in its order.
+    """The trainings that a study preset asks for, in the preset's order.
 
     Parameters
     ----------
     preset : dict
-        With ``classifiers`` (name to config), ``arms`` (name to images, options and seeds) and ``seeds``, which the
-        seeds of an arm replace.
+        With ``classifiers`` (name to config), ``arms`` (name to images, options and seeds) and ``seeds``; the
+        seeds of an arm replace the latter.
 
     Raises
     ------
     UserError
-        Where an arm has an unknown setting, or wants images that the preset does not generate.
+        If an arm has an unknown setting, or needs images that the preset does not generate.
 
     Examples
     --------

@@ -5,19 +5,19 @@ the galaxies within their true class (the number of test galaxies of a class is 
 are drawn and their weights rescaled, which makes the variance unbiased for classes of a dozen galaxies [2]_. All runs
 see the same resampled galaxies, so the difference of two arms, taken seed by seed, is paired.
 
-The replicates of a mean over S seeds already hold the scatter of each seed on these galaxies. Of the variance between
-the seeds only what goes beyond that scatter is added to them, as an error of the mean that follows Student's t with
-S - 1 degrees of freedom: to resample the seeds as well would count the scatter twice, and three seeds would resample to
-too little. On simulated classifiers (benchmarks/coverage.py) the intervals cover the truth in 90 to 94 % of cases with
-three seeds or more, in 88 to 97 % with two, and in 94 % with one where seeds do not differ; where they do, those of one
-seed cover it in as little as 45 %.
+The replicates of a mean over S seeds already contain the scatter of each seed on these galaxies. Of the variance
+between the seeds, only the part beyond that scatter is added to them, as an error of the mean that follows Student's t
+with S - 1 degrees of freedom. Resampling the seeds as well would count the scatter twice, and resampling only three
+seeds would give too little spread. On simulated classifiers (benchmarks/coverage.py) the intervals cover the truth in
+90 to 94 % of cases with three seeds or more, in 88 to 97 % with two, and in 94 % with one where seeds do not differ;
+where they do, the intervals of one seed cover it in as little as 45 %.
 
-With one seed an interval says how far another set of galaxies would move the figure of these very nets; how far another
-training would move it is only in the intervals of several seeds, and two or three seeds know it badly.
+With one seed an interval says how far another set of galaxies would move the figure of these very nets. How far another
+training would move it is only included in the intervals of several seeds, and two or three seeds estimate it poorly.
 
-Where a run has all galaxies of a class right, or all wrong, resampling them knows no other outcome. What share u of
-such galaxies would come out otherwise is then drawn from Jeffreys' posterior, Beta(1/2, n + 1/2) [3]_, the same for all
-seeds of an arm: 0 of 19 right leaves a recall of up to 0.12.
+Where a run has all galaxies of a class right, or all wrong, resampling them can give no other outcome. The share u of
+such galaxies that would come out otherwise is then drawn from Jeffreys' posterior, Beta(1/2, n + 1/2) [3]_, the same
+for all seeds of an arm: 0 of 19 right leaves a recall of up to 0.12.
 
 References
 ----------
@@ -40,17 +40,17 @@ LEVEL = 0.95
 ALPHA = 1 - LEVEL
 POWER = 0.80
 ROUNDING = 1e-6
-"""Differences below it are none: replicates are kept in single precision."""
+"""Smaller differences count as none: replicates are kept in single precision."""
 CHUNK = 20_000_000
-"""Weights of galaxies in memory at a time."""
+"""Number of galaxy weights in memory at a time."""
 
 Figures = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Figures (R, ...) of one run, given weights of the galaxies (R, N) and shares that come out otherwise (R, classes)."""
+"""Figures (R, ...) of one run, from weights of the galaxies (R, N) and shares that come out otherwise (R, classes)."""
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Figures and what resampling makes of them.
+    """Figures and their bootstrap replicates.
 
     Attributes
     ----------
@@ -66,11 +66,11 @@ class Bootstrap:
         return Bootstrap(self.value[runs], self.replicates[:, runs])
 
     def __sub__(self, other: "Bootstrap") -> "Bootstrap":
-        """Differences, galaxies and runs paired."""
+        """Differences, paired by galaxy and run."""
         return Bootstrap(self.value - other.value, self.replicates - other.replicates)
 
     def over_seeds(self, seed: int = 0) -> "Bootstrap":
-        """The mean over the runs, which are one arm's seeds, or two arms' differences, with the spread of the seeds."""
+        """The mean over the runs (the seeds of an arm, or of a difference of arms), with the spread of the seeds."""
         runs = len(self.value)
         mean = Bootstrap(self.value.mean(axis=0), self.replicates.mean(axis=1))
         if runs == 1:
@@ -83,7 +83,7 @@ class Bootstrap:
         return Bootstrap(mean.value, (mean.replicates + error * student).astype(np.float32))
 
     def interval(self, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends of the percentile interval, each shaped like ``value``, which is always within."""
+        """Lower and upper ends of the percentile interval, shaped like ``value``, which always lies between them."""
         tail = 50 * (1 - level)
         low, high = np.percentile(self.replicates, [tail, 100 - tail], axis=0)
         return np.minimum(low, self.value), np.maximum(high, self.value)
@@ -108,8 +108,9 @@ class Bootstrap:
     def detectable(self, level: float = LEVEL, power: float = POWER) -> np.ndarray:
         """The smallest true figure that the test against 0 finds with this power, shaped like ``value``.
 
-        What is found lies beyond the critical value c of the replicates around their mean; it does so with the given
-        power where the truth is their (1 - power) quantile above c. With few seeds they have the tails of Student's t.
+        A figure is found where it lies beyond c, the critical value of the replicates around their mean. It does so
+        with the given power if the truth lies as far above c as the (1 - power) quantile of these replicates lies
+        below 0. With few seeds they have the tails of Student's t.
         """
         around = self.replicates - self.replicates.mean(axis=0)
         critical = np.quantile(np.abs(around), level, axis=0)
@@ -121,19 +122,20 @@ def scores(confusion: np.ndarray, mix: np.ndarray | None = None) -> np.ndarray:
 
     F1 = 2 TP / (2 TP + FP + FN). A figure whose denominator is 0 (a class never predicted, or without galaxies) is 0,
     as in scikit-learn with ``zero_division=0``. The balanced accuracy is the mean recall of the classes that have
-    galaxies, the mix accuracy their mean weighted by ``mix``: the accuracy on galaxies that are as frequent as there.
+    galaxies, the mix accuracy their mean weighted by ``mix``: the accuracy on galaxies in that mix.
 
     Parameters
     ----------
     confusion : ndarray, shape (..., classes, classes)
         Galaxies, rows by true class, columns by predicted class; may be weighted.
     mix : ndarray, shape (classes,), optional
-        How frequent the classes are where the accuracy is wanted; as in ``confusion`` where it is not given.
+        How frequent the classes are in the mix for which the accuracy is wanted; by default, as in ``confusion``.
 
     Returns
     -------
     ndarray, shape (..., classes + 2, 3)
-        A row a class and one of their means (macro) with the columns `METRICS`, then one with the columns `ACCURACIES`.
+        One row per class and one of their means (macro) with the columns `METRICS`, then one row with the columns
+        `ACCURACIES`.
 
     Examples
     --------
@@ -165,10 +167,10 @@ def confusion_matrices(
     labels, predictions : ndarray of int, shape (N,)
     n_classes : int
     weights : ndarray, shape (R, N)
-        Of the galaxies, in each replicate.
+        Weights of the galaxies in each replicate.
     doubt : ndarray, shape (R, classes)
-        Share of a class's galaxies that come out otherwise where all of them are right, or all of them wrong; they are
-        then spread over the other classes, or right.
+        Share of a class's galaxies that come out otherwise where all of them are right or all of them wrong: in the
+        first case they are spread over the other classes, in the second they become right.
 
     Returns
     -------
@@ -195,18 +197,18 @@ def bootstrap(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Bootstrap:
-    """Figures of each run with bootstrap replicates over the galaxies; see the module for the estimator.
+    """Figures of each run with bootstrap replicates over the galaxies; the module's docstring describes the estimator.
 
     Parameters
     ----------
     labels : ndarray of int, shape (N,)
         True classes of the galaxies, which all runs were tested on.
     figures : sequence of callable
-        Of each run; all of one shape.
+        The figures of each run; all of one shape.
     n_classes : int
     groups : sequence, optional
-        The arm of each run, whose seeds share what is drawn for classes that are all right or all wrong; without it
-        each run is an arm.
+        The arm of each run. The seeds of an arm share what is drawn for classes that are all right or all wrong;
+        without groups each run is its own arm.
     replicates : int
     seed : int
         Of the resampling.
@@ -242,7 +244,7 @@ def bootstrap(
 def drawn_weights(labels: np.ndarray, replicates: int, rng: np.random.Generator) -> np.ndarray:
     """Weights (replicates, N) of galaxies drawn with replacement within their class: n - 1 of n, rescaled to sum to n.
 
-    A class of one galaxy keeps it.
+    A class with a single galaxy keeps it.
     """
     weights = np.empty((replicates, len(labels)), np.float32)
     for c in np.unique(labels):

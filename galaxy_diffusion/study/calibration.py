@@ -2,9 +2,9 @@
 
 The confidence of a prediction is its largest probability. In 15 bins of equal width in confidence [1]_ the error is the
 mean of |share of right predictions - mean confidence|, weighted by the galaxies in the bin. Few galaxies scatter in
-their bins, so that even a classifier whose probabilities are exact has an error above 0: its floor, which is stated
-beside it. A resampled set of galaxies scatters once more, so the interval is the reflected (basic) bootstrap one,
-in which that bias cancels to first order.
+their bins, so that even a classifier with exact probabilities has an error above 0: the floor, which is stated beside
+the error. A resampled set of galaxies scatters once more, so the interval is a reflected (basic) bootstrap interval, in
+which that bias cancels to first order.
 
 References
 ----------
@@ -49,7 +49,7 @@ class Calibration:
 
 
 def calibration(labels: np.ndarray, probabilities: np.ndarray, replicates: int = 1000, seed: int = 0) -> Calibration:
-    """Calibration of runs that differ in their seed alone.
+    """Calibration of runs that differ only in their seed.
 
     Parameters
     ----------

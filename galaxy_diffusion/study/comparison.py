@@ -1,7 +1,7 @@
 """Every figure of every arm with its interval, and the paired differences that the study is about.
 
-Each comparison of two arms has one p value, of the first endpoint on the mean of the backbones, corrected by Holm for
-all comparisons of the study as one family. All other differences are shown with their intervals alone.
+Each comparison of two arms has one p value, that of the first endpoint on the mean of the backbones, corrected by Holm
+for all comparisons of the study as one family. All other differences are shown only with their intervals.
 """
 
 from collections.abc import Mapping
@@ -32,8 +32,9 @@ class Comparison:
         Columns backbone, arm, galaxy_class, metric, n (test galaxies), seeds, value, low and high.
     differences : DataFrame
         Arm minus ``reference`` on the galaxies and seeds that both have: every arm minus original, and diffusion minus
-        each rival. Columns as above, with difference for value, and reference, detectable (the smallest true difference
-        found with 80 % power) and, for the first endpoint in `scope`, p, p_holm, p_equivalence (Holm) and outcome.
+        each rival. Columns as above, with difference in place of value, and reference, detectable (the smallest true
+        difference found with 80 % power) and, for the first endpoint in `scope`, p, p_holm, p_equivalence (Holm) and
+        outcome.
     cheap : frozenset of str
         Arms that are remedies without a generative model.
     generators : dict of str to str
@@ -48,7 +49,7 @@ class Comparison:
 
     @property
     def scope(self) -> str:
-        """The backbone that a verdict speaks of: their mean, or the only one."""
+        """The backbone that a verdict is about: the mean of all, or the only one."""
         return scope_of(self.figures)
 
     @property
@@ -119,7 +120,7 @@ def compare(runs: Runs, question: Question, generators: Mapping[str, str] | None
 
 
 def pairs(arms: tuple[str, ...], generators: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Arms and what they are compared with: all with original, diffusion with each cheap remedy and other generator."""
+    """Arms and what they are compared with: all with original, diffusion with all other remedies and generators."""
     others = [arm for arm in arms if arm != BASELINE]
     with_original = [(arm, BASELINE) for arm in others] if BASELINE in arms else []
     ours = generators.get(QUESTION, QUESTION)
@@ -135,7 +136,7 @@ def filled(layout: pd.DataFrame, names: dict[str, str], seeds: int, columns: dic
 
 
 def in_order(frame: pd.DataFrame, runs: Runs) -> pd.DataFrame:
-    """Backbone by backbone, their mean first; within one as the arms come."""
+    """Sort by backbone, their mean first, and within a backbone by arm."""
     order = {name: i for i, name in enumerate((MEAN, *runs.backbones))}
     return frame.sort_values("backbone", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
@@ -146,16 +147,16 @@ def scope_of(frame: pd.DataFrame) -> str:
 
 
 def is_tested(differences: pd.DataFrame, scope: str) -> pd.Series:
-    """Whether a difference is one of the first endpoint that is judged."""
+    """Whether a difference is tested: of the first endpoint, in the scope of the verdict."""
     return (differences["metric"] == FIRST) & (differences["backbone"] == scope)
 
 
 def with_tests(differences: pd.DataFrame, scope: str) -> pd.DataFrame:
-    """P values and outcomes of the tested differences; none of the others.
+    """P values and outcomes of the tested differences; the others have none.
 
     The outcome is equivalent (within the margin), better or worse (p_holm below 0.05), uncertain (an interval without 0
-    that the correction does not uphold), hint (such an interval of one training run, which does not say how another
-    would come out) or none.
+    that the correction does not uphold), hint (such an interval from one training run, which does not say
+    how another would come out) or none.
     """
     tested = is_tested(differences, scope)
     several = tested & (differences["seeds"] > 1)

@@ -1,4 +1,4 @@
-"""The paper's Tables 1 and 2 as this study finds them, and what its runs recorded."""
+"""The paper's Tables 1 and 2 with the numbers of this study, and what its runs recorded."""
 
 import pandas as pd
 
@@ -35,12 +35,12 @@ def selection(build: BuildRecord) -> Table:
         for r in records
     ]
     notes = [
-        "Public labels: what the rules count among the 61,578 galaxies of the public file. The first rule met counts."
+        "Public labels: what the rules count among the 61,578 galaxies of the public file. The first rule met decides."
     ]
     if build.rules is None:
         source = build.source.replace("_", " ")
         notes.append(
-            f"The source here is a {source} without votes: the classes are its own, the rules were not applied."
+            f"The source here is a {source} without votes: the classes are the source's, the rules were not applied."
         )
     caption = "Table 1. Selection rules and clean samples"
     groups, columns = (("", 3), ("Clean samples", 3)), ("Class", "Tasks", "Threshold", "Paper", "Public labels", "Here")
@@ -48,7 +48,7 @@ def selection(build: BuildRecord) -> Table:
 
 
 def composition(build: BuildRecord, generated: dict[str, dict[str, int]]) -> Table:
-    """Table 2: galaxies a class and split, and the generated images of each folder."""
+    """Table 2: galaxies per class and split, and the generated images of each folder."""
     counts = build.counts
     records = []
     for name in build.classes:
@@ -65,7 +65,7 @@ def composition(build: BuildRecord, generated: dict[str, dict[str, int]]) -> Tab
     rows.append([Cell("Sum", bold=True), *map(number, totals)])
     notes = ["The paper's columns are on its own, larger data; it has no validation split."]
     if unlabelled := sum(counts.get("unlabelled", {}).values()):
-        notes.append(f"{unlabelled:,} more galaxies without a class were at hand for the generator.")
+        notes.append(f"{unlabelled:,} more galaxies without a class were available to the generator.")
     if not generated:
         notes.append("No generated images yet, so both training sets are the same.")
     groups = (("", 1), ("Real", 3), ("Generated, by folder", len(generated)), ("+ diffusion", 1), ("Paper", 3))

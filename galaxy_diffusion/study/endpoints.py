@@ -1,13 +1,13 @@
-"""What a study measures on the predictions of a classifier, the first endpoint foremost.
+"""What a study measures on the predictions of a classifier, above all the first endpoint.
 
 F1 at the largest probability moves with the class prior of the training set: any images of the rare class raise it,
-copies too. The first endpoint therefore does not depend on the prior. It is the average precision of the rare class
+even copies. The first endpoint therefore does not depend on the prior. It is the average precision of the rare class
 [1]_, which asks how well the galaxies are ordered by their probability of being rare; where training makes the class
 more common by any factor, all odds grow by that factor and the order stays.
 
-Beside it stand its average precision against one look-alike class, by the odds of the two; balanced accuracy and macro
-F1 after the prior is taken out of the logits (see `shared.class_prior`); and, as in the paper, figures at the largest
-probability, on the test galaxies as they are and as if each class had equally many.
+The other endpoints are the average precision against one look-alike class, by the odds of the two; balanced accuracy
+and macro F1 after the prior is taken out of the logits (see `shared.class_prior`); and, as in the paper, figures at the
+largest probability, on the test galaxies as they are and as if each class had equally many.
 
 References
 ----------
@@ -36,7 +36,7 @@ METRIC_NAMES = {
     "mix_accuracy": "accuracy in the mix of the data",
 }
 MARGIN = 0.03
-"""Difference in average precision below which arms are as good as each other."""
+"""Difference in average precision below which two arms count as equally good."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Question:
     ----------
     class_names : tuple of str
     rare_class : str
-        Whose average precision is the first endpoint.
+        The class whose average precision is the first endpoint.
     look_alike : str or None
-        The class that it is most easily taken for.
+        The class that it is most easily mistaken for.
     mix : ndarray, shape (classes,), or None
         How frequent the classes are in the data.
     margin : float
@@ -63,7 +63,7 @@ class Question:
     margin: float = MARGIN
 
     def rows(self, galaxies_per_class: np.ndarray) -> pd.DataFrame:
-        """The galaxy_class, metric and n (test galaxies) of each figure that `figures_of` gives, in its order."""
+        """The galaxy_class, metric and n (test galaxies) of each figure of `figures_of`, in the same order."""
         n, total = dict(zip(self.class_names, galaxies_per_class, strict=True)), galaxies_per_class.sum()
         rows = [(self.rare_class, FIRST, n[self.rare_class])]
         if self.look_alike:

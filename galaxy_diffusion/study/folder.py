@@ -1,4 +1,4 @@
-"""A study folder as `workflow/Snakefile` writes it: what is there, read once; what is not there yet stays empty."""
+"""A study folder as `workflow/Snakefile` writes it, read once; whatever is not there yet stays empty."""
 
 import json
 from collections import Counter
@@ -29,7 +29,7 @@ class Study:
     Attributes
     ----------
     folders : tuple of Path
-        One, or those of the folds of a cross-validation; pictures, counts and training are of the first.
+        One, or those of the folds of a cross-validation; pictures, counts and training come from the first.
     preset : dict
         ``study.yaml``.
     build : BuildRecord or None
@@ -83,12 +83,12 @@ class Study:
         names = self.runs.class_names if self.runs else self.class_names
         look_alike = self.preset.get("look_alike")
         if look_alike is not None and look_alike not in names:
-            raise UserError(f"study.yaml: look_alike {look_alike!r} is none of the classes {', '.join(names)}")
+            raise UserError(f"study.yaml: look_alike {look_alike!r} is not one of the classes {', '.join(names)}")
         return Question(names, self.rare_class, look_alike, self.mix, self.preset.get("margin", MARGIN))
 
     @property
     def missing(self) -> list[Run]:
-        """Runs that the preset plans and that are not there."""
+        """Runs that the preset plans but that are not there."""
         return [run for run in planned_runs(self.preset) if not self.runs or run not in self.runs.probabilities]
 
     def record(self, run: Run) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Study:
         return self.record(run).get("config", {})
 
     def ratio(self, run: Run) -> float | None:
-        """Generated images of the rare class for each real one that a run was trained with; None where not recorded."""
+        """Generated images of the rare class per real one in the training of a run; None where not recorded."""
         counts = self.record(run).get("n_train", {}).get(self.rare_class)
         return counts["generated"] / counts["real"] if counts and counts["real"] else None
 
@@ -109,7 +109,7 @@ class Study:
     def images(self) -> dict[str, str]:
         """The folder of generated images that an arm trains on, by arm: as the preset plans it, else as recorded.
 
-        An arm that is not in it is original, or a cheap remedy.
+        An arm that is missing here is original, or a cheap remedy.
         """
         runs = self.runs.probabilities if self.runs else ()
         planned = {arm: settings.get("images") for arm, settings in self.preset.get("arms", {}).items()}
@@ -119,12 +119,12 @@ class Study:
 
     @property
     def generators(self) -> dict[str, str]:
-        """The generator of an arm's images, by arm; where the preset does not name it, their folder stands for it."""
+        """The generator of an arm's images, by arm; where the preset does not name it, the folder of images."""
         sets = self.preset.get("generated", {})
         return {arm: sets.get(name, {}).get("model", name) for arm, name in self.images.items()}
 
     def is_in_sweep(self, run: Run) -> bool:
-        """Whether a run is original, the study's question, or differs from it in the number of its images alone."""
+        """Whether a run is original, the study's question, or differs from the latter only in its number of images."""
         same_images = self.images.get(run.arm) == self.images.get(QUESTION)
         settings = self.settings(run)
         only_fewer = same_images and settings.get("augment_ratio") is not None and not settings.get("filtered")
@@ -141,12 +141,12 @@ class Study:
 
 
 def read_study(folders: Sequence[Path]) -> Study:
-    """Read what a study folder holds, or several: the folds of a cross-validation, whose test galaxies are pooled.
+    """Read a study folder, or those of the folds of a cross-validation, whose test galaxies are pooled.
 
     Raises
     ------
     UserError
-        Where a folder is no study, one of its files is damaged, or the folds do not fit together.
+        If a folder is not a study, one of its files is damaged, or the folds do not fit together.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def read_study(folders: Sequence[Path]) -> Study:
 
 def read_folder(folder: Path) -> Study:
     if not any((folder / part).exists() for part in PARTS):
-        raise UserError(f"{folder}: no study (none of {', '.join(PARTS)} in it); make one with make study CONFIG=...")
+        raise UserError(f"{folder}: not a study (no {', '.join(PARTS)} in it); make one with make study CONFIG=...")
     file = folder / "study.yaml"
     preset = (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
     sets = {
@@ -185,12 +185,12 @@ def read_folder(folder: Path) -> Study:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file; empty where there is none."""
+    """The content of a JSON file; empty if there is none."""
     return next(read_lines(path, whole=True), {})
 
 
 def read_lines(path: Path, whole: bool = False) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file (``whole``: its only object); none where there is no file."""
+    """The objects of a JSON-lines file (``whole``: its only object); empty if there is no file."""
     try:
         text = path.read_text() if path.exists() else ""
         for line in [text] if whole and text else text.splitlines():

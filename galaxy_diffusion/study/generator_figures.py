@@ -1,4 +1,4 @@
-"""How the generator trained: its loss, and what it drew on the way."""
+"""How the generator trained: its loss, and what it drew along the way."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def training_loss(images_seen: np.ndarray, loss: np.ndarray) -> bytes:
 
 
 def sample_history(files: list[Path], at_most: int = 4) -> bytes:
-    """Some of the sample sheets that training left, evenly chosen from first to last, under the images seen by then."""
+    """Some sample sheets of a training, evenly spaced from first to last, labelled with the images seen by then."""
     chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, at_most).round().astype(int))]
     sheets = [Image.open(file).convert("RGB") for file in chosen]
     width, title_height = 310, 24

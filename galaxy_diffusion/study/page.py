@@ -19,7 +19,7 @@ from galaxy_diffusion.study.verdict import Verdict
 
 @dataclass
 class Page:
-    """What the report shows, gathered part by part; a part that is not there is named with the command that makes it.
+    """What the report shows, gathered part by part; a missing part is named with the command that makes it.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Page:
 
     @property
     def all_images(self) -> dict[str, bytes]:
-        """Those of the fidelity sections too, under the name of their folder."""
+        """All images, those of the fidelity sections under the name of their folder."""
         sections = {
             f"fidelity_{folder}_{name}": png
             for folder, (_, pngs) in self.fidelity.items()
@@ -64,13 +64,13 @@ class Page:
 
     @property
     def caveats(self) -> list[str]:
-        """Those of the verdict, and which planned runs are not there yet."""
+        """The caveats of the verdict, and which planned runs are not there yet."""
         missing = [run.path for run in self.study.missing]
         shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
         lines = [f"{len(missing)} runs of the preset are missing: {shown}. make study trains them."] if missing else []
         if len(self.study.folders) > 1:
             lines.append(
-                f"The test galaxies of {len(self.study.folders)} folds are pooled, each judged by nets of its own fold."
+                f"The test galaxies of {len(self.study.folders)} folds are pooled, each judged by the nets of its fold."
             )
         return self.verdict.caveats + lines
 
@@ -83,7 +83,7 @@ def markdown(page: Page) -> str:
 
 
 def tiles(study: Study) -> list[tuple[str, str]]:
-    """The sizes that a reader wants first."""
+    """The numbers that a reader wants to see first."""
     rare, train = study.rare_class, study.build.per_class("train") if study.build else {}
     shown = []
     if rare in train:
@@ -126,7 +126,7 @@ def facts(page: Page, command: str) -> list[tuple[str, str]]:
 
 
 def render(page: Page, command: str) -> str:
-    """The page, with every image in it; ``command`` is what drew it."""
+    """The page, with every image embedded; ``command`` is the one that made it."""
     template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     study = page.study

@@ -1,9 +1,9 @@
 """What the paper prints in its Tables 2 to 4, on its own data.
 
 Zhao, Wang & Lv, High-Resolution Galaxy Image Generation Based on Diffusion Models. Sizes of the training sets are
-(original, augmented); figures are precision, recall and F1 on the original training set, then the same on the augmented
-one. Classes are in the order of ``TRAINING``. The macro figures are the means over the classes, but for the precision
-of EfficientNetV2M on the original set: its classes give 0.850, the paper prints 0.855.
+(original, augmented). Figures are precision, recall and F1 on the original training set, then the same on the augmented
+one. Classes are in the order of ``TRAINING``. The macro figures are the means over the classes, except for the
+precision of EfficientNetV2M on the original set: its classes give 0.850, the paper prints 0.855.
 """
 
 TRAINING = {

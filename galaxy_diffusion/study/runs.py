@@ -1,4 +1,4 @@
-"""Predictions of a study's classifiers on the same test galaxies, and those of several folds as one."""
+"""Predictions of a study's classifiers on the same test galaxies, also pooled over several folds."""
 
 import json
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ class Runs:
     labels : ndarray of int, shape (N,)
         True classes, indices into ``class_names``.
     probabilities : dict
-        Of each `Run`, in the order in which backbones and arms are shown: ndarray, shape (N, classes).
+        By `Run`, in the order in which backbones and arms are shown: ndarray, shape (N, classes).
     log_priors : dict
-        Of each `Run` that recorded it, `class_prior.log_class_shares` of the net that judged each galaxy: ndarray,
+        By `Run`, if it recorded them: `class_prior.log_class_shares` of the net that classified each galaxy, ndarray,
         shape (N, classes).
     image_ids : tuple of str
     """
@@ -38,7 +38,7 @@ class Runs:
 
     @property
     def galaxies_per_class(self) -> np.ndarray:
-        """Test galaxies a true class, shape (classes,)."""
+        """Test galaxies per true class, shape (classes,)."""
         return np.bincount(self.labels, minlength=len(self.class_names))
 
     @property
@@ -50,7 +50,7 @@ class Runs:
         return tuple(dict.fromkeys(run.arm for run in self.probabilities))
 
     def seeds(self, backbone: str, *arms: str) -> list[int]:
-        """Seeds that a backbone was trained with in each of the arms."""
+        """Seeds that a backbone was trained with in all of the arms."""
         sets = ({run.seed for run in self.probabilities if run[:2] == (backbone, arm)} for arm in arms)
         return sorted(set.intersection(*sets))
 
@@ -68,7 +68,7 @@ def read_runs(folder: Path, planned: Sequence[Run] = ()) -> Runs | None:
     folder : Path
         ``STUDY/classifiers``.
     planned : sequence of Run
-        Backbones and arms are shown in their order, others after them by name; the original arm comes first.
+        Determines the order of backbones and arms; others follow by name, and the original arm comes first.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def read_runs(folder: Path, planned: Sequence[Run] = ()) -> Runs | None:
     Raises
     ------
     UserError
-        Where a file cannot be read as predictions, or runs were tested on other galaxies.
+        If a file cannot be read as predictions, or runs were tested on different galaxies.
     """
     orders = [list(dict.fromkeys(run[i] for run in planned)) for i in range(2)]
     found = {}
@@ -97,7 +97,7 @@ def read_runs(folder: Path, planned: Sequence[Run] = ()) -> Runs | None:
     for table in tables.values():
         if not first["label"].equals(table["label"]) or list(first.columns) != list(table.columns):
             raise UserError(
-                f"{table.attrs['file']}: other galaxies or classes than in {first.attrs['file']}; only runs on the "
+                f"{table.attrs['file']}: not the galaxies and classes of {first.attrs['file']}; only runs on the "
                 "same test split can be paired, so train all arms on one dataset"
             )
     columns = [column for column in first.columns if column.startswith("p_")]
@@ -122,7 +122,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: no column {sorted(missing)[0]}; run train_classifier.py again")
     names = [c.removeprefix("p_") for c in table.columns if c.startswith("p_")]
     if table.empty or table["image_id"].duplicated().any():
-        raise UserError(f"{path}: no galaxy or one galaxy twice; run train_classifier.py again")
+        raise UserError(f"{path}: has no galaxy, or one twice; run train_classifier.py again")
     if unknown := {*table["label"], *table["prediction"]} - set(names):
         raise UserError(f"{path}: no probability column of class {sorted(unknown)[0]!r}; run train_classifier.py again")
     table = table.set_index("image_id").sort_index()
@@ -131,7 +131,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 
 def read_prior(path: Path, class_names: Sequence[str]) -> np.ndarray | None:
-    """How common the classes were in the training that left this metrics.json; None where it does not say."""
+    """How common the classes were in the training that wrote this metrics.json; None where it does not say."""
     try:
         return log_class_shares(json.loads(path.read_text()), class_names) if path.exists() else None
     except ValueError as error:
@@ -139,21 +139,21 @@ def read_prior(path: Path, class_names: Sequence[str]) -> np.ndarray | None:
 
 
 def pool(folders: Sequence[Path], folds: Sequence[Runs | None]) -> Runs | None:
-    """The runs of several folds as those of one study with all their test galaxies.
+    """The runs of several folds, pooled into those of one study with all their test galaxies.
 
-    A run of the pool is the runs of that backbone, arm and seed in every fold, each on its own galaxies.
+    A pooled run consists of the runs of its backbone, arm and seed in every fold, each on its own galaxies.
 
     Raises
     ------
     UserError
-        Where folds have other classes, share test galaxies, or one lacks a run that another has.
+        If folds differ in their classes, share test galaxies, or one lacks a run that another has.
     """
     first_folder, first, others = folders[0], folds[0], list(zip(folders[1:], folds[1:], strict=True))
     for folder, runs in others:
         if first is None or runs is None:
             raise UserError(f"{first_folder if first is None else folder}: no classifier yet; train every fold's first")
         if runs.class_names != first.class_names:
-            raise UserError(f"{folder}: other classes than in {first_folder}; only folds of one dataset can be pooled")
+            raise UserError(f"{folder}: not the classes of {first_folder}; only folds of one dataset can be pooled")
         for lacking, missing in (
             (folder, first.probabilities.keys() - runs.probabilities.keys()),
             (first_folder, runs.probabilities.keys() - first.probabilities.keys()),

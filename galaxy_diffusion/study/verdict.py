@@ -1,4 +1,4 @@
-"""Does diffusion help, and more than cheap remedies: a sentence that can be "no", from the first endpoint alone."""
+"""Does diffusion help, and more than cheap remedies: a sentence that can say "no", from the first endpoint alone."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -26,9 +26,9 @@ class Verdict:
     findings : DataFrame
         The differences that it rests on: `Comparison.tested`.
     sentences : list of str
-        The findings on diffusion in words, then what other metrics say of it.
+        The findings on diffusion in words, then what other metrics say about it.
     caveats : list of str
-        What a reader must know beside it.
+        What a reader must know to judge it.
     """
 
     outcome: str
@@ -41,9 +41,9 @@ class Verdict:
 def judge(comparison: Comparison) -> Verdict:
     """Verdict on the average precision of the rare class: every arm against original, diffusion against each rival.
 
-    The controls are original and the cheap remedies. Diffusion is better where each of them is beaten by more than the
-    margin: all have to be, so that no remedy is singled out by its figures. Otherwise it is worse where it loses to one
-    of them, or equivalent where both one-sided tests keep the difference from one of them within the margin; p values
+    The controls are original and the cheap remedies. Diffusion is better if it beats each of them by more than the
+    margin: all of them, so that no remedy is singled out by its figures. Otherwise it is worse if it loses to one of
+    them, or equivalent if both one-sided tests keep the difference from one of them within the margin; p values
     are corrected by Holm for all comparisons of the study.
 
     Parameters
@@ -94,7 +94,7 @@ def headline(outcome: str, controls: pd.DataFrame, comparison: Comparison) -> st
     elif outcome == "equivalent":
         text = f"Diffusion is no better than {listed(controls, 'equivalent')}: equivalent within {margin}; {changes}"
     elif (controls["outcome"] == "hint").any():
-        text = f"A hint, no evidence, from one training run: {changes}".replace(": it", ": diffusion", 1)
+        text = f"A hint, not evidence, from one training run: {changes}".replace(": it", ": diffusion", 1)
     else:
         text = f"No evidence that diffusion helps: {changes}"
         if (with_original["outcome"]) == "better":
@@ -108,7 +108,7 @@ def condition(comparison: Comparison) -> str:
 
 
 def listed(controls: pd.DataFrame, outcome: str) -> str:
-    """The controls with this outcome by name."""
+    """The names of the controls with this outcome."""
     names = [title(row) for _, row in controls[controls["outcome"] == outcome].iterrows()]
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
@@ -156,7 +156,7 @@ def harmed_elsewhere(comparison: Comparison) -> pd.DataFrame:
 
 
 def sentence(row: dict) -> str:
-    """One difference in words and figures; with what the test says where it is tested."""
+    """One difference in words and figures; with the result of the test where it is tested."""
     said = {
         "better": "better",
         "worse": "worse",
@@ -192,13 +192,13 @@ def caveats(findings: pd.DataFrame, lost: pd.DataFrame, comparison: Comparison) 
         )
     for outcome, why in (
         ("uncertain", "but p is larger after that correction"),
-        ("hint", "but they are of one training run: hints, not counted, as another run may move them"),
+        ("hint", "but they come from one training run: hints, not counted, because another run may move them"),
     ):
         if number := (findings["outcome"] == outcome).sum():
             lines.append(f"In {number} comparisons (ochre) the 95 % interval excludes 0, {why}.")
     if not lost.empty:
         worse = ", ".join(f"{class_title(row.galaxy_class)} by {-row.difference:.3f}" for row in lost.itertuples())
-        lines.append(f"With diffusion the recall of other classes is lower, by intervals without correction: {worse}.")
+        lines.append(f"With diffusion the recall of other classes is lower, by uncorrected intervals: {worse}.")
     ours = findings[(findings["arm"] == QUESTION) & (findings["reference"] == BASELINE)].iloc[0]
     lines.append(
         f"With {ours['n']} {name} test galaxies a true change of {ours['detectable']:.3f} in the {METRIC_NAMES[FIRST]} "
@@ -206,15 +206,17 @@ def caveats(findings: pd.DataFrame, lost: pd.DataFrame, comparison: Comparison) 
     )
     seeds = findings["seeds"]
     if seeds.max() == 1:
-        lines.append("One training run an arm: how far another run would move the figures is not in the intervals.")
+        lines.append(
+            "One training run per arm: the intervals do not include how far another run would move the figures."
+        )
     elif seeds.min() < seeds.max():
         lines.append(
             f"Arms have {seeds.min()} to {seeds.max()} training runs and are paired on the seeds that both have. With "
-            "one seed, how far another run would move the figures is not in the interval."
+            "one seed, the interval does not include how far another run would move the figures."
         )
     else:
-        lines.append(f"Each figure is the mean of {seeds.min()} training runs an arm.")
+        lines.append(f"Each figure is the mean of {seeds.min()} training runs per arm.")
     lines.append(
-        "Each generator was trained once: how far another training of it would move figures is not in the intervals."
+        "Each generator was trained once: the intervals do not include how far another training would move the figures."
     )
     return lines

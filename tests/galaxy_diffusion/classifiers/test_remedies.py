@@ -96,7 +96,7 @@ def test_smote_images_pass_through_the_jpeg_of_all_images(monkeypatch):
 
 
 def test_smote_that_cannot_be_is_one_clear_line(monkeypatch):
-    with pytest.raises(UserError, match="has 1 training images, and two are needed"):
+    with pytest.raises(UserError, match="has 1 training images, but two are needed"):
         smote(arrays([0, 1]), {"cigar": 4}, seed=0)
     with pytest.raises(UserError, match="cigar=0: nothing to make"):
         smote(arrays([1, 1]), {"cigar": 0}, seed=0)

@@ -235,7 +235,7 @@ def test_one_training_run_is_a_hint_whatever_its_interval():
     assert once.outcome == "none"
     assert set(once.findings["outcome"]) == {"hint", "none"}
     assert once.findings["p_holm"].isna().all()
-    assert once.headline.startswith("A hint, no evidence, from one training run: diffusion changes")
+    assert once.headline.startswith("A hint, not evidence, from one training run: diffusion changes")
     assert "one training run: a hint" in once.sentences[0]
     assert not any("after Holm" in line for line in once.sentences + once.caveats)
 
@@ -294,7 +294,7 @@ def test_the_verdict_names_what_is_too_small_to_see():
     verdict = judge(compare(runs_with({"net": {"original": 10, "diffusion": 11}}, per_class=19), QUESTION))
     assert "net, cigar-shaped smooth average precision, Diffusion minus Original: +0.042 [" in verdict.sentences[0]
     assert any("With 19 cigar-shaped smooth test galaxies a true change of 0." in line for line in verdict.caveats)
-    assert any("One training run an arm" in line for line in verdict.caveats)
+    assert any("One training run per arm" in line for line in verdict.caveats)
 
 
 def test_no_interval_without_width_is_printed():
