@@ -246,7 +246,7 @@ def test_too_few_images_are_said_to_be_too_few_and_still_searched_for_copies(dat
     lines = (folder / "metadata.jsonl").read_text().splitlines()
     (folder / "metadata.jsonl").write_text("\n".join(lines[:5]))
     evaluate_images.main(Config(real=data, generated=str(folder), output_dir=tmp_path / "out", morphology=False))
-    assert f"{COPIED}: fewer than 10 images a side" in capsys.readouterr().out
+    assert f"{COPIED}: fewer than 10 images on one side" in capsys.readouterr().out
     figures = json.loads((tmp_path / "out" / "fidelity.json").read_text())[COPIED]
     assert set(figures) == {"copy_rate", "duplicate_rate"}
     assert (figures["copy_rate"]["value"], figures["copy_rate"]["n_generated"]) == (1, 5)

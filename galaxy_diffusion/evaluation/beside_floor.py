@@ -1,4 +1,4 @@
-"""A figure of generated images beside its floor: what real images get in their place. The record of fidelity.json."""
+"""A figure of generated images beside its floor, which real images get in their place: an entry of fidelity.json."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -21,13 +21,13 @@ class BesideFloor:
     n_real, n_generated : int
         Images compared.
     floor, floor_low, floor_high : float or None
-        What real images get in place of the generated ones, and the range or interval of it; None where there are none.
+        What real images get in place of the generated ones, with its range or interval; None where there is none.
     failed_real, failed_generated : int, optional
         How many of the images compared could not be measured, where measurements can fail.
     n_floor : int, optional
-        Images behind the floor, where they are others than the ``n_real``.
+        Images behind the floor, where they are not the ``n_real`` images.
     p_value : float, optional
-        Of a test of the figure against its floor.
+        P value of a test of the figure against its floor.
     """
 
     value: float
@@ -47,18 +47,18 @@ class BesideFloor:
 Metrics = dict[str, dict[str, BesideFloor]]
 """Figures by set (``all`` or a class) and metric."""
 ALWAYS = ("floor", "floor_low", "floor_high")
-"""Written even where they are None."""
+"""Keys that are written even if they are None."""
 
 
 def share_beside_floor(happened: np.ndarray, among_real: np.ndarray) -> BesideFloor:
-    """The share of generated images that something is true of, beside that of real ones, with Wilson's intervals.
+    """The share of generated images for which something is true, beside that of real ones, with Wilson's intervals.
 
     Parameters
     ----------
     happened : ndarray of bool, shape (N,)
-        Of the generated images; N at least 1.
+        Whether it is true of each generated image; N at least 1.
     among_real : ndarray of bool, shape (M,)
-        Of real images that the generator has not seen. Without any, the floor is None.
+        The same for real images that the generator has not seen. Without any, the floor is None.
 
     Examples
     --------

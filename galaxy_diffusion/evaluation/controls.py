@@ -1,4 +1,4 @@
-"""Copies made on purpose: training images with a change that a search for copies should see through."""
+"""Copies made on purpose: training images with changes that a search for copies should see through."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -43,7 +43,7 @@ def blurred(image: np.ndarray, pixels: float = 1.0) -> np.ndarray:
 
 
 def noisy(image: np.ndarray) -> np.ndarray:
-    """With noise that follows from the image alone."""
+    """Add noise that depends only on the image."""
     rng = np.random.default_rng(int(image.sum(dtype=np.int64)))
     return as_pixels(image + rng.normal(0, NOISE, image.shape))
 
@@ -67,9 +67,9 @@ CHANGES: dict[str, Change] = {
     "JPEG of quality 75": recompressed,
     "blurred by 1 pixel": blurred,
 }
-"""Each takes and gives uint8 (S, S, 3). Pixels are those of the images compared."""
+"""Each takes and returns uint8 (S, S, 3). Pixels are those of the images compared."""
 
 
 def changed(images: np.ndarray, change: Change) -> np.ndarray:
-    """Images (N, S, S, 3) after a change, through the JPEG in which generated images are stored."""
+    """Images (N, S, S, 3) after a change and the JPEG compression that generated images are stored with."""
     return np.stack([jpeg_round_trip(change(image)) for image in images])

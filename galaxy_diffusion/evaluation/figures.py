@@ -19,19 +19,19 @@ GENERATED, REAL = "#2457c5", "#b9c3d6"
 
 
 def distinct(results: dict[str, T]) -> dict[str, T]:
-    """Results by class, without those of all classes where these are those of the only class."""
+    """Results by class; those of all classes are left out if there is only one class."""
     return results if len(results) != 2 else {name: found for name, found in results.items() if name != "all"}
 
 
 def beside_floor(results: Metrics, probes: bool = False) -> bytes:
-    """A panel a metric, a line a class: the generated images with their interval, the floor as a grey bar.
+    """One panel per metric, one line per class: the generated images with their interval, the floor as a grey bar.
 
     Parameters
     ----------
     results : dict
         Figures by set and metric.
     probes : bool
-        Draw the probes, and nothing else, instead of all metrics that have no table of their own.
+        Draw only the probes, instead of all metrics that have no table of their own.
     """
     wanted = {
         metric: None
@@ -59,7 +59,7 @@ def beside_floor(results: Metrics, probes: bool = False) -> bytes:
         plain(axes)
     for axes in panels[len(metrics) :]:
         axes.axis("off")
-    figure.suptitle("Generated images (blue, 95 % interval) and real ones in their place (grey)", fontsize=10)
+    figure.suptitle("Generated images (blue, 95 % interval) and real images in their place (grey)", fontsize=10)
     return chart(figure)
 
 
@@ -88,7 +88,7 @@ def relative_distances(copies: Copies) -> bytes:
     for name, values, colour in groups:
         share = np.full(len(values), 1 / max(1, len(values)))
         axes.hist(values, bins, weights=share, color=colour, alpha=0.7, label=f"{name} ({len(values):,})")
-    axes.axvline(1, color=SKY, linewidth=1, linestyle="--", label="copies lie left")
+    axes.axvline(1, color=SKY, linewidth=1, linestyle="--", label="copies lie to the left")
     axes.set_xlabel("Distance to the nearest galaxy seen / threshold of its class")
     axes.set_ylabel("Share of images")
     axes.legend(frameon=False, fontsize=9)
@@ -97,7 +97,7 @@ def relative_distances(copies: Copies) -> bytes:
 
 
 def summary(results: Metrics) -> Table:
-    """All figures, a row a class and metric."""
+    """All figures, one row per class and metric."""
     rows = []
     for name, figures in distinct(results).items():
         for metric, f in figures.items():

@@ -1,13 +1,14 @@
 """Which real images generated ones are compared with, and the floor: what other real images get at the same sizes.
 
-Generated images of a class are compared with the galaxies that the generator never saw: against training galaxies, a
-generator that repeats them would look perfect. Training galaxies serve for the floor instead. They are what an ideal
-generator would draw, so the figure that they get against the unseen ones, as many of them as of the generated ones, is
-the best that any generator can expect with so few images. Where a class has too few unseen galaxies, the two change
-places.
+Generated images of a class are compared with galaxies that the generator never saw: compared with training galaxies, a
+generator that repeats them would look perfect. Training galaxies serve for the floor instead. An ideal generator would
+draw galaxies like them, so the figure that they get against the unseen galaxies, if as many are taken as there are
+generated images, is the best that any generator can expect with so few. Where a class has too few unseen galaxies, the
+two change places.
 
 So that sizes match, no more generated images of a class are compared than there are real ones for the floor. Over all
-classes, each class has as many images in each of the three sets: otherwise the figure would measure the mix of classes.
+classes, each class has equally many images in each of the three sets: otherwise the figure would measure the mix of
+classes.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,9 +21,9 @@ from galaxy_diffusion.evaluation.beside_floor import BesideFloor
 from galaxy_diffusion.evaluation.jackknife import Estimate
 
 MIN_UNSEEN = 20
-"""Fewer unseen galaxies of a class than this, and it is compared with its training galaxies."""
+"""A class with fewer unseen galaxies than this is compared with its training galaxies."""
 MIN_IMAGES = 10
-"""A figure from fewer images a side says nothing and is left out."""
+"""A figure from fewer images on either side says nothing and is left out."""
 SPLITS = 20
 """Random splits of the real images for the floor."""
 
@@ -34,7 +35,7 @@ class Sets:
     Attributes
     ----------
     reference : ndarray of int
-        Real images that are compared with.
+        Real images that the generated ones are compared with.
     others : ndarray of int
         Real images for the floor, none of them in ``reference``.
     generated : ndarray of int
@@ -62,7 +63,7 @@ def choose_sets(unseen: np.ndarray, trained: np.ndarray, generated: np.ndarray, 
 
 
 def of_all_classes(classes: Sequence[Sets]) -> list[Sets]:
-    """As many images of each class in each set; a single class stays as it is."""
+    """The sets of all classes together, with equally many images of a class in each; a single class stays as it is."""
     if len(classes) == 1:
         return list(classes)
     return [sets.cut(min(len(sets.reference), *sets.sizes)) for sets in classes]
@@ -82,23 +83,24 @@ def compare(
     Parameters
     ----------
     estimate : callable
-        Takes rows of real and of generated images, gives figures with intervals.
+        Takes rows of real and of generated images, returns figures with intervals.
     figures : callable
         The same figures without intervals.
     real, generated : ndarray, shape (N, ...) and (M, ...)
-        What ``estimate`` takes of each image.
+        One row per image, as ``estimate`` takes them.
     classes : sequence of Sets
         Sets of one class, or of `of_all_classes`.
     description : str
-        Stands at the progress bar.
+        Text of the progress bar.
     seed : int
-        Of the random splits.
+        Seed of the random splits.
 
     Returns
     -------
     dict of BesideFloor
-        By name. The floor is the mean over `SPLITS` random splits of the real images into sets of these sizes, its
-        range the lowest and the highest of them. Empty where there are fewer than `MIN_IMAGES` images a side.
+        By the name of the figure. The floor is the mean over `SPLITS` random splits of the real images into sets of
+        these sizes, its range the lowest and the highest of them. Empty if there are fewer than `MIN_IMAGES` images on
+        either side.
     """
     n_real, n_generated = np.sum([sets.sizes for sets in classes], axis=0).tolist()
     if min(n_real, n_generated) < MIN_IMAGES:
@@ -126,7 +128,7 @@ def compare(
 
 
 def split(sets: Sets, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Real images of a class, dealt anew into two sets of the sizes of the comparison."""
+    """Real images of a class, divided anew into two sets of the sizes of the comparison."""
     n_real, n_generated = sets.sizes
     mixed = rng.permutation(np.concatenate([sets.reference, sets.others]))
     return mixed[:n_real], mixed[n_real : n_real + n_generated]

@@ -1,14 +1,14 @@
 """Figures of two sets of images, with intervals: a jackknife over groups of images.
 
-The images of each set are dealt at random into groups; leaving out one group after the other shows how much the figure
+The images of each set are divided at random into groups; leaving out one group at a time shows how much the figure
 depends on the images at hand [1]_. The variances of the two sets add up. A bootstrap would not do here: it draws images
 twice, and an image drawn twice is its own nearest neighbour and lowers the rank of a covariance, so that Fréchet
 distances and neighbour counts of bootstrap samples are systematically off. The jackknife errs on the safe side: on
 average its variance is at least the true one [2]_.
 
-An interval says how far another draw of as many images, real and generated, would move the figure. It does not say how
-far the figure is from that of infinitely many images: for the Fréchet distance, recall and coverage, which depend on
-the number of images, that is what the real-against-real floor of the same sizes is for.
+An interval says how far another draw of equally many images, real and generated, would move the figure. It does not say
+how far the figure is from that of infinitely many images. For the Fréchet distance, recall and coverage, which depend
+on the number of images, the real-against-real floor of the same sizes shows that.
 
 References
 ----------
@@ -48,18 +48,18 @@ def jackknife(
     Parameters
     ----------
     figures : callable
-        Takes indices into the real and into the generated images, gives one or several figures.
+        Takes indices into the real and into the generated images, returns one or several figures.
     n_real, n_generated : int
         Images in each set, at least 2.
     groups : int
-        Groups a set, at most one an image.
+        Groups per set, at most one per image.
     seed : int
-        Of the dealing.
+        Seed of the division into groups.
 
     Returns
     -------
     value, standard_error : ndarray
-        Shaped as ``figures`` gives them.
+        Shaped like the result of ``figures``.
     degrees_of_freedom : int
         Of the standard error.
     """
@@ -84,16 +84,16 @@ def t_interval(value: float, standard_error: float, degrees_of_freedom: int, low
 
 
 def share_interval(share: float, standard_error: float, n: int) -> Estimate:
-    """Wilson's interval [3]_ of a share of ``n`` images that count as fewer where its standard error says so.
+    """Wilson's interval [3]_ of a share of ``n`` images, which count as fewer where its standard error says so.
 
-    Where all or none of the images are in, the standard error is no guide and they count as n.
+    Where the share is 0 or 1 the standard error is no guide, and the images count as n.
     """
     variance = share * (1 - share)
     effective = min(n, variance / standard_error**2) if variance > 0 and standard_error > 0 else n
     z2 = stats.norm.ppf((1 + LEVEL) / 2) ** 2
     centre = (share + z2 / (2 * effective)) / (1 + z2 / effective)
     half = np.sqrt(z2 * (variance / effective + z2 / (4 * effective**2))) / (1 + z2 / effective)
-    # Rounding may put an end of 0 or 1 on the wrong side of the share.
+    # Rounding may put an end at 0 or 1 on the wrong side of the share.
     return Estimate(
         float(share), float(min(max(centre - half, 0.0), share)), float(max(min(centre + half, 1.0), share))
     )

@@ -1,4 +1,4 @@
-"""Which generated images to keep: no copy, of the class they were made for, and shaped like real galaxies of it.
+"""Which generated images to keep: not a copy, of the class they were made for, and shaped like real galaxies of it.
 
 Nothing here has seen a test galaxy: the threshold of a copy comes from validation galaxies (see `copies`), the
 classifier and the shapes from training galaxies.
@@ -52,8 +52,8 @@ def within_class(train: pd.DataFrame, train_labels: np.ndarray, new: pd.DataFram
     """Whether galaxies lie within the morphology of the training galaxies of their class.
 
     The Mahalanobis distance from the training galaxies in the measures `SHAPE`, with the covariance of Ledoit and Wolf,
-    is at most that of 99 in 100 training galaxies, each from all the others. (Galaxies that are among the training
-    galaxies themselves are a little nearer.)
+    is at most as large as for 99 in 100 training galaxies, each measured from all the others. (Galaxies that are among
+    the training galaxies themselves are a little nearer.)
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ def within_class(train: pd.DataFrame, train_labels: np.ndarray, new: pd.DataFram
     Returns
     -------
     ndarray of bool, shape (M,)
-        False where a measure has failed; True for whole classes with fewer than `MIN_TRAIN` training galaxies that
-        could be measured, as they say nothing.
+        False where a measure has failed; True for all galaxies of a class with fewer than `MIN_TRAIN` measured training
+        galaxies, which say nothing.
     """
     within = np.ones(len(new), bool)
     for label in np.unique(labels):
@@ -111,11 +111,11 @@ class Verdicts:
     Attributes
     ----------
     no_copy : ndarray
-        It is no copy of a galaxy that the generator has seen.
+        It is not a copy of a galaxy that the generator has seen.
     label : ndarray
-        It is of the class that it was made for, as the classifier says, or without one its axis ratio.
+        It is of the class that it was made for, according to the classifier or, without one, to its axis ratio.
     morphology : ndarray
-        As of `within_class`.
+        As `within_class` says.
     """
 
     no_copy: np.ndarray

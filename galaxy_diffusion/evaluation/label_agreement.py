@@ -1,9 +1,9 @@
-"""Is a generated galaxy of the class that it was made for? An independent classifier and its axis ratio say.
+"""Is a generated galaxy of the class that it was made for? Judged by an independent classifier and by its axis ratio.
 
-The classifier was trained on real galaxies only. Its verdict is the class that is the most likely where all are equally
-common (see `shared.class_prior`). The axis ratio agrees where it lies in the central 95 % of the training galaxies of
-the class. What both say of real galaxies that neither generator nor classifier has learned from is the floor: of a
-generator that were perfect they would say the same.
+The classifier was trained only on real galaxies. Its verdict is the class that is most likely if all are equally common
+(see `shared.class_prior`). The axis ratio agrees where it lies in the central 95 % of the training galaxies of the
+class. The floor is how often both agree for real galaxies that neither generator nor classifier has learned from: for a
+perfect generator they would agree equally often.
 """
 
 import json
@@ -26,12 +26,12 @@ CENTRAL = [0.025, 0.975]
 
 @dataclass(frozen=True)
 class Classifier:
-    """A classifier of train_classifier.py that has learned from real galaxies only.
+    """A classifier of train_classifier.py that has learned only from real galaxies.
 
     Attributes
     ----------
     net : FeatureNet
-        Gives logits (B, classes).
+        Returns logits (B, classes).
     log_shares : ndarray, shape (classes,)
         Logarithm of each class's share of what it was trained on.
     """
@@ -44,7 +44,7 @@ class Classifier:
         return self.predict(galaxies.images) == galaxies.labels
 
     def predict(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-        """The most likely class of each image where all classes are equally common, int (N,)."""
+        """The most likely class of each image if all classes are equally common, int (N,)."""
         recipe = f"{self.net.fingerprint} logits"
         logits = cached(images, "galaxy_features", recipe, lambda: extract(images, self.net, batch_size))
         return (logits - self.log_shares).argmax(axis=1)
@@ -58,13 +58,13 @@ def load_independent(folder: Path, pair: RealAndGenerated) -> Classifier:
     folder : Path
         Output folder of train_classifier.py.
     pair : RealAndGenerated
-        What it is to judge.
+        The images that it is to judge.
 
     Raises
     ------
     UserError
         If it was trained with generated images, on other classes or another crop of each image, or on data with
-        another test split, so that it may have learned from the real galaxies that are the floor.
+        another test split, so that it may have learned from the real galaxies behind the floor.
     """
     folder = Path(folder)
     model = read_classifier(folder)
@@ -76,7 +76,7 @@ def load_independent(folder: Path, pair: RealAndGenerated) -> Classifier:
         raise UserError(f"{folder}: was trained with generated images and cannot judge them; give one trained without")
     if tuple(model.config.id2label[i] for i in range(model.config.num_labels)) != pair.test.class_names:
         raise UserError(
-            f"{folder}: knows other classes than {', '.join(pair.test.class_names)}; train one on this data"
+            f"{folder}: does not know the classes {', '.join(pair.test.class_names)}; train one on this data"
         )
     if record["data_fingerprint"]["test"] != pair.test.fingerprint:
         raise UserError(f"{folder}: was trained on data with another test split; train one on the generator's data")

@@ -1,9 +1,9 @@
 """What an astronomer measures on a galaxy: ellipticity, radii, concentration, asymmetry and the like.
 
 photutils [1]_ finds the galaxy in the middle of the luminance and masks its neighbours, statmorph [2]_ measures it
-above the sky. The images are stretched to 8 bits, so these are no photometry: faint outskirts count for more than in
-linear flux, radii come out larger and Sersic indices smaller. They compare images of one kind with each other, real
-ones with generated ones. The ellipticity is that of the Sersic fit, which neighbours and stretch disturb least.
+above the sky. The images are stretched to 8 bits, so this is not photometry: faint outskirts count for more than in
+linear flux, radii come out larger and Sersic indices smaller. The measures serve to compare images of the same kind:
+real with generated ones. The ellipticity is that of the Sersic fit, which neighbours and stretch disturb least.
 
 References
 ----------
@@ -47,10 +47,11 @@ BAD = 2
 """From this flag on statmorph calls a measurement bad."""
 
 SIGMAS, LEAST, MIN_PIXELS = 1.5, 2.0, 5
-"""A source is brighter than the sky by so many times its noise, at least so many grey levels, in so many pixels."""
+"""A source is brighter than the sky by this many times its noise, at least this many grey levels, in this many
+pixels."""
 DEBLENDING = {"n_levels": 16, "contrast": 0.01, "progress_bar": False}
 AT_A_TIME = 64
-"""Galaxies between two writes to the cache: an interruption loses no more."""
+"""Galaxies between two writes to the cache: an interruption loses no more than these."""
 UNUSED = {"niter_bh_mid": 0}
 """The search for the multimode statistic would take 40 % of the time, and nothing here reports it."""
 RECIPE = f"{SIGMAS} {LEAST} {MIN_PIXELS} {DEBLENDING} 1"
@@ -69,17 +70,17 @@ def morphology(images: np.ndarray, processes: int | None = None) -> pd.DataFrame
     images : ndarray of uint8, shape (N, S, S, 3)
         The galaxy is in the middle. From 32 pixels on most can be measured.
     processes : int, optional
-        By default one a core, with one thread each; has no influence on the result.
+        By default one per core, with one thread each; does not affect the result.
 
     Returns
     -------
     DataFrame
-        A row an image, with the columns
+        One row per image, with the columns
 
         - ellipticity (1 - b / a) and sersic_index of the Sersic fit; NaN where ``flag_sersic`` is `BAD` or worse;
         - half_light_radius and petrosian_radius along the major axis in pixels, concentration, asymmetry, smoothness,
           gini and m20; NaN where ``flag`` is `BAD` or worse;
-        - blue_minus_green and green_minus_red in magnitudes of the galaxy's channels, like g - r and r - i but of
+        - blue_minus_green and green_minus_red in magnitudes of the galaxy's channels, like g - r and r - i but from
           stretched channels; NaN without a galaxy or where a channel has no light above the sky;
         - sky_level and sky_noise, median and standard deviation of the luminance along the border, in grey levels;
         - high_frequency_power, see `spectrum`;
@@ -134,9 +135,9 @@ def measure(image: np.ndarray) -> dict[str, float]:
         measures |= dict(zip(COLOURS, (magnitudes[2] - magnitudes[1], magnitudes[1] - magnitudes[0]), strict=True))
     weights = np.full(grey.shape, max(noise, 1.0))
     try:
-        with warnings.catch_warnings(action="ignore"):  # what they say is in the flags
+        with warnings.catch_warnings(action="ignore"):  # the flags say the same
             found = SourceMorphology(flux, galaxy.astype(int), 1, mask=neighbours, weightmap=weights, **UNUSED)
-    except Exception:  # whatever it stumbles over is counted like any other fit that fails
+    except Exception:  # any error counts as a fit that has failed
         return measures
     measures |= {"flag": found.flag, "flag_sersic": found.flag_sersic}
     for names, flag in ((FITTED, found.flag_sersic), (NONPARAMETRIC, found.flag)):
@@ -154,7 +155,7 @@ def border(side: int) -> np.ndarray:
 
 
 def segments(flux: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Masks of the source nearest to the middle and of all others, both empty where there is none."""
+    """Masks of the source nearest to the middle and of all others, both empty if there is none."""
     from photutils.segmentation import deblend_sources, detect_sources
 
     with warnings.catch_warnings(action="ignore"):

@@ -1,9 +1,9 @@
 """How far the measures of generated galaxies are from those of real ones: Wasserstein and Kolmogorov-Smirnov distances.
 
 The Wasserstein distance of a measure is in units of the real galaxies' spread (half the range from the 16th to the 84th
-percentile): 1 says that its distribution is off by as much as real galaxies scatter. The Kolmogorov-Smirnov distance
-is the largest difference of the two cumulative distributions, whatever the units. Galaxies on which a measurement
-fails cannot take part; how many they are stands beside each figure, and the share of them is a figure of its own.
+percentile): 1 means that its distribution is off by as much as real galaxies scatter. The Kolmogorov-Smirnov distance
+is the largest difference of the two cumulative distributions, regardless of units. Galaxies on which a measurement
+fails cannot take part; their number is given beside each figure, and their share is a figure of its own.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ def compare_morphology(
     -------
     dict of BesideFloor
         As `floors.compare` gives them, with ``failed_real`` and ``failed_generated``. Measures that fail on all but a
-        few are left out.
+        few galaxies are left out.
     """
     compared = [rows_compared(classes, side) for side in ("reference", "generated")]
     measured = [table.iloc[rows].notna().sum() for table, rows in zip((real, generated), compared, strict=True)]
@@ -84,7 +84,7 @@ def distances_of(real: np.ndarray, generated: np.ndarray, names: Sequence[str]) 
 
 
 def ks_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Largest difference of two samples' cumulative distributions: scipy's without its p value, which takes longest."""
+    """Largest difference of two samples' cumulative distributions: scipy's without the p value, which takes longest."""
     values = np.concatenate([first, second])
     shares = (np.searchsorted(np.sort(sample), values, side="right") / len(sample) for sample in (first, second))
     return float(np.abs(np.subtract(*shares)).max())
@@ -103,7 +103,7 @@ def estimates(real: np.ndarray, generated: np.ndarray, names: Sequence[str]) -> 
 
 
 def morphology_table(pair: RealAndGenerated, real: pd.DataFrame, generated: pd.DataFrame) -> pd.DataFrame:
-    """The rows of morphology.csv: an image each, real ones first, with its source, class and what was measured."""
+    """The rows of morphology.csv: one per image, real ones first, with its source, class and measures."""
     parts = []
     for source, galaxies, table in (("real", pair.real, real), ("generated", pair.generated, generated)):
         about = {

@@ -29,7 +29,7 @@ def measure_title(measure: str) -> str:
 
 
 def histograms(real: pd.DataFrame, generated: pd.DataFrame, name: str) -> bytes:
-    """A panel a measure: how it is distributed in real and in generated galaxies of a class.
+    """One panel per measure: its distribution in real and in generated galaxies of a class.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def histograms(real: pd.DataFrame, generated: pd.DataFrame, name: str) -> bytes:
     for axes, measure in zip(panels, MEASURES, strict=False):
         values = [table[measure].dropna().to_numpy() for table in (real, generated)]
         together = np.concatenate(values)
-        # A few outliers of a fit would leave the rest in one bin; they are counted in the outermost ones.
+        # A few outliers of a fit would squeeze all others into one bin; they are counted in the outermost bins.
         bins = np.linspace(*np.quantile(together, [0.01, 0.99]), BINS + 1) if len(together) else np.linspace(0, 1, 2)
         for known, colour, filled in zip(values, (REAL, GENERATED), (True, False), strict=True):
             if len(known):
@@ -67,7 +67,7 @@ def power_figure(spectra: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     Parameters
     ----------
     spectra : dict
-        By title of a class, real and generated spectra, (N, F) and (M, F), of `spectrum.power_spectra`.
+        By class title: real and generated spectra of `spectrum.power_spectra`, (N, F) and (M, F).
     """
     columns = min(3, len(spectra))
     rows = -(-len(spectra) // columns)
@@ -83,7 +83,7 @@ def power_figure(spectra: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_yscale("log")
         axes.set_title(name, fontsize=10)
-        axes.set_xlabel("Cycles an image", fontsize=9)
+        axes.set_xlabel("Cycles per image", fontsize=9)
         axes.legend(frameon=False, fontsize=8)
         plain(axes)
     for axes in panels[len(spectra) :]:

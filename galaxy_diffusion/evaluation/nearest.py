@@ -1,14 +1,14 @@
-"""The nearest galaxy of a gallery, however it is moved, turned, mirrored, zoomed, dimmed or brightened.
+"""The nearest galaxy of a gallery, even if it is moved, turned, mirrored, zoomed, dimmed or brightened.
 
-Galaxies are compared on rings in their own frame (see `rings`), turned against each other by every angle. What most
-galaxies share, such as a bright round middle, says little about which one this is, so rings are whitened with the
-covariance of the gallery's galaxies; as that is taken over galaxies at all angles, harmonics are independent and only
-rings mix. The distance is 1 less the cosine: 0 for the same galaxy, about 1 for two that have nothing in common.
+Galaxies are compared on rings in their own frame (see `rings`) at every relative angle. What most galaxies share, such
+as a bright round middle, says little about which galaxy it is, so rings are whitened with the covariance of the
+gallery's galaxies; as that is taken over galaxies at all angles, harmonics are independent and only rings mix. The
+distance is 1 less the cosine: 0 for the same galaxy, about 1 for two that have nothing in common.
 
-The nearest few are compared again, with the frame a little moved and zoomed, as moments are not exact.
+The nearest few are compared again, with the frame slightly moved and zoomed, because moments are not exact.
 
-A distance alone would call every plain round galaxy a copy, as those all look alike. So it is divided by the mean
-distance to the next fifty, after [1]_: 1 where the nearest is like many others, near 0 for a copy.
+The distance alone would make every plain round galaxy a copy, because all of those look alike. So it is divided by the
+mean distance to the next fifty, after [1]_: 1 where the nearest is like many others, near 0 for a copy.
 
 References
 ----------
@@ -24,16 +24,16 @@ from tqdm.auto import tqdm
 from galaxy_diffusion.evaluation.rings import HARMONICS, Galaxies, harmonics
 
 NEIGHBOURS = 50
-"""Galaxies after the nearest whose mean distance is the unit."""
+"""Number of galaxies after the nearest whose mean distance is the unit."""
 REFINED = 12
-"""The nearest so many are compared again."""
+"""This many of the nearest are compared again."""
 FLOOR = 8.0
 """Added to the variance of each component, in units of the mean variance: weak ones are mostly noise."""
 COARSE, FINE = 32, 128
-"""Angles by which galaxies are turned at first, and those for the nearest few."""
+"""Number of angles by which galaxies are turned at first, and for the nearest few."""
 ZOOMS = torch.tensor([0.9, 0.95, 1.0, 1.05, 1.1])
 SHIFTS = 0.4 * torch.tensor([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
-"""How much the frame is off, at most; shifts in pixels of an image 32 pixels wide."""
+"""The frame is off by at most this much; shifts in pixels of an image 32 pixels wide."""
 PAIRS_AT_ONCE = 2**18
 
 
@@ -48,7 +48,7 @@ class Nearest:
     mirrored : ndarray of bool
         Whether the image is a mirror image, to be turned upside down first.
     angle : ndarray
-        By how many degrees it is then turned clockwise against the gallery's galaxy.
+        Degrees by which it is then turned clockwise relative to the gallery's galaxy.
     distance : ndarray
         From 0 to 2.
     relative : ndarray
@@ -87,7 +87,7 @@ class Gallery:
         self.vectors = self.whiten(described)
 
     def whiten(self, described: torch.Tensor) -> torch.Tensor:
-        """Unit vectors of what `rings.harmonics` gives, of the same shape."""
+        """The result of `rings.harmonics`, whitened and normalised to unit vectors, of the same shape."""
         vectors = (described - self.mean) @ self.whitening
         return vectors / vectors.abs().square().sum(dim=(0, 2)).sqrt().clamp(min=1e-9)[:, None]
 
@@ -98,15 +98,15 @@ class Gallery:
 
     @torch.inference_mode()
     def nearest_others(self, rows: np.ndarray | None = None) -> Nearest:
-        """Find the nearest other one of some of the gallery's own galaxies, by default of all.
+        """Find the nearest other galaxy for some of the gallery's own galaxies, by default for all.
 
-        Without any other, distances are infinite.
+        If there is no other, distances are infinite.
         """
         rows = np.arange(len(self.galaxies)) if rows is None else rows
         return self.in_batches(self.galaxies.take(rows), torch.from_numpy(rows))
 
     def in_batches(self, galaxies: Galaxies, mine: torch.Tensor | None) -> Nearest:
-        """The nearest of each, but not its own row ``mine`` (N,)."""
+        """The nearest of each, except its own row ``mine`` (N,)."""
         if not len(galaxies) or (mine is not None and len(self.galaxies) == 1):
             far, zero = np.full(len(galaxies), np.inf), np.zeros(len(galaxies), int)
             return Nearest(zero, zero.astype(bool), zero.astype(float), far, far)
@@ -128,7 +128,7 @@ class Gallery:
         close, index = cosine.topk(min(NEIGHBOURS + 1, others), dim=1)
         refined, turned = self.refine(galaxies, index[:, :REFINED])
         best = refined.argmax(dim=1)
-        # The nearest may be none of the first ones after refinement; the unit is made of all the others.
+        # Refinement may change which is nearest; the unit is made of all the others.
         unit = (1 - close).sum(dim=1) - (1 - close[rows, best])
         distance = (1 - refined[rows, best]).clamp(min=0)
         relative = distance / (unit / max(1, close.shape[1] - 1)).clamp(min=1e-6)
@@ -147,7 +147,7 @@ class Gallery:
         return best
 
     def refine(self, galaxies: Galaxies, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Largest cosine with some of the gallery's galaxies, and where it is, for frames that are a little off.
+        """Largest cosine with some of the gallery's galaxies, and its angle, for frames that are slightly off.
 
         Parameters
         ----------
@@ -158,7 +158,7 @@ class Gallery:
         -------
         cosine : Tensor, shape (N, K)
         turn : Tensor of int, shape (N, K)
-            Which of `FINE` angles; `FINE` more where the galaxy is mirrored.
+            Which of the `FINE` angles; plus `FINE` where the galaxy is mirrored.
         """
         shifts = SHIFTS * galaxies.light.shape[2] / 32
         zoom, shift = ZOOMS.repeat_interleave(len(shifts)), shifts.repeat(len(ZOOMS), 1)
@@ -177,12 +177,12 @@ def parts(galaxies: Galaxies, size: int = 1024) -> list[Galaxies]:
 
 
 def whitening(described: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean of rings (HARMONICS, M, D) over all angles, and what makes their covariance about white.
+    """The mean of rings (HARMONICS, M, D) over all angles, and a matrix that makes their covariance nearly white.
 
     Returns
     -------
     mean : Tensor of complex64, shape (HARMONICS, 1, D)
-        Only the rings' mean light is other than 0 at all angles; a median, so that no star decides.
+        Zero except for the rings' mean light; a median, so that no star dominates.
     whitening : Tensor of complex64, shape (HARMONICS, D, D)
     """
     mean = torch.zeros_like(described[:, :1])

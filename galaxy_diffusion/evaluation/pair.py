@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Both(NamedTuple, Generic[T]):
-    """The same of the real galaxies, as `RealAndGenerated.real` has them, and of the generated images."""
+    """A quantity of the real galaxies, in the order of `RealAndGenerated.real`, and of the generated images."""
 
     real: T
     generated: T
@@ -27,7 +27,7 @@ class Both(NamedTuple, Generic[T]):
 
 @dataclass(frozen=True)
 class RealAndGenerated:
-    """Images of one size, as a rule all passed through the same JPEG.
+    """Images of one size, by default all passed through the same JPEG compression.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class RealAndGenerated:
     validation, test : GalaxyArrays
         Galaxies that the generator has not seen.
     seen : list of (GalaxyArrays, ndarray)
-        Galaxies that it has seen, those without a class (-1) included: arrays and rows of each.
+        Galaxies that it has seen, including those without a class (-1): arrays and rows of each.
     """
 
     generated: GalaxyArrays
@@ -72,11 +72,11 @@ class RealAndGenerated:
         return {"all": of_all_classes([sets for (sets,) in by_class.values()]), **by_class}
 
     def both(self, measure: Callable[[GalaxyArrays], T]) -> Both[T]:
-        """Measure real galaxies and generated images alike."""
+        """Measure real galaxies and generated images in the same way."""
         return Both(measure(self.real), measure(self.generated))
 
     def of_class(self, name: str, both: Both) -> Both:
-        """The rows of a class among arrays or tables of all images."""
+        """The rows of a class, in arrays or tables of all images."""
         label = self.real.class_names.index(name)
         return Both(both.real[self.real.labels == label], both.generated[self.generated.labels == label])
 
@@ -100,13 +100,13 @@ def load_real_and_generated(real: str, generated: str, jpeg: bool = True) -> Rea
     generated : str
         Output folder of generate.py. Its ``seen_images.csv`` says which galaxies the generator has seen.
     jpeg : bool
-        Pass real images through the JPEG of the generated ones.
+        Pass real images through the JPEG compression of the generated ones.
 
     Raises
     ------
     UserError
         If the generator has seen a galaxy of the validation or test split, none of the data's galaxies, or another crop
-        of them, if one of these splits is empty, or there are no generated images.
+        of them; if one of these splits is empty; or if there are no generated images.
     """
     if not (rows := read_metadata(generated)):
         raise UserError(f"{generated}: no images; make some with generate.py")

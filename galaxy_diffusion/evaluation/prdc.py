@@ -22,18 +22,18 @@ def prdc(real: np.ndarray, generated: np.ndarray, k: int | None = None, seed: in
     An image's ball reaches to its k-th nearest neighbour in its own set.
 
     - precision: share of generated images that lie in the ball of a real one (are they realistic?);
-    - recall: share of real images that lie in the ball of a generated one (is all variety there?);
+    - recall: share of real images that lie in the ball of a generated one (is all the variety there?);
     - density: mean number of real balls around a generated image, over k; may exceed 1;
     - coverage: share of real images whose ball holds a generated image.
 
     Parameters
     ----------
     real, generated : ndarray, shape (N, D) and (M, D)
-        Features; N and M more than k + 1.
+        Features; N and M greater than k + 1.
     k : int, optional
-        By default that of `default_k`.
+        By default the result of `default_k`.
     seed : int
-        Of the intervals.
+        Seed of the intervals.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Can a simple probe tell generated galaxies of a class from real ones? Then a classifier can, and learn only that.
+"""Can a simple probe tell generated galaxies of a class from real ones? If so, a classifier can learn just that.
 
-A logistic regression learns real against generated on some features of the images; the area under its ROC curve on
-images that it has not learned from (five folds) is 0.5 where it is lost and 1 where it always knows. The floor is what
-it makes of real galaxies dealt into two sets of the same sizes.
+A logistic regression learns to separate real from generated images by some features. The area under its ROC curve, on
+images that it has not learned from (five folds), is 0.5 if it cannot tell them apart and 1 if it always can. The floor
+is its result on real galaxies divided into two sets of the same sizes.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from galaxy_diffusion.evaluation.spectrum import spectra_of_planes
 
 COMPONENTS, FOLDS, REPLICATES = 32, 5, 1000
 AT_MOST = 500
-"""Images of a class and side; more change the third digit and take long."""
+"""At most this many images per class and side; more change only the third digit and take long."""
 SIDE = 16
 YCBCR = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32)
 
@@ -40,9 +40,9 @@ def probe(real: np.ndarray, generated: np.ndarray, sets: Sets, name: str, seed: 
     sets : Sets
         What is compared with what.
     name : str
-        Of the features.
+        Name of the features.
     seed : int
-        Of folds and resampling.
+        Seed of folds and resampling.
     """
     key = f"probe_auc_{name}"
     cut = Sets(*(rows[:AT_MOST] for rows in (sets.reference, sets.others, sets.generated)))
@@ -69,7 +69,7 @@ def auc_of_probe(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> floa
 
 
 def estimate_auc(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> Estimate:
-    """`auc_of_probe` with a percentile bootstrap over the images; the probe is taken as it is."""
+    """`auc_of_probe` with a percentile bootstrap over the images; the probe is not trained anew."""
     first, second = probe_scores(real, generated, seed)
     rng = np.random.default_rng(seed)
     drawn = [auc(rng.choice(first, len(first)), rng.choice(second, len(second))) for _ in range(REPLICATES)]
@@ -79,7 +79,7 @@ def estimate_auc(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> Esti
 
 
 def probe_scores(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """How generated each image looks to a probe that has not learned from it, shapes (N,) and (M,)."""
+    """Scores of how generated each image looks to a probe that has not learned from it, shapes (N,) and (M,)."""
     features = np.concatenate([real, generated]).astype(float)
     is_generated = np.arange(len(features)) >= len(real)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
@@ -90,7 +90,7 @@ def probe_scores(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> tupl
 def auc(negative: np.ndarray, positive: np.ndarray) -> float:
     """Probability that a positive score is above a negative one, ties counting half.
 
-    `sklearn.metrics.roc_auc_score` gives the same and takes 10 to 30 times as long, in each of `REPLICATES`.
+    `sklearn.metrics.roc_auc_score` gives the same but takes 10 to 30 times as long, for each of `REPLICATES`.
     """
     ranks = rankdata(np.concatenate([negative, positive]))[len(negative) :]
     return float((ranks.mean() - (len(positive) + 1) / 2) / len(negative))

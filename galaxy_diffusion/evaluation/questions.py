@@ -22,10 +22,10 @@ from galaxy_diffusion.shared.names import class_title
 from gz2_dataset import GalaxyArrays
 
 SHOWN = 12
-"""Images in a row of a picture."""
+"""Images per row of a picture."""
 
 AllSets = dict[str, Sequence[Sets]]
-"""What is compared with what, of ``all`` and each class: `RealAndGenerated.sets`."""
+"""What is compared with what, for ``all`` and each class: `RealAndGenerated.sets`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Answer:
 
 
 def merged(answers: Iterable[Answer]) -> Answer:
-    """All answers in one; of two that share a name the later one counts."""
+    """All answers in one; if two share a name, the later one counts."""
     whole = Answer()
     for answer in answers:
         for name, metrics in answer.metrics.items():
@@ -64,7 +64,7 @@ def first_images(pair: RealAndGenerated) -> Answer:
 
 
 def feature_distances(pair: RealAndGenerated, sets: AllSets, net: str, batch_size: int, seed: int) -> Answer:
-    """How far are generated from real images in the features of a net?"""
+    """How far are generated images from real ones in the features of a net?"""
     vectors = pair.both(lambda galaxies: features(galaxies.images, net, batch_size))
     net_name = load_net(net).name
     estimates = partial(distances.estimates, net=net_name, seed=seed)
@@ -73,7 +73,7 @@ def feature_distances(pair: RealAndGenerated, sets: AllSets, net: str, batch_siz
     for name, chosen in sets.items():
         metrics[name] = compare(estimates, values, *vectors, chosen, f"{net_name}, {name}", seed)
         if not metrics[name]:
-            print(f"{name}: fewer than {MIN_IMAGES} images a side, so no metrics of {net_name}")
+            print(f"{name}: fewer than {MIN_IMAGES} images on one side, so no metrics of {net_name}")
     return Answer(metrics)
 
 
@@ -88,14 +88,14 @@ def copied(pair: RealAndGenerated, sets: AllSets, copies: Copies) -> Answer:
 
 
 def spectra(pair: RealAndGenerated) -> Answer:
-    """Is there as much fine structure as in real galaxies?"""
+    """Do the images have as much fine structure as real galaxies?"""
     both = pair.both(lambda galaxies: power_spectra(galaxies.images))
     by_class = {class_title(name): pair.of_class(name, both) for name in pair.class_names}
     return Answer(pictures={"power_spectra": morphology_figures.power_figure(by_class)})
 
 
 def shapes(pair: RealAndGenerated, sets: AllSets, measured: Both[pd.DataFrame], seed: int) -> Answer:
-    """Are the measures of statmorph distributed as in real galaxies?"""
+    """Are the measures of statmorph distributed as they are in real galaxies?"""
     return Answer(
         {name: compare_morphology(*measured, chosen, f"morphology, {name}", seed) for name, chosen in sets.items()},
         {"morphology": morphology_table(pair, *measured)},
@@ -113,7 +113,7 @@ def shares(pair: RealAndGenerated, sets: AllSets, true_of: dict[str, Both[np.nda
     ----------
     pair, sets
     true_of : dict of str to Both of ndarray of bool
-        By metric, whether it is true of each image.
+        Whether it is true of each image, by metric.
     """
     return Answer(
         {
@@ -142,7 +142,7 @@ def attention(pair: RealAndGenerated, classifier: Classifier) -> Answer:
 def shortcuts(
     pair: RealAndGenerated, sets: AllSets, before_jpeg: GalaxyArrays, net: str, batch_size: int, seed: int
 ) -> Answer:
-    """Can a probe tell generated from real galaxies of a class?
+    """Can a probe tell the generated galaxies of a class from the real ones?
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def shortcuts(
     before_jpeg : GalaxyArrays
         ``pair.real`` before the JPEG that generated images went through.
     net : str
-        Whose features a probe looks at, beside pixels and spectrum.
+        Net whose features a probe looks at, beside pixels and spectrum.
     batch_size, seed : int
     """
     of_net = partial(features, net=net, batch_size=batch_size)

@@ -1,8 +1,8 @@
 """A galaxy in its own frame: its light on rings around its centre, in units of its size and of its flux.
 
 Centre and size come from moments under a Gaussian window that follows the galaxy, after [1]_. A galaxy that is moved,
-zoomed, dimmed or brightened has the same rings; one that is turned has them turned, and of their Fourier components
-along the angle, only the phases change.
+zoomed, dimmed or brightened has the same rings. If it is turned, its rings are turned: only the phases of their Fourier
+components along the angle change.
 
 References
 ----------
@@ -17,11 +17,11 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d, grid_sample
 
 SIDE = 32
-"""Images are made at most so wide."""
+"""Larger images are shrunk to this width."""
 RINGS, ANGLES, HARMONICS = 16, 64, 16
-"""Rings, places on each, and Fourier components kept of it: finer ones hold noise that no copy keeps."""
+"""Rings, points on each, and Fourier components kept of each: higher ones hold noise that no copy keeps."""
 REACH = 0.4375
-"""Radius of the outermost ring of a galaxy of middling size, in widths of the image."""
+"""Radius of the outermost ring of a galaxy of median size, in widths of the image."""
 WINDOW, ITERATIONS = 0.125, 12
 """First width of the window, in widths of the image, and rounds in which it follows the galaxy."""
 
@@ -86,9 +86,9 @@ def moments(light: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
         across, down = (powers(place - centre[:, None], size[:, None]) for centre in (x, y))
         sums = torch.einsum("npy,nyx,nqx->npq", down, light, across)
         flux = sums[:, 0, 0].clamp(min=1e-6)
-        # Light that is a Gaussian as wide as the window has half the window's variance under it in each direction.
+        # Under the window, light that is a Gaussian as wide as it has half its variance in each direction.
         size = ((sums[:, 0, 2] + sums[:, 2, 0]) / flux).clamp(min=0).sqrt().clamp(side / 32, side / 5)
-        # Under such a window a centre that is off is seen by half as much; 1.5 of it is quick and overshoots nowhere.
+        # Such a window shows half of the centre's offset; a step of 1.5 times that is quick and never overshoots.
         x = (x + 1.5 * sums[:, 0, 1] / flux).clamp(-side / 8, side / 8)
         y = (y + 1.5 * sums[:, 1, 0] / flux).clamp(-side / 8, side / 8)
     return x, y, size
@@ -103,7 +103,7 @@ def powers(offset: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
 def harmonics(
     galaxies: Galaxies, unit: float, zoom: torch.Tensor | None = None, shift: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Fourier components of the rings of galaxies, for each galaxy of its flux.
+    """Fourier components of the rings of galaxies, in units of each galaxy's flux.
 
     Parameters
     ----------
@@ -111,16 +111,15 @@ def harmonics(
     unit : float
         Size of a galaxy whose outermost ring has the radius `REACH`, in pixels.
     zoom : Tensor, shape (K,), optional
-        Rings this much wider than the size says; by default 1.
+        Factors by which the rings are wider than the size says; by default 1.
     shift : Tensor, shape (K, 2), optional
-        Centres this much beside that of the galaxy, in pixels for a galaxy of size ``unit``.
+        Offsets of the centre from that of the galaxy, in pixels for a galaxy of size ``unit``.
 
     Returns
     -------
     Tensor of complex64, shape (HARMONICS, N * K, 3 * RINGS)
-        Of red, green and blue one after the other.
-        Scaled such that sums of squares are those over the pixels: by the root of the radius, and of 2 from the first
-        harmonic on. Outside the image is sky.
+        Red, green and blue one after another. Scaled so that sums of squares are those over the pixels: by the root of
+        the radius, and by the root of 2 from the first harmonic on. Outside the image is sky.
     """
     zoom = torch.ones(1) if zoom is None else zoom
     shift = torch.zeros(1, 2) if shift is None else shift
@@ -132,7 +131,7 @@ def harmonics(
     rings = zoom[:, None, None, None] * rings + shift[:, None, None]  # (K, RINGS, ANGLES, 2)
     scale = (galaxies.size / unit)[:, None, None, None, None]
     centres = torch.stack([galaxies.x, galaxies.y], dim=1)[:, None, None, None]
-    # All of a galaxy's rings are read from its image at once, one below the other.
+    # All of a galaxy's rings are read from its image at once, one below another.
     places = (2 / side) * (centres + scale * rings)
     light = grid_sample(galaxies.light, places.flatten(1, 2), mode="bicubic", align_corners=False)
     light = light.view(len(galaxies), 3, len(zoom), RINGS, ANGLES).transpose(1, 2).flatten(0, 1)  # (N * K, 3, ...)

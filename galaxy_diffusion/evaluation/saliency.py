@@ -1,6 +1,6 @@
 """Where in an image a classifier looks: the size of the gradient of its own class's logit [1]_, averaged over images.
 
-Each image's map is divided by its sum, so that all count alike; the galaxy lies in the middle of every image, so the
+Each image's map is divided by its sum, so that all count equally. The galaxy is in the middle of every image, so the
 mean says how much of the attention goes to the galaxy and how much to the sky around it.
 
 References
@@ -25,10 +25,10 @@ def mean_saliency(net: FeatureNet, images: np.ndarray, label: int) -> np.ndarray
     Parameters
     ----------
     net : FeatureNet
-        Gives logits (B, classes).
+        Returns logits (B, classes).
     images : ndarray of uint8, shape (N, S, S, 3)
     label : int
-        The class whose logit is looked at.
+        The class whose logit is used.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def mean_saliency(net: FeatureNet, images: np.ndarray, label: int) -> np.ndarray
 
 
 def saliency_figure(maps: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
-    """Mean saliency on real and on generated images and the difference, a row a class."""
+    """Mean saliency on real and on generated images and the difference, one row per class."""
     figure = Figure(figsize=(8.6, 0.4 + 2.6 * len(maps)), layout="constrained")
     for row, (name, (real, generated)) in zip(figure.subplots(len(maps), 3, squeeze=False), maps.items(), strict=True):
         top, off = max(real.max(), generated.max()), np.abs(generated - real).max()

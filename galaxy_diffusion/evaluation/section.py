@@ -1,4 +1,4 @@
-"""What a report shows of a fidelity evaluation: its tables and pictures, as evaluate_images.py left them."""
+"""What a report shows of a fidelity evaluation: the tables and pictures that evaluate_images.py wrote."""
 
 import json
 from dataclasses import fields
@@ -41,7 +41,7 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
     Returns
     -------
     tables : dict of Table
-        ``metrics``, and where they have been measured ``copies_power``, ``morphology`` and ``filter``.
+        ``metrics`` and, if they have been measured, ``copies_power``, ``morphology`` and ``filter``.
     pictures : dict of bytes
         PNG files by name.
 
@@ -76,12 +76,12 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
 
 
 def power_table(power: pd.DataFrame) -> Table:
-    """What the search for copies finds, a row a change of training images.
+    """What the search for copies finds, one row per change of training images.
 
     Parameters
     ----------
     power : DataFrame
-        As of `copy_search.power_rows`.
+        In the format of `copy_search.power_rows`.
     """
     names = power["label"].unique()
     names = names if len(names) > 2 else names[:1]
@@ -95,15 +95,15 @@ def power_table(power: pd.DataFrame) -> Table:
         rows.append([Cell(str(change)), *cells, Cell(f"{by_name['all'].n:,}")])
     columns = ("Training images", *(class_title(name) for name in names), "Images")
     notes = [
-        f"Share that the search calls copies, with 95 % intervals. “{NO_COPIES.capitalize()}” stands for real galaxies "
-        "that the generator has not seen and the thresholds were not taken from: false alarms.",
-        "No copies among the generated images says no more than this table: a copy that is changed more is not found.",
+        f"Share that the search calls copies, with 95 % intervals. “{NO_COPIES.capitalize()}” are real galaxies that "
+        "the generator has not seen and that the thresholds were not taken from: false alarms.",
+        "No copies among the generated images means no more than this table: a copy that is changed more is not found.",
     ]
     return Table("Power of the search for copies", (), columns, rows, notes)
 
 
 def morphology_table(results: Metrics) -> Table:
-    """Wasserstein and Kolmogorov-Smirnov distances of each measure, a row a class and measure."""
+    """Wasserstein and Kolmogorov-Smirnov distances of each measure, one row per class and measure."""
     rows = []
     for name, figures in distinct(results).items():
         for metric in (metric for metric in figures if metric.startswith(SHAPES[0])):
@@ -116,10 +116,11 @@ def morphology_table(results: Metrics) -> Table:
             sizes = (f"{f.n_real:,} ({f.failed_real:,})", f"{f.n_generated:,} ({f.failed_generated:,})")
             rows.append([Cell(class_title(name)), Cell(metric_title(measure)), *cells, *map(Cell, sizes)])
     notes = [
-        "Wasserstein distances are in units of the spread of the real galaxies, half their 16 to 84 percentile range.",
-        "Floor: mean, lowest and highest of real galaxies dealt into two sets of the same sizes.",
-        "The images are stretched to 8 bits: the measures compare real with generated galaxies and are no photometry.",
-        "In brackets behind a number of images: those on which the measurement failed; they do not take part.",
+        "Wasserstein distances are in units of the spread of the real galaxies: half the range from the 16th to the "
+        "84th percentile.",
+        "Floor: mean, lowest and highest value for real galaxies divided into two sets of the same sizes.",
+        "The images are stretched to 8 bits: the measures compare real with generated galaxies and are not photometry.",
+        "In brackets after a number of images: those on which the measurement failed; they do not take part.",
     ]
     groups = (("", 2), ("Wasserstein", 2), ("Kolmogorov–Smirnov", 2), ("Images (failed)", 2))
     columns = ("Class", "Measure", "Generated", "Floor", "Generated", "Floor", "Real", "Generated")

@@ -1,4 +1,4 @@
-"""How strong the noise of the sky is in images: what a sampler that stops too early takes away first."""
+"""How strong the noise of the sky is in images: the first thing that is lost if a sampler stops too early."""
 
 import numpy as np
 from scipy.ndimage import binary_dilation, uniform_filter
@@ -8,7 +8,7 @@ from galaxy_diffusion.evaluation.jackknife import LEVEL, Estimate
 from galaxy_diffusion.evaluation.morphology import border
 
 SIGMAS, LEAST = 3.0, 2.0
-"""A source in the border is brighter than the sky by so many times its noise, and by at least so many grey levels."""
+"""A source in the border is brighter than the sky by this many times its noise, and at least this many grey levels."""
 OF_CLIPPED = 0.98658
 """Standard deviation of a normal variable of unit variance after clipping at 3 sigma."""
 MIN_PIXELS = 20
@@ -18,7 +18,7 @@ REPLICATES = 1000
 def sky_amplitude(images: np.ndarray) -> np.ndarray:
     """Standard deviation of the sky's noise in each image, the mean of its channels.
 
-    It is taken where sky is to be expected, in the outer eighth of an image on each side, without sources: pixels whose
+    It is measured where sky is expected, in the outer eighth of an image on each side, without sources: pixels whose
     mean over the channels is above the border's median m by max(3 x 1.4826 median|x - m|, 2), and their neighbours. In
     each channel
 
@@ -39,9 +39,9 @@ def sky_amplitude(images: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    It is right for noise that is independent from pixel to pixel; where neighbours correlate by 0.4, as in resized
+    It is right for noise that is independent from pixel to pixel; if neighbours correlate by 0.4, as in resized
     images of SDSS, it is 5 % low. Rounding to uint8 adds 1 / sqrt(12) = 0.29 grey levels in quadrature, which is not
-    subtracted. Less noise than 0.4 grey levels is lost in the rounding, sky that lies at 0 is cut off.
+    subtracted. Noise below 0.4 grey levels is lost in the rounding; sky at 0 is cut off.
 
     Examples
     --------

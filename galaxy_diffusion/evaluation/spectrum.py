@@ -8,7 +8,7 @@ from galaxy_diffusion.evaluation.luminance import luminance
 def power_spectra(images: np.ndarray) -> np.ndarray:
     """Mean power at each spatial frequency of images.
 
-    A Hann window keeps the edges of the image out of it. The spectrum is divided by its sum over the image's frequency
+    A Hann window suppresses the edges of the image. The spectrum is divided by its sum over the image's frequency
     plane, so that brightness and contrast do not matter.
 
     Parameters
@@ -19,7 +19,7 @@ def power_spectra(images: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of float64, shape (N, S // 2)
-        Mean share of the power in one cell of the plane, at 1, 2, ... S // 2 cycles an image; 0 for a flat image.
+        Mean share of the power in one cell of the plane, at 1, 2, ... S // 2 cycles per image; 0 for a flat image.
 
     Examples
     --------

@@ -99,7 +99,7 @@ def test_one_that_has_seen_generated_images_or_other_splits_or_crops_is_refused(
 def test_one_of_other_classes_or_half_trained_is_refused(folder, pair):
     record(folder)
     pair.test.class_names = ("red", "green")
-    with pytest.raises(UserError, match="other classes"):
+    with pytest.raises(UserError, match="does not know the classes"):
         load_independent(folder, pair)
     (folder / "metrics.json").unlink()
     with pytest.raises(UserError, match=r"no metrics\.json"):
