@@ -19,7 +19,7 @@ def mock(*, output: Path, num_images: int = 2000, seed: int = 0) -> None:
     Args:
         output: folder to write
         num_images: number of galaxies
-        seed: galaxy i depends on the seed and i alone
+        seed: galaxy i depends only on the seed and i
     """
     write_mock_survey(output, num_images, seed)
 
@@ -39,29 +39,29 @@ def build(
     center_crop: int | None = None,
     resolution: int | None = None,
 ) -> None:
-    """Write Parquet shards a split and a dataset card; the same command goes on after an interruption.
+    """Write Parquet shards for each split and a dataset card; after an interruption, the same command continues.
 
     Args:
-        output: folder to write; the split file of an earlier build there keeps every galaxy where it was
+        output: folder to write; the split file of an earlier build there keeps every galaxy in its split
         data_dir: a folder or zip: Kaggle's files, zipped or not; the GZ2 archive with the catalogue of Hart et al.
-            2016; Parquet files; labels.csv and images/; or a folder a class. For the source hub also a dataset's id.
-            Without it the Kaggle files are downloaded with your own credentials (kagglehub)
+            2016; Parquet files; labels.csv and images/; or one folder per class. For the source hub also a dataset's
+            id. Without it the Kaggle files are downloaded with your own credentials (kagglehub)
         source: the kind of source, such as class_list, if it is not to be recognised; docs/data.md has all of them
         config_name: five_class, the paper's clean samples; galaxy_zoo_2, all galaxies with their vote fractions; or
-            image_folder, classes of your own. Recognised if not given
-        rules: YAML table of rules that makes other classes from the votes, in the form of gz2_dataset/five_class.yaml
-        test_per_class: test galaxies of each class, at most 30 % of a small class
-        validation_per_class: validation galaxies of each class, at most 10 % of a small class
-        near_duplicates: decode every image and take galaxies out of train that a held-out image shows as well; without
-            it only files with the same bytes are found, and nothing is decoded
+            image_folder, your own classes. Recognised if not given
+        rules: YAML table of rules that make other classes from the votes, in the form of gz2_dataset/five_class.yaml
+        test_per_class: test galaxies of each class, at most 30 % of a small class validation_per_class: validation
+        galaxies of each class, at most 10 % of a small class near_duplicates: decode every image and remove from train
+        any galaxy that a held-out image also shows; without this
+            only files with the same bytes are found, and nothing is decoded
         num_folds: number of disjoint test sets; a small class is divided among them, so that each of its galaxies is
-            tested in one. Build each fold into a folder of its own
-        fold: which of them this is, from 0 on
+            tested in one. Build each fold into its own folder
+        fold: which of these test sets to build, counted from 0
         center_crop: side in pixels of the central square of each image that trainings and evaluations read, 0 for the
-            whole image; of an image that is not square, or smaller, the largest central square is kept. Written into
-            build.json, from which everything reads it. Without it 224 where most images have 424 x 424 pixels, as those
-            of Galaxy Zoo 2, else the whole image
-        resolution: also prepare the arrays of this resolution, as generators, evaluations and classifiers read them
+            whole image; of an image that is not square, or smaller, the largest central square is kept. It is recorded
+            in build.json, where everything reads it. Without it 224 if most images have 424 x 424 pixels, like those of
+            Galaxy Zoo 2, else the whole image
+        resolution: also prepare the arrays of this resolution that generators, evaluations and classifiers read
     """
     if data_dir is None and source not in (None, "kaggle"):
         raise UserError(f"the source {source} is not downloaded; give --data_dir")
@@ -92,7 +92,7 @@ def build(
 
 
 def audit(folder: Path, *, output: Path | None = None) -> None:
-    """Count against the paper's table, find unreadable and duplicate images; a non-zero exit where data is not fit.
+    """Compare counts with the paper's table, find unreadable and duplicate images; exit status not 0 if data is unfit.
 
     Args:
         folder: a folder that build wrote
@@ -101,7 +101,7 @@ def audit(folder: Path, *, output: Path | None = None) -> None:
     found = auditing.audit(folder, output).problems
     if found:
         raise UserError(
-            f"{folder}: not fit for use, {len(found)} problems, the first: {found[0]}; mend them and build again"
+            f"{folder}: not fit for use, {len(found)} problems, the first: {found[0]}; fix them and build again"
         )
 
 

@@ -1,4 +1,4 @@
-"""Prepared uint8 arrays, decoded once a resolution, memory-mapped from then on."""
+"""Prepared uint8 arrays, decoded once per resolution, memory-mapped from then on."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ IMAGES_A_PART = 64
 
 
 class GalaxyList:
-    """What is known of the galaxies of a split without their images, and what follows from it.
+    """What is known about the galaxies of a split without their images, and what follows from it.
 
     Attributes
     ----------
@@ -63,14 +63,14 @@ class GalaxyList:
 
 @dataclass(frozen=True)
 class GalaxyArrays(GalaxyList):
-    """Images of one split as an array, with what `GalaxyList` says of them.
+    """Images of one split as an array, with the attributes and methods of `GalaxyList`.
 
     Attributes
     ----------
     images : ndarray of uint8, shape (N, H, W, 3)
-        Memory-mapped, read-only, as `load_arrays` gives them.
+        Memory-mapped and read-only when `load_arrays` made them.
     votes : ndarray of float32, shape (N, 37), or None
-        Vote fractions in the order of `VOTE_COLUMNS`; None where the source has not all of them.
+        Vote fractions in the order of `VOTE_COLUMNS`; None where the source lacks some of them.
 
     Examples
     --------
@@ -112,14 +112,14 @@ class GalaxyArrays(GalaxyList):
 
 
 def concatenate(parts: Sequence[GalaxyArrays]) -> GalaxyArrays:
-    """Galaxies of the same classes, size and crop, one part after the other, in memory.
+    """Galaxies of the same classes, size and crop, one part after another, in memory.
 
-    Votes are kept where all parts have them.
+    Votes are kept if all parts have them.
 
     Raises
     ------
     ValueError
-        If they do not go together, or there is none.
+        If the parts do not fit together, or there is none.
     """
     if len({(part.class_names, part.center_crop, part.images.shape[1:]) for part in parts}) != 1:
         raise ValueError("there must be parts, with the same classes, crop and size of images")
@@ -136,7 +136,7 @@ def concatenate(parts: Sequence[GalaxyArrays]) -> GalaxyArrays:
 
 
 def load_arrays(data: str, split: str, resolution: int, jpeg: bool = False) -> GalaxyArrays:
-    """Load a split as a prepared array, which the first call makes in the cache of `datasets`.
+    """Load a split as a prepared array; the first call makes it in the cache of `datasets`.
 
     Of each image the dataset's own crop is kept; see `loading.crop_of`.
 
@@ -149,7 +149,8 @@ def load_arrays(data: str, split: str, resolution: int, jpeg: bool = False) -> G
     resolution : int
         Height and width in pixels.
     jpeg : bool
-        Pass each prepared image once through the JPEG of generated images, so that no trace of it tells them apart.
+        Pass each prepared image once through the JPEG compression of generated images, so that its traces do not tell
+        real from generated.
 
     Returns
     -------
@@ -182,7 +183,7 @@ def load_arrays(data: str, split: str, resolution: int, jpeg: bool = False) -> G
 
 
 def fingerprint_of(class_names: tuple[str, ...], image_ids: list[str], labels: np.ndarray, hashes: list[str]) -> str:
-    """Hash of what a split holds."""
+    """Hash of the content of a split."""
     return hashlib.sha256(repr((class_names, image_ids, labels.tolist(), hashes)).encode()).hexdigest()
 
 
@@ -193,7 +194,7 @@ def prepare(
     images = encoded(galaxies)
 
     def fill(start: int) -> int:
-        """Write the images from ``start`` on at their place in the file, so that no page of it stays in memory."""
+        """Write the images from ``start`` on to their place in the file, so that none of its pages stays in memory."""
         part = []
         for image_id, image in zip(image_ids[start:], images[start : start + IMAGES_A_PART], strict=False):
             try:
@@ -221,16 +222,17 @@ def prepare(
 
 
 def jpeg_settings(resolution: int) -> dict[str, int]:
-    """Quality and chroma subsampling (Pillow's numbering) in which images of a resolution are stored.
+    """Quality and chroma subsampling (Pillow's numbering) with which images of a resolution are stored.
 
-    At the resolution of the survey's cutouts those of the SDSS files (quality 75, 4:2:0). Below, resizing has averaged
-    the traces of that compression away, and 4:2:0 would halve the colour resolution of the few pixels left: 95, 4:4:4.
+    At the resolution of the survey's cutouts they are those of the SDSS files (quality 75, 4:2:0). At lower resolutions
+    they are 95 and 4:4:4: resizing has averaged away the traces of that compression, and 4:2:0 would halve the colour
+    resolution of the few pixels left.
     """
     return {"quality": 75, "subsampling": 2} if resolution >= NATIVE_RESOLUTION else {"quality": 95, "subsampling": 0}
 
 
 def encode_jpeg(image: Image.Image) -> bytes:
-    """The JPEG file in which an image of its size is stored."""
+    """The JPEG file of an image, as images of its size are stored."""
     buffer = BytesIO()
     image.save(buffer, "JPEG", **jpeg_settings(image.width))
     return buffer.getvalue()

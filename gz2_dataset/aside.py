@@ -8,12 +8,12 @@ from pathlib import Path
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """A name to write a file to, which takes its place when the block ends, or is removed where the block fails.
+    """A name to write a file to, which takes its place when the block ends, or is removed if the block fails.
 
     Parameters
     ----------
     path : Path
-        Where the file shall be; missing folders above it are made.
+        Final path of the file; missing parent folders are made.
 
     Yields
     ------
@@ -36,6 +36,6 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file at once, `written_aside`."""
+    """Write a file with the given content, `written_aside`."""
     with written_aside(path) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -1,4 +1,4 @@
-"""The `datasets` builder, for those who want a builder; `build` writes what it yields as a folder for the Hub."""
+"""The `datasets` builder, for those who want one; `build` writes the same galaxies as a folder for the Hub."""
 
 from collections.abc import Iterator
 

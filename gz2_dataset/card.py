@@ -16,7 +16,7 @@ from .pictures import picture_of
 from .plan import CONFIGURATIONS
 
 REPO_ID = "USER/NAME"
-"""Stands in the card until `hub.push` knows the id."""
+"""Placeholder in the card until `hub.push` knows the id."""
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 SNIPPET = f"""\
 from datasets import load_dataset
@@ -25,7 +25,7 @@ galaxies = load_dataset("{REPO_ID}", split="train")
 galaxies.features["label"].int2str(galaxies[0]["label"])"""
 VERSIONS = ("datasets", "numpy", "pandas", "pillow", "pyarrow")
 COLUMNS = {
-    "image": "the image, JPEG or PNG as it came",
+    "image": "the image, a JPEG or PNG file as in the source",
     "label": "the class; missing where a galaxy has none",
     "image_id": "the galaxy's name in its source",
 }
@@ -35,18 +35,19 @@ OWN_LINES = "<!-- Write what you add below this line: a rebuild keeps it. -->"
 
 
 ONE_SPLIT = """\
-Of each class the {test_per_class} galaxies with the smallest SHA-256 of image_id are for testing and the next
-{validation_per_class} for validation, but never more than 30 % and 10 % of a class, whatever the order of the files."""
+Of each class, the {test_per_class} galaxies with the smallest SHA-256 of image_id are for testing and the next
+{validation_per_class} for validation, but never more than 30 % and 10 % of a class. The order of the files does not
+matter."""
 FOLDS = """\
-This is fold {fold} of {num_folds}, counted from 0, which hold the same galaxies and have no test galaxy in common. In
-the order of the SHA-256 of image_id, whatever the order of the files, each fold tests the next {test_per_class}
-galaxies of a class; a smaller class is divided among the folds, so that each of its galaxies is tested once. The next
-{validation_per_class}, but never more than 10 % of a class, are for validation."""
+This is fold {fold} of {num_folds}, counted from 0. The folds hold the same galaxies and have no test galaxy in common.
+In the order of the SHA-256 of image_id, each fold tests the next {test_per_class} galaxies of a class, regardless of
+the order of the files; a smaller class is divided among the folds, so that each of its galaxies is tested once. The
+next {validation_per_class}, but never more than 10 % of a class, are for validation."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a card may say of where the galaxies come from."""
+    """What a card may say about where the galaxies come from."""
 
     title: str
     tag: str
@@ -78,7 +79,7 @@ MOCK = Origin(
     "synthetic",
     "These galaxies are drawn by a program, not observed: Sersic profiles, inclined discs and spiral arms with the "
     "blur and the noise of a survey, and the votes of simulated volunteers. They are for trying software out.",
-    f"No observation stands behind these images, so there is none to cite.\n\n{ADD_LICENCE}",
+    f"There is no observation behind these images, so there is none to cite.\n\n{ADD_LICENCE}",
 )
 OWN = Origin(
     "Galaxy images by morphology",
@@ -90,7 +91,7 @@ OWN = Origin(
 
 
 def origin_of(record: BuildRecord) -> Origin:
-    """What is known: only votes in a layout of Galaxy Zoo 2 tell that the galaxies are its own."""
+    """What is known: only votes in a layout of Galaxy Zoo 2 prove that the galaxies come from it."""
     if record.source == "mock":
         return MOCK
     votes_on_hub = record.source == "hub" and record.rules is not None
@@ -98,7 +99,7 @@ def origin_of(record: BuildRecord) -> Origin:
 
 
 def dataset_card(record: BuildRecord, info: datasets.DatasetInfo) -> str:
-    """Text of the card, with the YAML metadata by which ``load_dataset`` finds the splits.
+    """Text of the card, with the YAML metadata that ``load_dataset`` finds the splits by.
 
     What a build cannot know, such as the licence of a user's own images, is a line that begins with "Add".
 
@@ -106,8 +107,8 @@ def dataset_card(record: BuildRecord, info: datasets.DatasetInfo) -> str:
     ----------
     record : BuildRecord
     info : DatasetInfo
-        With the features, and a description that differs where the galaxies do: by it and the folder's last name
-        ``load_dataset`` tells local datasets apart.
+        With the features, and a description that differs if the galaxies do: ``load_dataset`` tells local datasets
+        apart by it and by the folder's last name.
 
     Returns
     -------
@@ -163,7 +164,7 @@ def dataset_card(record: BuildRecord, info: datasets.DatasetInfo) -> str:
 
 
 def own_lines(card: str) -> str:
-    """What somebody has added below a card."""
+    """What the user has added below a card."""
     return card.partition(f"{OWN_LINES}\n")[2]
 
 
@@ -203,7 +204,7 @@ def columns_text(features: datasets.Features) -> str:
 
 
 def splits_text(record: BuildRecord) -> str:
-    """By which rule galaxies are held out."""
+    """The rule by which galaxies are held out."""
     return (ONE_SPLIT if record.num_folds == 1 else FOLDS).format(**vars(record))
 
 

@@ -12,17 +12,17 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
-set_parsing_settings(docstring_parse_attribute_docstrings=True)  # a field is described below itself
+set_parsing_settings(docstring_parse_attribute_docstrings=True)  # each field is described in the docstring below it
 
 PACKAGES = ("accelerate", "datasets", "diffusers", "numpy", "pillow", "timm", "torch", "torchvision", "transformers")
 
 
 class UserError(Exception):
-    """Something that the user can put right; its text is one line that names the file and the remedy."""
+    """An error that the user can fix; its text is one line that names the file and the remedy."""
 
 
 def how_to_install(extra: str) -> str:
-    """The command for the packages of an extra: from the clone, as the project is on no package index.
+    """The command for the packages of an extra: from the clone, because the project is not on a package index.
 
     Examples
     --------
@@ -48,8 +48,8 @@ def fail(message: str) -> NoReturn:
 def run(main: Callable[[Any], None], config_class: type, description: str) -> None:
     """Run a script: parse its arguments into ``config_class`` and call ``main`` with them.
 
-    Arguments come from ``--config FILE.yaml`` and from ``--field value``, which wins. An unknown option or key, or a
-    `UserError`, ends the script with one line on stderr and exit status 2.
+    Arguments come from ``--config FILE.yaml`` and from ``--field value``, which takes precedence. An unknown option or
+    key, or a `UserError`, ends the script with one line on stderr and exit status 2.
 
     Parameters
     ----------
@@ -88,17 +88,17 @@ def run_functions(functions: dict[str, Callable], description: str) -> None:
 
 
 def call(function: Callable, *args: Any, **kwargs: Any) -> None:
-    """Call ``function`` and turn what a user can put right into one line and exit status 2."""
+    """Call ``function`` and turn an error that a user can fix into one line and exit status 2."""
     try:
         function(*args, **kwargs)
     except UserError as error:
         fail(str(error))
     except KeyboardInterrupt:
-        fail("interrupted; the same command goes on from what is done")
+        fail("interrupted; the same command continues from what is done")
 
 
 def provenance(config: Any) -> dict[str, Any]:
-    """What is saved beside every result: the resolved config, library versions and the platform.
+    """What is saved with every result: the resolved config, library versions and the platform.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def provenance(config: Any) -> dict[str, Any]:
         Keys ``config``, ``versions``, ``platform`` and ``device``; JSON-serialisable.
     """
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    import torch  # here, as the commands of gz2_dataset need none and start in a third of the time without
+    import torch  # here: the commands of gz2_dataset do without it and so start in a third of the time
 
     values = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(config).items()}
     return {

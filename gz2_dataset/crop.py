@@ -1,4 +1,4 @@
-"""The central square that is kept of each image: chosen when a dataset is built, read from its record ever after."""
+"""The central square that is kept of each image: chosen when a dataset is built, read from its record ever since."""
 
 import sys
 from typing import Any
@@ -10,13 +10,13 @@ from .command_line import UserError
 from .images import decode
 
 GZ2_SIDE, GZ2_CROP = 424, 224
-"""Sides in pixels of the cutouts of Galaxy Zoo 2, and of their central square, which holds nearly every galaxy."""
+"""Sides in pixels of the cutouts of Galaxy Zoo 2, and of the central square that holds nearly every galaxy."""
 WHOLE = 0
-"""Stands for the whole image: of one that is not square, the largest central square."""
+"""Means the whole image or, if it is not square, its largest central square."""
 
 
 def usual_crop(width: int, height: int) -> int:
-    """The crop where nobody has chosen one: 224 of a cutout of Galaxy Zoo 2, which is known by its size, else `WHOLE`.
+    """The crop where nobody has chosen one: 224 for a cutout of Galaxy Zoo 2, recognised by its size, else `WHOLE`.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def usual_crop(width: int, height: int) -> int:
 
 
 def guessed_crop(data: str, first_image: bytes) -> int:
-    """The crop of a dataset that does not name one, by its first image; a line on stderr says which it is.
+    """The crop of a dataset that does not name one, guessed from its first image; a line on stderr says so.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def guessed_crop(data: str, first_image: bytes) -> int:
         raise UserError(f"{data}: the first image of train cannot be decoded ({error})") from None
     crop = usual_crop(width, height)
     why = f"it has no build.json, and its first image has {width} x {height} pixels"
-    print(f"note: {data}: {crop_in_words(crop)} of each image is taken, as {why}", file=sys.stderr)
+    print(f"note: {data}: {crop_in_words(crop)} of each image is taken, because {why}", file=sys.stderr)
     return crop
 
 
@@ -56,7 +56,7 @@ def recorded_crop(record: dict[str, Any]) -> int | None:
 
 
 def crop_in_words(center_crop: int) -> str:
-    """A crop for readers.
+    """A crop in words.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def crop_in_words(center_crop: int) -> str:
 
 
 def prepare_image(pixels: np.ndarray, resolution: int, center_crop: int) -> np.ndarray:
-    """The central square of an image in ``resolution`` pixels.
+    """The central square of an image, resized to ``resolution`` pixels.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Galaxies read from Parquet files, on the Hub or here, while they are needed.
+"""Galaxies read from Parquet files, on the Hub or on disk, as they are needed.
 
-A stream of `datasets` runs forward only: after an interruption it reads again what was seen, and its shuffle buffer is
-lost. Here a position in the stream is a galaxy whose row group is read on demand. So the order is a function of the
-seed alone, a resumed run begins where it stopped, and each process reads its own part.
+A stream of `datasets` only runs forward: after an interruption it reads again what was seen, and its shuffle buffer is
+lost. Here each position in the stream is a galaxy whose row group is read on demand. So the order depends only on the
+seed, a resumed run begins where it stopped, and each process reads its own part.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ from .parquet_rows import ParquetRows
 from .votes import VOTE_COLUMNS
 
 LANES = 8
-"""Places from which neighbouring positions come; up to so many processes read without reading anything twice."""
+"""Parts of the data that positions alternate between; up to this many processes never read the same part."""
 WINDOW = 1024
-"""Rows within which each lane is shuffled, beyond the order of its row groups."""
+"""Each lane is shuffled within windows of this many rows, in addition to the order of its row groups."""
 COLUMNS = ["image", "label", "image_id"]
 
 
@@ -40,7 +40,7 @@ class Galaxy(NamedTuple):
         -1 where it has no class.
     image_id, sha256 : str
     votes : ndarray of float32, shape (37,), or None
-        NaN where a fraction is missing; None where the source has not all of them.
+        NaN where a fraction is missing; None where the source lacks some columns.
     """
 
     image: np.ndarray
@@ -51,14 +51,14 @@ class Galaxy(NamedTuple):
 
 
 class GalaxyStream(GalaxyList):
-    """Galaxies of one split, read and prepared when they are needed; has what `GalaxyList` says of them.
+    """Galaxies of one split, read and prepared as they are needed, with the attributes and methods of `GalaxyList`.
 
     Parameters
     ----------
     rows : ParquetRows
         The split's images, labels, ids and, where ``has_votes``, votes.
     galaxies : DataFrame
-        Its image_id, label and sha256, as `streaming.open_stream` lists them.
+        Their image_id, label and sha256, as listed by `streaming.open_stream`.
     class_names : tuple of str
     has_votes : bool
     resolution, jpeg
@@ -95,7 +95,7 @@ class GalaxyStream(GalaxyList):
         self.readers, self.preparers = ThreadPoolExecutor(8), ThreadPoolExecutor(os.cpu_count())
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process opens the stream with: no threads, and nothing that they have read."""
+        """State for another process: without the threads and what they have read."""
         return {k: v for k, v in vars(self).items() if k not in ("tables", "readers", "preparers")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ class GalaxyStream(GalaxyList):
         return pd.concat(tables).set_index("image_id").loc[self.image_ids].to_numpy(np.float32)
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
-        """Row at each place of an epoch, shape (N,): every row once."""
+        """The row at each position of an epoch, shape (N,): every row once."""
         return shuffled_rows(self.starts, seed, epoch)
 
     def submit(self, position: int, seed: int) -> Future[Galaxy]:
@@ -145,7 +145,7 @@ class GalaxyStream(GalaxyList):
         )
 
     def group(self, number: int) -> Future[pa.Table]:
-        """A row group that is on its way."""
+        """A row group that is being read."""
         columns = [*COLUMNS, *(VOTE_COLUMNS if self.has_votes else ())]
         table = self.tables.pop(number, None) or self.readers.submit(self.rows.read, number, columns)
         self.tables[number] = table
@@ -163,7 +163,7 @@ class GalaxyStream(GalaxyList):
         digest = hashlib.sha256(image["bytes"]).hexdigest()
         if self.sha256_of.get(image_id) not in ("", digest):
             raise UserError(
-                f"galaxy {image_id}: splits.csv does not list it in this split, or with another sha256; build the "
+                f"galaxy {image_id}: splits.csv does not list it in this split, or lists another sha256; build the "
                 "dataset anew and push it again"
             )
         try:
@@ -183,10 +183,11 @@ class GalaxyStream(GalaxyList):
 
 @lru_cache(maxsize=4)
 def shuffled_rows(starts: tuple[int, ...], seed: int, epoch: int) -> np.ndarray:
-    """The row at each place of an epoch, shape (N,).
+    """The row at each position of an epoch, shape (N,).
 
-    Row groups come in a random order, cut into `LANES` equal parts, each of which is shuffled window by window. Place i
-    is in lane i modulo `LANES`: a process that takes every second, fourth or eighth place reads its part.
+    Row groups come in a random order, cut into `LANES` equal parts, each of which is shuffled window by window.
+    Position i is in lane i modulo `LANES`: a process that takes every second, fourth or eighth position reads only its
+    part.
 
     Parameters
     ----------
@@ -199,7 +200,7 @@ def shuffled_rows(starts: tuple[int, ...], seed: int, epoch: int) -> np.ndarray:
     rows = np.concatenate([np.arange(starts[group], starts[group + 1]) for group in groups])
     order = np.empty_like(rows)
     for lane, part in enumerate(np.array_split(rows, LANES)):
-        # Each lane's windows begin elsewhere, so that not all of them are fetched at once.
+        # The windows of the lanes begin at different places, so that they are not all fetched at once.
         for start in range(-lane * WINDOW // LANES, len(part), WINDOW):
             rng.shuffle(part[max(0, start) : start + WINDOW])
         order[lane::LANES] = part

@@ -19,7 +19,7 @@ from .splits import SPLIT_FILE
 from .writing import CARD_FILE, UNSOUND_FILE
 
 FILES = (SPLIT_FILE, BUILD_FILE, UNSOUND_FILE, f"{SHARD_FOLDER}/*.parquet", f"{PICTURES}/*.jpg")
-"""What a build has made, beside its card."""
+"""What a build has made, apart from its card."""
 
 
 def push(
@@ -34,7 +34,7 @@ def push(
     folder : Path
         A folder that ``python -m gz2_dataset build`` wrote.
     repo_id : str, optional
-        Where to: USER/NAME. Needed unless ``dry_run`` is given; the card names it.
+        USER/NAME on the Hub. Needed unless ``dry_run`` is given; the card names it.
     private : bool
         Whether a new repository is private.
     dry_run : Path, optional
@@ -48,7 +48,7 @@ def push(
     Raises
     ------
     UserError
-        If the folder is no built dataset, the id is not one, or the Hub cannot be reached or refuses.
+        If the folder is not a built dataset, the id is not valid, or the Hub cannot be reached or refuses.
     """
     if repo_id is None and dry_run is None:
         raise UserError("no repo_id; give --repo_id USER/NAME, or --dry_run DIR to see what would be uploaded")
@@ -75,23 +75,23 @@ def check_repo_id(repo_id: str) -> None:
 def files_to_push(folder: Path, repo_id: str | None) -> dict[str, Path | bytes]:
     """The card with the right id, and the build's own files."""
     if not (folder / BUILD_FILE).is_file():
-        raise UserError(f"{folder}: is no built dataset; make one with python -m gz2_dataset build --output {folder}")
+        raise UserError(f"{folder}: not a built dataset; make one with python -m gz2_dataset build --output {folder}")
     card = (folder / CARD_FILE).read_text(encoding="utf-8").replace(REPO_ID, repo_id or REPO_ID)
     return {CARD_FILE: card.encode(), **files_in(folder, FILES)}
 
 
 def files_in(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
-    """The files of a folder that match one of the patterns and are not hidden, by their names in it."""
+    """The files of a folder that match one of the patterns and are not hidden, by their names in the folder."""
     paths = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
     return {p.relative_to(folder).as_posix(): p for p in paths if p.is_file() and not p.name.startswith(".")}
 
 
 def write_files(files: dict[str, Path | bytes], target: Path) -> None:
-    """Write the files into a folder, aside and renamed."""
+    """Write the files into a folder beside the target, then rename it."""
     if target.exists() and any(target.iterdir()) and not (target / BUILD_FILE).exists():
-        raise UserError(f"{target}: exists and is no earlier dry run; give another --dry_run")
+        raise UserError(f"{target}: exists and is not an earlier dry run; give another --dry_run")
     if any(isinstance(source, Path) and source.resolve().is_relative_to(target.resolve()) for source in files.values()):
-        raise UserError(f"{target}: is where the dataset lies; give another --dry_run")
+        raise UserError(f"{target}: is the dataset itself; give another --dry_run")
     aside = target.absolute().with_name(f".{uuid.uuid4().hex}-{target.name}")
     try:
         for name, source in files.items():
@@ -117,11 +117,11 @@ def upload(
     message: str,
     private: bool | None = None,
 ) -> str:
-    """Make the repository if it is not there, and commit the files; what else lies in their folders there goes.
+    """Make the repository if it does not exist, and commit the files; others in the same folders there are deleted.
 
-    The Hub takes a commit whole or not at all, so what it holds is all of one push. `HfApi.upload_folder` does not say
-    so: with hf_xet it commits in parts when there are many files or the network is slow. After an interruption the same
-    command goes on, as the Hub knows which files have arrived.
+    The Hub takes a commit whole or not at all, so all that it holds is from one push. `HfApi.upload_folder` does not
+    promise that: with hf_xet it commits in parts if there are many files or the network is slow. After an interruption
+    the same command continues, because the Hub knows which files have arrived.
 
     Parameters
     ----------
@@ -130,9 +130,9 @@ def upload(
     repo_id : str
     repo_type : {"dataset", "model"}
     message : str
-        Of the commit.
+        Message of the commit.
     private : bool, optional
-        Whether a new repository is private; by default as the account or organisation has it.
+        Whether a new repository is private; by default, what the account or organisation has set.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def upload(
     Raises
     ------
     UserError
-        If the id is not one, or the Hub cannot be reached or refuses.
+        If the id is not valid, or the Hub cannot be reached or refuses.
     """
     check_repo_id(repo_id)
     api = HfApi()
@@ -168,7 +168,7 @@ def upload(
         if status == 401:
             raise UserError("the Hub does not know the login; run hf auth login, or set HF_TOKEN") from None
         if status == 403:
-            raise UserError(f"{repo_id}: the Hub does not let this login write there; use a token that may") from None
+            raise UserError(f"{repo_id}: the Hub does not let this login write there; use a token that can") from None
         raise UserError(f"{repo_id}: the Hub refuses ({' '.join(str(error).split())})") from None
     except (HTTPError, OSError) as error:
         reason = " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Galaxy images as bytes: is it a whole image of sensible size, and its pixels as 8-bit RGB."""
+"""Image files as bytes: whether one is a whole image of sensible size, and its pixels as 8-bit RGB."""
 
 from io import BytesIO
 
@@ -31,7 +31,7 @@ def problem_of(content: bytes) -> str:
     except Image.DecompressionBombError:
         return "images of more than 67 million pixels"
     except (OSError, SyntaxError, ValueError):
-        return "files that are no JPEG or PNG"
+        return "files that are not JPEG or PNG"
     if width * height > MAX_PIXELS:
         return "images of more than 67 million pixels"
     if END_OF_FILE[kind] not in content[-TAIL:]:
@@ -52,7 +52,7 @@ def decode(content: bytes) -> np.ndarray:
     """The pixels of an image file as upright 8-bit RGB.
 
     16-bit images are scaled to 8 bits, grey ones get three equal channels, CMYK is converted, transparency is dropped,
-    and the rotation that a camera noted in EXIF is carried out.
+    and the rotation that a camera recorded in EXIF is applied.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def decode(content: bytes) -> np.ndarray:
         If it cannot be decoded.
     """
     try:
-        # The same library as Pillow's in two thirds of the time, for all but rare JPEG files.
+        # The same library as Pillow's, in two thirds of the time; only rare JPEG files need Pillow.
         if content.startswith(b"\xff\xd8") and b"Exif" not in content[:HEAD]:
             _, _, colours, _ = simplejpeg.decode_jpeg_header(content)
             if colours in ("YCbCr", "Gray"):

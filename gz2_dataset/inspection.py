@@ -1,4 +1,4 @@
-"""A look at every image of a source before it is sorted into splits: is it sound, and does another show the same?"""
+"""Looks at every image of a source before the split: is it sound, and does another show the same sky?"""
 
 import hashlib
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ def inspect(source: Source, look_for_near: bool, folder: Path | None = None) -> 
     look_for_near : bool
         Also decode each image for its signature.
     folder : Path, optional
-        Where finished parts are kept, so that an interrupted inspection goes on.
+        Where finished parts are kept, so that an interrupted inspection can continue.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Opening a dataset by folder, raw folder or Hub id, with proof that no galaxy is in two splits."""
+"""Opening a dataset by folder, raw folder or Hub id, with a check that no galaxy is in two splits."""
 
 import hashlib
 from functools import lru_cache
@@ -35,13 +35,13 @@ def load(data: str) -> datasets.DatasetDict:
     Raises
     ------
     UserError
-        If it is not there or a galaxy, by image_id or by its bytes, is both in train or unlabelled and in validation
-        or test.
+        If it does not exist, or a galaxy in train or unlabelled is also in validation or test, by its image_id or its
+        bytes.
     """
     folder = local_folder(data)
     try:
         if folder:
-            # By its files, as load_dataset(folder) may serve another folder of the same name from cache.
+            # By its files, because load_dataset(folder) may serve another folder of the same name from its cache.
             shards = {split: shard_files(folder, split) for split in SPLITS}
             opened = datasets.load_dataset("parquet", data_files={split: own for split, own in shards.items() if own})
         else:
@@ -64,8 +64,8 @@ def is_on_hub(name: str) -> bool:
 def crop_of(data: str) -> int:
     """Side in pixels of the central square that is kept of each image of a dataset; 0 is the whole image.
 
-    It was chosen when the dataset was built and stands in its ``build.json``. A dataset on the Hub without one is read
-    as `crop.guessed_crop` says.
+    It was chosen when the dataset was built and is recorded in its ``build.json``. For a dataset on the Hub without
+    one, `crop.guessed_crop` is used.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def local_folder(data: str) -> Path | None:
 
 
 def file_on_hub(data: str, name: str) -> Path | None:
-    """A file of a dataset on the Hub, from the local cache where it is there; None where there is none."""
+    """A file of a dataset on the Hub, from the local cache if it is there; None if there is none."""
     try:
         return Path(hf_hub_download(data, name, repo_type="dataset"))
     except (EntryNotFoundError, LocalEntryNotFoundError):
@@ -104,7 +104,7 @@ def file_on_hub(data: str, name: str) -> Path | None:
 
 
 def build_in_cache(raw: Path) -> Path:
-    """Build a raw image folder into the cache of `datasets`, anew only when a file has changed."""
+    """Build a raw image folder into the cache of `datasets`; again only if a file has changed."""
     files = sorted(
         (str(f.relative_to(raw)), f.stat().st_size, f.stat().st_mtime_ns) for f in raw.rglob("*") if f.is_file()
     )

@@ -4,17 +4,17 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-# An underscore within a word is no emphasis, and class names have many.
+# An underscore within a word does not mean emphasis, and class names have many.
 MARKS = re.compile(r"[\\`*\[\]|~$#]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def one_line(text: str) -> str:
-    """The text on one line, without what cannot be printed."""
+    """The text on one line, without unprintable characters."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def as_text(text: str) -> str:
-    r"""Text that somebody else chose, on one line, without any effect as Markdown, as HTML or on a table's columns.
+    r"""Text that somebody else chose, on one line, without effect as Markdown, as HTML or on the columns of a table.
 
     Examples
     --------
@@ -25,7 +25,7 @@ def as_text(text: str) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose cells are Markdown of one line; names in them have been through `as_text`.
+    """A table whose cells are Markdown of one line; names in them must have been through `as_text`.
 
     Examples
     --------

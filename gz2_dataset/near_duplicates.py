@@ -1,10 +1,10 @@
 """Images that show the same piece of sky: flipped, turned, recompressed, resized, brightened or slightly shifted.
 
 Two smooth galaxies look alike, but no two pieces of sky have the same neighbours and the same noise. So an image is
-described by its fine structure: what a smoothing takes away, divided by its local strength, so that a bright core
-counts no more than a patch of sky. Pairs are found in three steps: equal descriptions; a short code that no symmetry
-of the square changes but for its sign; and the correlation of the descriptions in all eight orientations. Two cutouts
-of other size on the sky, such as an image and its centre, are not recognised.
+described by its fine structure: what smoothing removes, divided by its local strength, so that a bright core counts no
+more than a patch of sky. Pairs are found in three steps: equal descriptions; a short code of which the symmetries of
+the square change only the sign; and the correlation of the descriptions in all eight orientations. Two cutouts of
+different size on the sky, such as an image and its centre, are not recognised.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from PIL import Image
 from scipy import fft, ndimage
 
 SIDE = 64
-"""Cells a side of a signature: few enough to even out resizing and JPEG, enough to show the noise of the sky."""
+"""Cells per side of a signature: few enough to even out resizing and JPEG, enough to show the noise of the sky."""
 SMOOTHING, NEIGHBOURHOOD, GREY_LEVEL = 1.5, 2.0, 1.0
 STEPS = 16
-"""Integers a unit of fine structure in a signature."""
+"""Integers per unit of fine structure in a signature."""
 LEAST_STRUCTURE = 0.05
-"""Mean square below which an image is too plain to be told from another."""
+"""An image with a smaller mean square is too plain to be told from others."""
 LEAST_CODE_CORRELATION, LEAST_CORRELATION = 0.45, 0.4
 LARGEST_SHIFT = 1
 TILE, BATCH = 4096, 128
@@ -39,7 +39,7 @@ def signature(image_bytes: bytes) -> np.ndarray:
     -------
     ndarray of int8, shape (64, 64)
         Brightness less the smoothed brightness, over the local root mean square of this difference. The root mean
-        square is taken as at least one grey level, so rounding and compression do not count as structure.
+        square is at least one grey level, so that rounding and compression do not count as structure.
 
     Raises
     ------
@@ -69,8 +69,8 @@ def near_duplicates(signatures: np.ndarray) -> list[tuple[int, int]]:
     Returns
     -------
     list of tuple of int
-        Pairs (i, j), i < j, in order. Of images with equal signatures only the first is compared with the others; each
-        further one is paired with that first, so a group of copies is connected but not every pair of it is listed.
+        Pairs (i, j), i < j, in order. Of images with equal signatures only the first is compared with other images;
+        the rest are each paired with it, so a group of copies is connected, but not all of its pairs are listed.
 
     Examples
     --------
@@ -95,10 +95,10 @@ def enough_structure(signed: np.ndarray) -> bool:
 
 
 def codes(signatures: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Unit vectors that the symmetries of the square leave alone but for their sign; shape (len(rows), 120).
+    """Unit vectors of which the symmetries of the square change only the sign; shape (len(rows), 120).
 
-    They are the part of an image that changes sign under every reflection. Round and elliptical galaxies have none of
-    it when their axes lie along the grid or its diagonals, and little otherwise.
+    They are the part of an image that changes sign under every reflection. Round and elliptical galaxies lack that part
+    if their axes lie along the grid or its diagonals, and have little of it otherwise.
     """
     half, quarter = SIDE // 2, SIDE // 4
     above_diagonal = np.triu_indices(quarter, 1)
@@ -114,7 +114,7 @@ def codes(signatures: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def alike_codes(vectors: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows i < j whose codes are alike, in batches of shape (at most 128, 2)."""
+    """Rows i < j whose codes are similar, in batches of shape (at most 128, 2)."""
     for top in range(0, len(vectors), TILE):
         for left in range(top, len(vectors), TILE):
             product = vectors[top : top + TILE] @ vectors[left : left + TILE].T
@@ -125,7 +125,7 @@ def alike_codes(vectors: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Largest correlation coefficient of two signatures in any orientation, shifted by at most a cell.
+    """Largest correlation coefficient of two signatures in any orientation, shifted by at most one cell.
 
     Parameters
     ----------

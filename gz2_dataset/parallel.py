@@ -9,7 +9,7 @@ THINGS_A_TASK = 64
 
 
 def in_threads(function: Callable[[Any], Any], things: Sequence[Any]) -> Iterator[Any]:
-    """``map(function, things)`` on all cores, in order; a task is up to 64 things, as handing over costs time.
+    """``map(function, things)`` on all cores, in order; a task is up to 64 things, because handing one over takes time.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Rows of Parquet files, on disk or on the Hub, read a row group at a time."""
+"""Rows of Parquet files, on disk or on the Hub, read one row group at a time."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,19 +15,19 @@ from .command_line import UserError
 
 SHARD_FOLDER = "data"
 SHARDS = f"{SHARD_FOLDER}/{{split}}*.parquet"
-"""Where the files of a split lie in the folder of a built dataset."""
+"""Pattern of the files of a split in the folder of a built dataset."""
 
 
 def shard_files(folder: Path, split: str) -> list[str]:
-    """The Parquet files of a split of a built dataset, in order; none where it has no such split."""
+    """The Parquet files of a split of a built dataset, in order; empty if it has no such split."""
     return sorted(map(str, folder.glob(SHARDS.format(split=split))))
 
 
 class ParquetRows:
-    """Rows of several Parquet files, numbered one file after the other.
+    """Rows of several Parquet files, numbered one file after another.
 
-    Only the footers are read at once. A row group, a hundred galaxies as `datasets` writes it, is one request of one to
-    two megabytes.
+    Only the footers are read immediately. A row group, which is a hundred galaxies as `datasets` writes it, is one
+    request of one to two megabytes.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class ParquetRows:
         return self.footers[0].schema.to_arrow_schema()
 
     def locate(self, row: int) -> tuple[int, int]:
-        """Row group of a row, and its place there."""
+        """The row group of a row, and its place in it."""
         group = int(np.searchsorted(self.starts, row, side="right")) - 1
         return group, row - int(self.starts[group])
 
@@ -88,4 +88,4 @@ class ParquetRows:
                 yield parquet
         except (OSError, HTTPError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"{name}: cannot be read ({reason}); the same command goes on from what is done") from None
+            raise UserError(f"{name}: cannot be read ({reason}); run the same command again to continue") from None

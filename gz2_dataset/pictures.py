@@ -13,20 +13,20 @@ PICTURES, TILE, TILES = "pictures", 72, 8
 
 
 def picture_of(label: int) -> str:
-    """Where the picture of a class lies in the dataset's folder."""
+    """Path of the picture of a class in the dataset's folder."""
     return f"{PICTURES}/class_{label}.jpg"
 
 
 def save_pictures(folder: Path, center_crop: int) -> None:
-    """Write a strip of training galaxies for each class, those with the smallest SHA-256 of image_id.
+    """Write a strip of training galaxies for each class: those with the smallest SHA-256 of image_id.
 
     Parameters
     ----------
     folder : Path
-        A built dataset, which gets ``pictures/class_LABEL.jpg``. A class without a
-        training galaxy gets no picture, and an image that cannot be decoded is passed over.
+        A built dataset, which gets ``pictures/class_LABEL.jpg``. A class without training galaxies
+        gets no picture, and an image that cannot be decoded is skipped.
     center_crop : int
-        Side in pixels of the central square that is shown of each; 0 is the whole image.
+        Side in pixels of the central square that is shown of each image; 0 is the whole image.
     """
     rows = ParquetRows(shard_files(folder, "train"))
     of_class: dict[int, list[tuple[str, int, int]]] = {}

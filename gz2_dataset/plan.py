@@ -22,9 +22,9 @@ from .splits import SPLITS, read_splits, split_galaxies
 
 SHARD_BYTES = 64 * 2**20
 CONFIGURATIONS = {
-    "five_class": "The paper's clean samples; galaxies without a class are the split unlabelled",
+    "five_class": "The paper's clean samples; galaxies without a class form the split unlabelled",
     "galaxy_zoo_2": "All galaxies with their vote fractions; those without a class are in train",
-    "image_folder": "Classes of your own: a folder a class, or a class list",
+    "image_folder": "Your own classes: one folder per class, or a class list",
 }
 
 
@@ -35,20 +35,20 @@ class GalaxyZoo2Config(datasets.BuilderConfig):
     Attributes
     ----------
     source : str, optional
-        One of `sources.KINDS`, if it is not to be recognised from what lies in data_dir.
+        One of `sources.KINDS`; by default it is recognised from the content of data_dir.
     rules : str, optional
         YAML file of rules that make other classes from the votes.
     test_per_class, validation_per_class : int
         Galaxies of each class for testing and validation; at most 30 % and 10 % of a small class.
     near_duplicates : bool
-        Whether to decode every image and look for galaxies of train that a held-out image shows as well.
+        Whether to decode every image and look for galaxies of train that a held-out image also shows.
     split_file : str, optional
         The split file of an earlier build, whose galaxies stay where they are.
     num_folds, fold : int
-        Number of disjoint test sets, and which of them this is, from 0 on.
+        Number of disjoint test sets, and which of them this is, counted from 0.
     center_crop : int, optional
         Side in pixels of the central square of each image that everything reads, 0 for the whole image; by default 224
-        where most images have 424 x 424 pixels, as those of Galaxy Zoo 2, else the whole.
+        if most images have 424 x 424 pixels, like those of Galaxy Zoo 2, else the whole.
     """
 
     source: str | None = None
@@ -71,7 +71,7 @@ class GalaxyZoo2Config(datasets.BuilderConfig):
 
 @dataclass(frozen=True)
 class Shard:
-    """Galaxies that become one file: rows ``start`` to ``stop`` of the plan's table, all of one split."""
+    """Galaxies that go into one file: rows ``start`` to ``stop`` of the plan's table, all of one split."""
 
     split: str
     start: int
@@ -89,7 +89,7 @@ class Plan:
         The configuration's, or that of the user's rules.
     source : Source
     table : DataFrame
-        Columns of the source's table and split, fold, sha256, size; sorted by split and image_id.
+        Columns of the source's table, and split, fold, sha256 and size; sorted by split and image_id.
     skipped : Counter of str
         What is left out, by reason.
     unsound : DataFrame
@@ -118,7 +118,7 @@ class Plan:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Galaxies a split and class, ``{split: {class: n}}``; those without a class under an empty name."""
+        """Galaxies per split and class, ``{split: {class: n}}``; those without a class under an empty name."""
         counts = self.table.groupby(["split", "galaxy_class"]).size()
         names = {
             split: [""] if split == "unlabelled" else [*self.source.class_names, ""]
@@ -134,13 +134,13 @@ class Plan:
     def record(self) -> BuildRecord:
         """What is known of the dataset before it is written."""
         small = [
-            f"{name}: {n} test galaxies instead of {self.config.test_per_class}, as the class is small"
+            f"{name}: {n} test galaxies instead of {self.config.test_per_class}, because the class is small"
             for name, n in self.counts.get("test", {}).items()
             if n < self.config.test_per_class
         ]
         left_out = [f"{reason}, left out: {n}" for reason, n in self.skipped.items()]
         moved = [
-            f"left out of train, as a held-out image shows the same ({kind} duplicates): {n}"
+            f"left out of train, because a held-out image shows the same ({kind} duplicates): {n}"
             for kind, n in self.moved.items()
             if n
         ]
@@ -163,7 +163,7 @@ class Plan:
         )
 
     def read(self, shard: Shard) -> pa.Table:
-        """The galaxies of a shard with their images, as bytes as they came."""
+        """The galaxies of a shard with their images, as the bytes of the source."""
         rows = self.table.iloc[shard.start : shard.stop]
         try:
             content = list(in_threads(self.source.read, rows["file"].tolist()))
@@ -221,12 +221,12 @@ def name_of(config: GalaxyZoo2Config, source: Source) -> str:
             f"{where}: has classes of its own ({', '.join(source.class_names)}); take --config_name image_folder"
         )
     if config.rules and not source.vote_columns:
-        raise UserError(f"{where}: has no vote fractions on which {config.rules} could act; leave --rules out")
+        raise UserError(f"{where}: has no vote fractions for {config.rules} to act on; leave --rules out")
     return Path(config.rules).stem if config.rules and name == "five_class" else name
 
 
 def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = None) -> Plan:
-    """Look at the images, sort the sound ones into splits and take repeats of held-out galaxies out.
+    """Look at the images, sort the sound ones into splits and remove repeats of held-out galaxies.
 
     Parameters
     ----------

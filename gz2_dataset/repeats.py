@@ -9,7 +9,7 @@ from .near_duplicates import near_duplicates
 
 
 def same_bytes(sha256: pd.Series) -> np.ndarray:
-    """Pairs of positions of galaxies whose files are equal, each with the first of its kind; shape (P, 2)."""
+    """Pairs of positions of galaxies with equal files, each galaxy with the first such; shape (P, 2)."""
     position = pd.Series(np.arange(len(sha256)), index=sha256.index)
     first = position.groupby(sha256).transform("first")
     return np.stack([first[first != position], position[first != position]], axis=1)
@@ -21,7 +21,7 @@ def same_sky(signatures: np.ndarray) -> np.ndarray:
 
 
 def groups_of(pairs: np.ndarray, count: int) -> np.ndarray:
-    """Number of the group of each of ``count`` galaxies, where pairs of positions, shape (P, 2), belong together."""
+    """Group number of each of ``count`` galaxies, if the pairs of positions, shape (P, 2), belong together."""
     links = coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
     return connected_components(links, directed=False)[1]
 
@@ -29,9 +29,10 @@ def groups_of(pairs: np.ndarray, count: int) -> np.ndarray:
 def repeats_across(galaxies: pd.DataFrame, pairs: np.ndarray, known: pd.Series, num_folds: int) -> pd.Series:
     """Galaxies that must go because a held-out galaxy shows the same sky.
 
-    Of the galaxies that show the same, those of the test split stay, then those of validation, and the others leave
-    train, unlabelled or validation; but a galaxy of an earlier build stays before a new one. Where there are several
-    folds, only the first galaxy of the first fold that tests one stays, whichever is built: all lose the same galaxies.
+    Of galaxies that show the same sky, those in the test split take precedence over those in validation, and these over
+    the rest, which must leave train, unlabelled or validation; but a galaxy of an earlier build takes precedence over a
+    new one. With several folds, only the first galaxy in the first fold that tests one stays, whichever fold is built,
+    so that all folds lose the same galaxies.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def repeats_across(galaxies: pd.DataFrame, pairs: np.ndarray, known: pd.Series, 
     stays = table.groupby("group")["part"].transform("first")
     others = table["part"] != stays
     if num_folds > 1:
-        # Even of one fold, as a further fold validates by some of its galaxies and learns from the others.
+        # Even within one fold, because another fold validates on some of its galaxies and learns from the others.
         others |= table["group"].duplicated()
     must_go[table.index] = others & (np.minimum(table["part"], stays) <= num_folds)
     return must_go

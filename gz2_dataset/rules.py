@@ -37,7 +37,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Rule:
-    """The conditions that a clean sample of a class meets, all of them.
+    """The conditions that a clean sample of a class must meet, all of them.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
     Raises
     ------
     UserError
-        If it is no such table, names a column that is no vote fraction, or a threshold outside [0, 1].
+        If it is not such a table, or has a column that is not a vote fraction or a threshold outside [0, 1].
     """
     try:
         rows = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -80,10 +80,10 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
         raise UserError(f"{path}: holds no rule; write at least one")
     for condition in (c for rule in rules for c in rule.conditions):
         if condition.column not in VOTE_COLUMNS:
-            raise UserError(f"{path}: {condition.column!r} is no vote fraction; take one of Class1.1 to Class11.6")
+            raise UserError(f"{path}: {condition.column!r} is not a vote fraction; take one of Class1.1 to Class11.6")
         if not isinstance(condition.threshold, int | float) or not 0 <= condition.threshold <= 1:
             raise UserError(
-                f"{path}: the threshold {condition.threshold!r} of {condition.column} is no number from 0 to 1"
+                f"{path}: the threshold {condition.threshold!r} of {condition.column} is not a number from 0 to 1"
             )
     return rules
 
@@ -112,7 +112,7 @@ def classify(votes: pd.DataFrame, rules: tuple[Rule, ...] = RULES) -> np.ndarray
     Parameters
     ----------
     votes : DataFrame
-        A row a galaxy with the columns that the rules name, values in [0, 1]. A missing value meets no condition.
+        One row per galaxy with the columns that the rules name, values in [0, 1]. A missing value meets no condition.
     rules : tuple of Rule
         First match wins.
 

@@ -1,4 +1,4 @@
-"""Which galaxies are for testing: by a hash of image_id, so that no order of files matters."""
+"""Which galaxies are for testing: by a hash of image_id, so that the order of files does not matter."""
 
 import hashlib
 from pathlib import Path
@@ -13,7 +13,7 @@ SPLIT_FILE = "splits.csv"
 TEST_SHARE = 0.3
 VALIDATION_SHARE = 0.1
 COLUMNS = ["image_id", "galaxy_class", "split"]
-"""Of a split file; further ones are sha256, of the image's bytes, and with several folds the fold that tests it."""
+"""Columns of a split file; others are sha256, of the image's bytes, and with several folds the fold that tests it."""
 
 
 def hash_of(image_id: str) -> str:
@@ -31,27 +31,27 @@ def split_galaxies(
 ) -> pd.DataFrame:
     """Split of each galaxy, and the fold in which it is tested.
 
-    Of each class in the order of the hash of image_id, the first stretch of galaxies is tested in fold 0, the next in
-    fold 1 and so on (see `fold_sizes`). In one of the folds, its own stretch is test, and validation are the
-    ``validation_per_class`` galaxies that follow it, the last fold being followed by the first, but never more than
-    10 % of a small class. Galaxies without a class are unlabelled.
+    The galaxies of each class are put in the order of the hash of image_id. The first stretch of them is tested in fold
+    0, the next in fold 1 and so on (see `fold_sizes`). In a given fold its own stretch is the test split, and the
+    ``validation_per_class`` galaxies that follow it are the validation split, but never more than 10 % of a small
+    class; the last fold is followed by the first. Galaxies without a class are unlabelled.
 
     Parameters
     ----------
     table : DataFrame
         Columns image_id and galaxy_class (empty: no class).
     test_per_class, validation_per_class : int
-        Number of galaxies wanted a class.
+        Number of galaxies wanted per class.
     earlier : DataFrame, optional
         The split file of an earlier build, as `read_splits` gives it: its galaxies stay where they were, in split and
-        fold, and only what is then missing is filled up from new ones. A galaxy whose class has changed is split anew.
+        fold, and only what is then missing is filled up with new ones. A galaxy whose class has changed is split anew.
     num_folds, fold : int
-        How many disjoint test sets there shall be, and which of them this is.
+        Number of disjoint test sets, and which of them this is.
 
     Returns
     -------
     DataFrame
-        Columns split, one of `SPLITS`, and fold, -1 where a galaxy is tested in none; indexed like ``table``.
+        Columns split, one of `SPLITS`, and fold, -1 if a galaxy is not tested in any; indexed like ``table``.
     """
     labelled = table["galaxy_class"] != ""
     found = pd.DataFrame({"split": labelled.map({True: "train", False: "unlabelled"}), "fold": -1}, index=table.index)
@@ -70,7 +70,7 @@ def split_galaxies(
             new = new[missing:]
         tested = found.loc[order[~known[order]], "fold"]
         found.loc[tested[tested == fold].index, "split"] = "test"
-        # With several folds, those of the folds that follow: what no fold tests is nowhere held out.
+        # With several folds, those of the next folds: a galaxy that no fold tests is never held out.
         others = tested[(tested != fold) & ((tested >= 0) | (num_folds == 1))]
         turn = (others - fold) % num_folds
         wanted = min(validation_per_class, int(VALIDATION_SHARE * len(order)))
@@ -96,10 +96,10 @@ def fold_sizes(count: int, test_per_class: int, num_folds: int) -> list[int]:
 
 
 def check_splits(data: str, names: set[str]) -> None:
-    """Refuse a dataset without training galaxies, or with splits that mean nothing here."""
+    """Refuse a dataset without training galaxies, or with unknown splits."""
     if "train" not in names or not names <= set(SPLITS):
         raise UserError(
-            f"{data}: has the splits {', '.join(sorted(names))}; needs train, and knows {', '.join(SPLITS)}"
+            f"{data}: has the splits {', '.join(sorted(names))}; it needs train, and may have {', '.join(SPLITS)}"
         )
 
 
@@ -109,7 +109,7 @@ def check_no_leak(data: str, table: pd.DataFrame) -> None:
     Parameters
     ----------
     data : str
-        What the dataset is called.
+        Name of the dataset, for errors.
     table : DataFrame
         Columns image_id, split and sha256 (of the image's bytes; empty: not known).
     """
@@ -136,11 +136,11 @@ def read_splits(path: Path, num_folds: int = 1, fold: int = 0) -> pd.DataFrame:
         raise UserError(f"{path}: unknown split {sorted(unknown)[0]!r}; remove the file to split anew")
     if table["image_id"].duplicated().any():
         twice = table["image_id"][table["image_id"].duplicated()].iloc[0]
-        raise UserError(f"{path}: galaxy {twice} stands there twice; a galaxy is in one split only, remove the file")
+        raise UserError(f"{path}: galaxy {twice} appears twice; a galaxy can only be in one split, remove the file")
     if "fold" not in table:
         table["fold"] = (table["split"] == "test").map({True: "0", False: ""})
     table["fold"] = pd.to_numeric(table["fold"].replace("", "-1"), errors="coerce").fillna(num_folds).astype(int)
     tested = table["fold"] == fold
     if max(1, table["fold"].max() + 1) != num_folds or (tested != (table["split"] == "test")).any():
-        raise UserError(f"{path}: is not of fold {fold} of {num_folds}; a fold needs an --output of its own")
+        raise UserError(f"{path}: is not of fold {fold} of {num_folds}; each fold needs its own --output")
     return table

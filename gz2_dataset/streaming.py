@@ -1,4 +1,4 @@
-"""Opening a dataset on the Hub without a local copy, with proof that no galaxy is in two splits."""
+"""Opening a dataset on the Hub without a local copy, with a check that no galaxy is in two splits."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ from .votes import VOTE_COLUMNS
 
 @dataclass(frozen=True)
 class OpenStream:
-    """A dataset of which nothing but names and sizes has been read.
+    """A dataset of which only names and sizes have been read.
 
     Attributes
     ----------
@@ -56,8 +56,8 @@ def open_stream(data: str) -> OpenStream:
     Raises
     ------
     UserError
-        If it cannot be read, is not in Parquet, or a galaxy, by image_id or by the SHA-256 in ``splits.csv``, is both
-        in train or unlabelled and in validation or test.
+        If it cannot be read or is not in Parquet, or if a galaxy in train or unlabelled is also in validation or test,
+        by its image_id or the SHA-256 in ``splits.csv``.
     """
     try:
         builder = datasets.load_dataset_builder(data)
@@ -87,7 +87,7 @@ def open_stream(data: str) -> OpenStream:
 
 
 def listed_galaxies(url: str, class_names: tuple[str, ...]) -> pd.DataFrame | None:
-    """The galaxies that a split file lists; None where there is none, or one without sha256."""
+    """The galaxies that a split file lists; None if there is none, or it has no sha256."""
     content = read_if_there(url)
     if content is None:
         return None
@@ -102,7 +102,7 @@ def listed_galaxies(url: str, class_names: tuple[str, ...]) -> pd.DataFrame | No
 
 
 def read_if_there(url: str) -> bytes | None:
-    """The content of a file; None where there is none."""
+    """The content of a file; None if there is none."""
     try:
         with fsspec.open(url, "rb") as file:
             return file.read()

@@ -5,7 +5,7 @@ from importlib.resources import files
 import pandas as pd
 
 VOTES = pd.read_csv(files(__package__) / "votes.csv", dtype=str, keep_default_na=False)
-"""A row an answer: its Kaggle column, its column in Hart et al. 2016 and on the Hub (empty where not published)."""
+"""One row per answer: its Kaggle column, its column in Hart et al. 2016 and on the Hub (empty where not published)."""
 
 VOTE_COLUMNS = tuple(VOTES["column"])
 """The 37 vote fractions, by their Kaggle column names: ClassQUESTION.ANSWER of Willett et al. 2013, table 2."""

@@ -1,4 +1,4 @@
-"""`build`: a source as Parquet shards a split with a dataset card, written so that an interrupted build goes on."""
+"""`build`: a source as Parquet shards per split with a dataset card; an interrupted build can continue."""
 
 import hashlib
 import shutil
@@ -38,11 +38,11 @@ def build(
     fold: int = 0,
     center_crop: int | None = None,
 ) -> BuildRecord:
-    """Write the galaxies of ``data_dir`` as Parquet shards a split with a dataset card.
+    """Write the galaxies of ``data_dir`` as Parquet shards per split with a dataset card.
 
     A split file that an earlier build left in ``output`` is read again, so that no galaxy moves, and what a user added
-    below its card stays. Everything is written into a folder beside ``output`` that takes its place at the end, and
-    from which an interrupted build goes on: the same input gives the same bytes.
+    below its card is kept. Everything is written into a folder beside ``output`` that takes its place at the end, and
+    in which an interrupted build continues. The same input gives the same bytes.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def build(
     if config_name not in (None, *CONFIGURATIONS):
         raise UserError(f"no configuration {config_name!r}; choose from {', '.join(CONFIGURATIONS)}")
     if output.exists() and not {BUILD_FILE, SPLIT_FILE} & (names := {f.name for f in output.iterdir()}) and names:
-        raise UserError(f"{output}: exists and is no dataset of an earlier build; give another --output")
+        raise UserError(f"{output}: exists and is not a dataset of an earlier build; give another --output")
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
     config = GalaxyZoo2Config(
@@ -97,7 +97,7 @@ def build(
 def write(config: GalaxyZoo2Config, output: Path) -> BuildRecord:
     """Do what `build` says, in ``.NAME.partial`` beside ``output``."""
     opened = open_source(config)
-    name_of(config, opened)  # refuses what does not fit before anything is written
+    name_of(config, opened)  # refuses a wrong configuration before anything is written
     partial, new = output.with_name(f".{output.name}.partial"), output.with_name(f".{output.name}.partial") / "dataset"
     begin(partial, stamp_of(config, opened.stamp))
     plan = make_plan(config, opened, partial / "inspection")
@@ -111,7 +111,7 @@ def write(config: GalaxyZoo2Config, output: Path) -> BuildRecord:
     if len(plan.unsound):
         plan.unsound.to_csv(new / UNSOUND_FILE, index=False)
     save_pictures(new, plan.center_crop)
-    # load_dataset keys its cache by the folder's last name and the card, so the card must tell builds apart.
+    # The cache key of load_dataset is the folder's last name and the card, so the card must tell builds apart.
     digest = hashlib.sha256((new / SPLIT_FILE).read_bytes()).hexdigest()
     info = datasets.DatasetInfo(features=plan.features, description=f"galaxies {digest[:16]}")
     added = own_lines((output / CARD_FILE).read_text()) if (output / CARD_FILE).exists() else ""
@@ -128,7 +128,7 @@ def stamp_of(config: GalaxyZoo2Config, source: str) -> str:
 
 
 def begin(partial: Path, stamp: str) -> None:
-    """Go on in ``partial`` if it belongs to the same build, or begin it anew."""
+    """Continue in ``partial`` if it belongs to the same build, or begin it anew."""
     note = partial / "stamp"
     if not note.exists() or note.read_text() != stamp:
         shutil.rmtree(partial, ignore_errors=True)
@@ -137,9 +137,9 @@ def begin(partial: Path, stamp: str) -> None:
 
 
 def write_shards(plan: Plan, folder: Path) -> None:
-    """Write the shards that are not there yet."""
+    """Write the missing shards."""
     folder.mkdir(parents=True, exist_ok=True)
-    for half_written in folder.glob(".*"):  # by a build that was killed
+    for half_written in folder.glob(".*"):  # left by a build that was killed
         half_written.unlink()
     total = {shard.split: 0 for shard in plan.shards}
     numbered = []
@@ -165,7 +165,7 @@ def write_parquet(plan: Plan, shard: Any, path: Path) -> None:
 
 
 def replace_folder(new: Path, old: Path) -> None:
-    """Put ``new`` where ``old`` is, which is moved aside first and removed last."""
+    """Put ``new`` in the place of ``old``, which is moved aside first and removed last."""
     aside = new.with_name("old")
     if old.exists():
         old.rename(aside)

@@ -300,6 +300,6 @@ def test_a_folder_that_is_no_study_ends_with_one_line(tmp_path, monkeypatch, cap
     assert leaving.value.code == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1
-    assert said[0].startswith(f"error: {tmp_path}: no study")
-    with pytest.raises(UserError, match="nowhere: no study"):
+    assert said[0].startswith(f"error: {tmp_path}: not a study")
+    with pytest.raises(UserError, match="nowhere: not a study"):
         write_report(tmp_path / "nowhere", tmp_path / "report")

@@ -71,7 +71,7 @@ def audit(folder: Path, output: Path | None = None) -> Audit:
 
 
 def check_counts(galaxies: pd.DataFrame, labels: np.ndarray, record: BuildRecord) -> tuple[list[str], list[str]]:
-    """Whether the splits hold what ``build.json`` says, and enough of every class.
+    """Whether the splits hold what ``build.json`` says, and enough galaxies of every class.
 
     Returns
     -------
@@ -81,9 +81,9 @@ def check_counts(galaxies: pd.DataFrame, labels: np.ndarray, record: BuildRecord
     held = galaxies.assign(galaxy_class=labels).groupby(["split", "galaxy_class"]).size()
     stated = {(split, name): n for split, classes in record.counts.items() for name, n in classes.items() if n}
     if held.to_dict() != stated:
-        problems.append(f"the files hold other galaxies than {BUILD_FILE} says; build again")
+        problems.append(f"the files do not hold the galaxies that {BUILD_FILE} lists; build again")
     if again := int(galaxies["image_id"].duplicated().sum()):
-        problems.append(f"image_ids that stand there more than once: {again:,}")
+        problems.append(f"image_ids that appear more than once: {again:,}")
     train = {name: int(held.get(("train", name), 0)) for name in record.classes}
     problems += [f"{name}: no galaxy to train on" for name, n in train.items() if not n]
     for name in record.classes:

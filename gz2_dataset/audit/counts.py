@@ -1,4 +1,4 @@
-"""Galaxies that each rule finds, beside those of the public file and of the paper, with the difference explained."""
+"""How many galaxies each rule finds, in the public file and in the paper too, with the differences explained."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class ClassCount:
     found : int or None
         Galaxies that meet the rule among all rows of the source, with or without image.
     expected, paper : int or None
-        The same in the public file of 61,578 rows, and as the paper prints it.
+        The same for the public file of 61,578 rows, and as the paper prints it.
     kept : int
         Galaxies of the class in the dataset.
     explanation : str
@@ -68,7 +68,7 @@ def count_classes(record: BuildRecord) -> list[ClassCount]:
 
 
 def difference(record: BuildRecord, name: str, found: int | None, expected: int | None, paper: int | None) -> str:
-    """Why a rule finds another number than in the public file, or the public file has another than the paper."""
+    """Why a rule's count differs from that of the public file, or the public file's from the paper."""
     if expected is None:
         return ""
     if found == expected == paper:
@@ -78,10 +78,10 @@ def difference(record: BuildRecord, name: str, found: int | None, expected: int 
     if record.source == "mock":
         return "drawn galaxies, not those of the survey"
     if record.source != "kaggle":
-        return "fractions of those who were asked, where the public file has them times the parent answer's"
+        return "fractions of those who were asked; the public file has them multiplied by the parent answer's"
     if record.rows not in (None, PUBLIC_ROWS):
         return f"{record.rows:,} rows instead of the {PUBLIC_ROWS:,} of the public file"
-    return f"other votes than in the public file: {found - expected:+d}"
+    return f"votes differ from the public file: {found - expected:+d}"
 
 
 def loss(found: int | None, kept: int) -> str:

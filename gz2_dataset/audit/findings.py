@@ -22,14 +22,14 @@ class Audit:
     build : BuildRecord
     classes : list of ClassCount
     galaxies : DataFrame
-        Of `images.examine`: a row a galaxy.
+        Of `images.examine`: one row per galaxy.
     duplicates : list of Duplicates
     histograms : list of dict
         Of `votes.vote_histograms`.
     problems : list of str
-        Why the dataset is not fit for use, a line each; empty if it is.
+        Why the dataset is not fit for use, one line per reason; empty if it is fit.
     warnings : list of str
-        What is worth knowing about it.
+        What else is worth knowing about it.
     """
 
     folder: str

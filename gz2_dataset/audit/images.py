@@ -1,4 +1,4 @@
-"""Every image of a built dataset decoded once: is it sound, of what size, and does another one show the same?"""
+"""Decodes every image of a built dataset once: is it sound, how large is it, and does another show the same sky?"""
 
 import hashlib
 from collections import Counter
@@ -26,16 +26,16 @@ LOOKS = ("sha256", "width", "height", "blank", "problem")
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Images that show the same.
+    """Images that show the same sky.
 
     Attributes
     ----------
     kind : str
-        ``exact`` if their files are equal, ``near`` if only the piece of sky is.
+        ``exact`` if their files are equal, ``near`` if only the piece of sky is the same.
     rows : tuple of int
         Of the table of `examine`.
     across : bool
-        Whether a held-out galaxy is among them and one of another split.
+        Whether they include a held-out galaxy and one of another split.
     contradictory : bool
         Whether they have different classes.
     """
@@ -47,7 +47,7 @@ class Duplicates:
 
 
 class BuiltRows:
-    """The galaxies of a built dataset, a row group at a time.
+    """The galaxies of a built dataset, one row group at a time.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class BuiltRows:
                 yield split, rows.read(group, columns).to_pydict()
 
     def image(self, row: int) -> bytes:
-        """The image file of a row, numbered as `examine` does."""
+        """The image file of a row, numbered as in `examine`."""
         for _, rows in self.parts:
             if row < len(rows):
                 group, place = rows.locate(row)
@@ -88,7 +88,7 @@ def examine(rows: BuiltRows) -> tuple[pd.DataFrame, np.ndarray]:
     -------
     table : DataFrame
         Columns split, image_id, label (-1 for none), sha256, width, height, blank (share of rows or columns of pixels
-        that are plain), problem (empty for a sound image) and the vote columns; a row a galaxy.
+        that are plain), problem (empty for a sound image) and the vote columns; one row per galaxy.
     signatures : ndarray of int8, shape (N, 64, 64)
         Of `near_duplicates`; zeros where there is a problem.
     """
@@ -108,7 +108,7 @@ def examine(rows: BuiltRows) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def look(content: bytes, out: np.ndarray) -> tuple[str, int, int, float, str]:
-    """What `examine` says of an image, whose signature is written into ``out``."""
+    """What `examine` says about an image; its signature is written into ``out``."""
     problem, width, height, blank = problem_of(content), 0, 0, 0.0
     if not problem:
         try:
@@ -121,7 +121,7 @@ def look(content: bytes, out: np.ndarray) -> tuple[str, int, int, float, str]:
 
 
 def find_duplicates(table: pd.DataFrame, signatures: np.ndarray) -> list[Duplicates]:
-    """Groups of images that show the same; those across splits first.
+    """Groups of images that show the same sky; those across splits first.
 
     Parameters
     ----------
@@ -160,11 +160,11 @@ def check_images(table: pd.DataFrame, duplicates: list[Duplicates]) -> tuple[lis
         problems.append(counted(f"images smaller than {SMALLEST_SIDE} pixels", small))
     if len(odd):
         others = ", ".join(f"{w} × {h}: {n:,}" for (w, h), n in sizes.most_common(6) if (w, h) != usual)
-        warnings.append(f"images not of {usual[0]} × {usual[1]} pixels, as most are: {len(odd):,} ({others})")
+        warnings.append(f"images that are not {usual[0]} × {usual[1]} pixels, as most are: {len(odd):,} ({others})")
     if min(usual) < SMALLEST_SIDE:
-        warnings.append(f"the images have only {usual[0]} × {usual[1]} pixels")
+        warnings.append(f"the images are only {usual[0]} × {usual[1]} pixels")
     if len(blank):
-        warnings.append(counted("images blank in part, as a damaged file or the edge of a survey is", blank))
+        warnings.append(counted("images that are partly blank, like a damaged file or the edge of a survey", blank))
 
     for what, lines, groups in (
         ("held-out galaxies shown again in another split", problems, [d for d in duplicates if d.across]),
@@ -180,7 +180,7 @@ def check_images(table: pd.DataFrame, duplicates: list[Duplicates]) -> tuple[lis
 
 
 def counted(what: str, galaxies: pd.DataFrame) -> str:
-    """A line that says how many there are and which is the first."""
+    """A line that says how many galaxies there are and which is the first."""
     return f"{what}: {len(galaxies):,} (first {names(galaxies)[0]})"
 
 

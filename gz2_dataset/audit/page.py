@@ -51,14 +51,14 @@ def title(class_name: str) -> str:
 
 
 def tiles(found: Audit) -> list[tuple[str, str]]:
-    """The figures that a reader wants first."""
+    """The numbers that a reader wants to see first."""
     unsound = int((found.galaxies["problem"] != "").sum())
     across = sum(group.across for group in found.duplicates)
     return [
-        (f"{len(found.galaxies):,}", "images looked at, every one decoded"),
+        (f"{len(found.galaxies):,}", "images examined, every one decoded"),
         (f"{unsound:,}", "that are damaged"),
         (f"{sum(found.build.skipped.values()):,}", "rows and images left out by the build"),
-        (f"{len(found.duplicates):,}", "groups of images that show the same"),
+        (f"{len(found.duplicates):,}", "groups of images that show the same sky"),
         (f"{across:,}", "of them across a held-out split and another"),
     ]
 
@@ -74,7 +74,7 @@ def galleries(found: Audit, rows: BuiltRows) -> list[tuple[str, list[str]]]:
 
 
 def group_view(found: Audit, rows: BuiltRows, group: Any) -> dict[str, Any]:
-    """Pictures and names of images that show the same."""
+    """Pictures and names of images that show the same sky."""
     galaxies = found.galaxies.loc[list(group.rows[:GALAXIES_A_GROUP])]
     names = [found.build.classes[label] if label >= 0 else "" for label in galaxies["label"]]
     pictures = [picture(rows.image(row)) for row in galaxies.index]
@@ -92,9 +92,9 @@ def picture(content: bytes) -> str:
 
 
 def bars(histogram: dict[str, Any]) -> dict[str, Any]:
-    """A histogram with the heights of its bars from 0 to 1.
+    """A histogram with bars of heights from 0 to 1.
 
-    Most galaxies have 0 for most answers, so the heights are those of the logarithm of 1 + count.
+    Most galaxies have 0 for most answers, so the heights follow the logarithm of 1 + count.
     """
     counts = np.log1p(histogram["counts"])
     return {**histogram, "heights": (counts / max(counts.max(), 1)).round(3).tolist()}

@@ -15,7 +15,7 @@ PARENTS = {
     **{2: "Class1.2", 7: "Class1.1", 3: "Class2.2", 4: "Class2.2", 5: "Class2.2", 9: "Class2.1"},
     **{10: "Class4.1", 11: "Class4.1", 8: "Class6.1"},
 }
-"""The answer whose value the answers of a question add up to in Kaggle's table; None for 1, as everybody is asked."""
+"""The answer to whose value the answers of a question add up in Kaggle's table; None if to 1: everybody is asked."""
 
 TOLERANCE = 0.01
 ROUNDING = 1e-6
@@ -29,7 +29,7 @@ def check_votes(votes: pd.DataFrame, labels: np.ndarray, record: BuildRecord) ->
     Parameters
     ----------
     votes : DataFrame
-        Columns among `VOTE_COLUMNS`, a row a galaxy; without columns nothing is checked.
+        Columns from `VOTE_COLUMNS`, one row per galaxy; without columns nothing is checked.
     labels : ndarray of str
         Class of each galaxy; empty for none.
     record : BuildRecord
@@ -44,7 +44,7 @@ def check_votes(votes: pd.DataFrame, labels: np.ndarray, record: BuildRecord) ->
         return [], []
     problems, warnings = [], []
     if unclean := int((~clean_votes(votes, tuple(votes.columns))).sum()):
-        problems.append(f"vote fractions that are no number from 0 to 1: {unclean:,} galaxies")
+        problems.append(f"vote fractions that are not a number from 0 to 1: {unclean:,} galaxies")
     if record.source in KAGGLE_LIKE and set(VOTE_COLUMNS) <= set(votes.columns):
         for line, rows in tree_violations(votes):
             serious = rows > TOLERATED_SHARE * len(votes)
@@ -52,18 +52,18 @@ def check_votes(votes: pd.DataFrame, labels: np.ndarray, record: BuildRecord) ->
     elif record.rules:
         warnings.append(
             "the votes are fractions of those who were asked; the paper's thresholds act on Kaggle's, which are "
-            "multiplied by the parent answer's value, and find other galaxies"
+            "multiplied by the parent answer's value, so they find other galaxies here"
         )
     if record.rules:
         # Votes are stored in single precision, so one on a threshold may fall on either side.
         by_rules = [classify(votes + shift, record.rules) for shift in (-ROUNDING, ROUNDING)]
         if wrong := int(((labels != by_rules[0]) & (labels != by_rules[1])).sum()):
-            problems.append(f"classes other than the rules give for the votes: {wrong:,} galaxies; build again")
+            problems.append(f"classes that the rules do not give for the votes: {wrong:,} galaxies; build again")
     return problems, warnings
 
 
 def tree_violations(votes: pd.DataFrame) -> list[tuple[str, int]]:
-    """Sums of answers that contradict the decision tree: a line, and in how many galaxies."""
+    """Sums of answers that contradict the decision tree: a line, and the number of galaxies."""
     found = []
     for question, parent in PARENTS.items():
         total = votes[[c for c in VOTE_COLUMNS if c.startswith(f"Class{question}.")]].sum(axis=1)
@@ -72,14 +72,14 @@ def tree_violations(votes: pd.DataFrame) -> list[tuple[str, int]]:
             line = f"the answers of question {question} do not add up to 1"
         else:
             rows = int((total > votes[parent] + TOLERANCE).sum())
-            line = f"the answers of question {question} exceed {parent}, to which they belong"
+            line = f"the answers of question {question} exceed {parent}, their parent answer"
         if rows:
             found.append((line, rows))
     return found
 
 
 def vote_histograms(votes: pd.DataFrame, record: BuildRecord) -> list[dict[str, Any]]:
-    """Histogram of each vote fraction on which a rule acts, with the thresholds.
+    """Histogram of each vote fraction that a rule uses, with the thresholds.
 
     Returns
     -------

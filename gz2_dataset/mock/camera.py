@@ -10,9 +10,9 @@ from gz2_dataset.mock.light import add_points, band_fluxes, blur, ellipse_radius
 from gz2_dataset.mock.population import IMAGE_SIZE, NATIVE_SCALE, Galaxy
 
 SKY_NOISE = np.array([0.011, 0.022, 0.027], np.float32)
-"""Standard deviation in g, r, i, in nanomaggies a pixel."""
+"""Standard deviation of the sky's noise in g, r, i, in nanomaggies per pixel."""
 SKY_ERROR = 0.15
-"""Typical error of the subtracted sky, in units of the noise; now and then, by a bright star, it is much larger."""
+"""Typical error of the subtracted sky, in units of the noise; near a bright star it can be much larger."""
 BAND_SHIFT = 0.15
 """Misalignment of the bands in pixels: it gives small galaxies their coloured sides."""
 COLOUR_SCALES = np.array([7.8, 5.7, 4.9], np.float32)
@@ -22,7 +22,7 @@ TILE_QUALITY, CUTOUT_QUALITY = 85, 75
 """JPEG qualities of the survey's image tiles, and of the cutouts made from them."""
 
 NEIGHBOURS = 18.0
-"""Stars and galaxies brighter than FAINTEST in r, an arcmin^2."""
+"""Stars and galaxies brighter than FAINTEST in r, per arcmin^2."""
 FAINTEST, BRIGHTEST = 22.7, 14.5
 STAR_SHARE, DWARF_SHARE = 0.4, 0.4
 """Share of the stars among neighbours, and of red dwarfs among stars."""
@@ -38,7 +38,7 @@ def photograph(galaxy: Galaxy, rng: np.random.Generator) -> bytes:
     galaxy : Galaxy
         True parameters.
     rng : numpy.random.Generator
-        Of neighbours, noise, and what the parameters leave open.
+        For neighbours, noise, and what the parameters leave open.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def expose(galaxy: Galaxy, rng: np.random.Generator) -> np.ndarray:
     Returns
     -------
     ndarray of float32, shape (3, size, size)
-        g, r, i in nanomaggies a pixel of 0.396 arcsec.
+        g, r, i in nanomaggies per pixel of 0.396 arcsec.
     """
     light = galaxy_light(galaxy, native_size(galaxy.pixel_scale), rng)
     add_neighbours(light, rng)
@@ -109,7 +109,7 @@ def cutout(light: np.ndarray, pixel_scale: float) -> Image.Image:
     Parameters
     ----------
     light : ndarray, shape (3, size, size)
-        g, r, i in nanomaggies a pixel of 0.396 arcsec.
+        g, r, i in nanomaggies per pixel of 0.396 arcsec.
     pixel_scale : float
         Of the cutout, in arcsec.
 

@@ -1,4 +1,4 @@
-"""The light of mock galaxies and their neighbours in g, r, i, before and after the seeing, in nanomaggies a pixel."""
+"""The light of mock galaxies and their neighbours in g, r, i, before and after the seeing, in nanomaggies per pixel."""
 
 from functools import lru_cache
 
@@ -46,7 +46,7 @@ def sersic(size: int, index: float, radius: float, axis_ratio: float, angle: flo
     image = profile.drawImage(
         nx=size, ny=size, scale=NATIVE_SCALE, offset=(x, y), method="no_pixel", dtype=np.float32
     ).array
-    # Only the cusp varies within a pixel: there the pixels are means over a finer grid.
+    # Only the cusp varies within a pixel; there, pixels are means over a finer grid.
     centre = (size - 1) / 2
     corner = np.round([centre + y - CORE / 2, centre + x - CORE / 2]).astype(int)
     offset = np.array([centre + x, centre + y]) - (corner[::-1] + (CORE - 1) / 2)
@@ -79,7 +79,7 @@ def blur(light: np.ndarray, fwhm: float, shifts: np.ndarray | None = None) -> np
     light : ndarray, shape (bands, size, size)
         Size even.
     fwhm : float
-        In arcsec; taken to 0.1 arcsec.
+        In arcsec; rounded to 0.1 arcsec.
     shifts : ndarray, shape (bands, 2), optional
         Displacement (y, x) of each band in pixels.
 
@@ -106,12 +106,12 @@ def galaxy_light(galaxy: Galaxy, size: int, rng: np.random.Generator) -> np.ndar
     size : int
         Pixels across, of 0.396 arcsec; even.
     rng : numpy.random.Generator
-        Of what the parameters leave open, such as where the star-forming regions lie.
+        For what the parameters leave open, such as the positions of star-forming regions.
 
     Returns
     -------
     ndarray of float32, shape (3, size, size)
-        g, r, i in nanomaggies a pixel.
+        g, r, i in nanomaggies per pixel.
     """
     angle = galaxy.position_angle
     if galaxy.disc_fraction == 0:
@@ -137,7 +137,7 @@ def galaxy_light(galaxy: Galaxy, size: int, rng: np.random.Generator) -> np.ndar
 
 
 def _redder_inside(profile: np.ndarray, galaxy: Galaxy, size: int) -> np.ndarray:
-    """A profile in three bands with the colour gradient of early-type galaxies: 0.06 mag a factor e in radius."""
+    """A profile in three bands with the colour gradient of early-type galaxies: 0.06 mag per factor of e in radius."""
     radius = ellipse_radius(size, galaxy.axis_ratio, galaxy.position_angle) * NATIVE_SCALE / galaxy.half_light_radius
     gradient = np.exp(0.06 * np.log(np.clip(radius, 0.5, 4.5)))
     return np.stack([profile * gradient, profile, profile / gradient])
@@ -153,7 +153,7 @@ def plane_coordinates(size: int, axis_ratio: float, angle: float) -> tuple[np.nd
 
 
 def ellipse_radius(size: int, axis_ratio: float, angle: float) -> np.ndarray:
-    """Elliptical radius in pixels, the major axis's."""
+    """Elliptical radius in pixels, measured along the major axis."""
     return np.hypot(*plane_coordinates(size, axis_ratio, angle))
 
 

@@ -1,4 +1,4 @@
-"""What mock galaxies there are: the true parameters of galaxy i, a function of (seed, i) alone."""
+"""The population of mock galaxies: the true parameters of galaxy i, which depend only on (seed, i)."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class Galaxy:
     magnitude : float
         Total r-band AB magnitude.
     redshift : float
-        Redshift that its magnitude and size are plausible for.
+        Redshift at which its magnitude and size are plausible.
     g_r, r_i : float
         Colours of the whole (Sersic) or of the disc, in magnitudes.
     bulge_g_r : float
@@ -100,7 +100,7 @@ def draw_galaxy(seed: int, index: int) -> Galaxy:
     Parameters
     ----------
     seed : int
-        Of the survey, not negative.
+        Seed of the survey, not negative.
     index : int
         Number of the galaxy, from 0.
 

@@ -26,7 +26,7 @@ def write_mock_survey(output_dir: Path, num_images: int, seed: int, processes: i
 
     Writes ``training_solutions_rev1.csv`` (GalaxyID and 37 vote fractions), ``images_training_rev1/<GalaxyID>.jpg``
     (424 x 424 pixels), ``mock_truth.csv`` (the fields of `gz2_dataset.mock.population.Galaxy`) and ``mock.json``
-    (num_images and seed). The folder appears when all of it is done. A finished one of the same ``num_images`` and
+    (num_images and seed). The folder appears when it is complete. A finished one with the same ``num_images`` and
     ``seed`` is left as it is.
 
     Parameters
@@ -34,11 +34,11 @@ def write_mock_survey(output_dir: Path, num_images: int, seed: int, processes: i
     output_dir : Path
         Folder to write; must not exist or be empty.
     num_images : int
-        Number of galaxies, at least 1. Galaxy i depends on (seed, i) alone.
+        Number of galaxies, at least 1. Galaxy i depends only on (seed, i).
     seed : int
         Not negative.
     processes : int, optional
-        Worker processes; by default one a core. The result does not depend on it.
+        Worker processes; by default one per core. The result does not depend on it.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def write_mock_survey(output_dir: Path, num_images: int, seed: int, processes: i
 
 
 def is_finished(output_dir: Path, recipe: dict[str, int]) -> bool:
-    """Whether ``output_dir`` is the finished survey of ``recipe``; a UserError if it is anything else but empty."""
+    """Whether ``output_dir`` is the finished survey of ``recipe``; raises UserError if it holds anything else."""
     if not output_dir.exists() or (output_dir.is_dir() and not any(output_dir.iterdir())):
         return False
     found = output_dir / RECIPE_JSON

@@ -1,4 +1,4 @@
-"""Simulated Galaxy Zoo 2 volunteers: each goes down the decision tree by what can be seen of a mock galaxy."""
+"""Simulated Galaxy Zoo 2 volunteers: each follows the decision tree by what can be seen of a mock galaxy."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def vote_fractions(galaxy: Galaxy, rng: np.random.Generator) -> np.ndarray:
     galaxy : Galaxy
         True parameters.
     rng : numpy.random.Generator
-        Of the volunteers.
+        For the volunteers' answers.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def answer_probabilities(galaxy: Galaxy, leaning: float = 0.0) -> dict[int, np.n
     ----------
     galaxy : Galaxy
     leaning : float
-        How much more than usual these volunteers see features, on the logit scale.
+        How much more readily than usual these volunteers see features, on the logit scale.
 
     Returns
     -------
@@ -111,13 +111,13 @@ def answer_probabilities(galaxy: Galaxy, leaning: float = 0.0) -> dict[int, np.n
 
 
 def observed_axis_ratio(galaxy: Galaxy) -> float:
-    """Axis ratio after the seeing: both axes' second moments grow by the seeing's."""
+    """Axis ratio after the seeing, which adds its second moment to those of both axes."""
     seeing = (0.6 * galaxy.psf_fwhm / galaxy.half_light_radius) ** 2
     return np.sqrt((galaxy.axis_ratio**2 + seeing) / (1 + seeing))
 
 
 def clarity(galaxy: Galaxy) -> float:
-    """How well structure is seen, in (0, 1): it grows with the size over the seeing and with the brightness."""
+    """How well structure is seen, in (0, 1): it grows with size relative to the seeing and with brightness."""
     resolution = galaxy.half_light_radius / galaxy.psf_fwhm
     return _logistic(1.5 * (resolution - 0.9) - 0.5 * (galaxy.magnitude - TYPICAL_MAGNITUDE))
 
@@ -127,7 +127,7 @@ def _logistic(x: float) -> float:
 
 
 def _near(value: float, answers: list[float], width: float) -> np.ndarray:
-    """Probabilities of answers that stand for values on a scale: normal in the distance, with a few errors."""
+    """Probabilities of answers that are values on a scale: normal in the distance, plus a few errors."""
     return _normalised(np.exp(-0.5 * ((value - np.array(answers)) / width) ** 2) + 0.04)
 
 

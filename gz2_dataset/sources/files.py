@@ -1,4 +1,4 @@
-"""The files that a user brings, in folders and in zips, read in place; a zip within a zip is copied meanwhile."""
+"""The files that a user brings, in folders and zips, read in place; a zip within a zip is read from a copy."""
 
 import gzip
 import hashlib
@@ -21,13 +21,13 @@ from gz2_dataset.command_line import UserError
 CHUNK = 2**16
 MAX_IMAGE_BYTES, MAX_TABLE_BYTES = 2**26, 2**31
 NO_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
-"""What `zipfile` raises over a zip that is damaged, or packed in a way that it does not know."""
+"""What `zipfile` raises for a zip that is damaged, or packed in a way that it does not know."""
 UNWANTED = ("images_test", "all_ones", "all_zeros", "central_pixel")
-"""Beginnings of the Kaggle files that have no labels."""
+"""How the names of the Kaggle files without labels begin."""
 
 
 class Files:
-    """All files below a folder or in a zip, by relative name; a zip counts as a folder. Safe to read from in threads.
+    """All files below a folder or in a zip, by relative name; a zip counts as a folder. Threads may read from it.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Files:
     names : list of str
         Relative names with forward slashes, sorted.
     skipped : Counter of str
-        Entries that are left out for their name, by reason.
+        Number of entries left out because of their name, by reason.
 
     Raises
     ------
@@ -93,23 +93,23 @@ class Files:
         return members
 
     def find(self, *names: str) -> str | None:
-        """The file with one of these last names that lies nearest to the root; None where there is none."""
+        """The file with one of these last names that is nearest to the root; None if there is none."""
         found = [name for name in self.names if PurePosixPath(name).name in names]
         return min(found, key=lambda name: (name.count("/"), name), default=None)
 
     def size(self, name: str) -> int:
-        """Bytes of a file, once unpacked, as far as its zip tells the truth."""
+        """Size of a file in bytes, unpacked, as its zip claims."""
         entry = self._entries[name]
         return entry.stat().st_size if isinstance(entry, Path) else entry[1].file_size
 
     @contextmanager
     def open(self, name: str) -> Iterator[io.BufferedIOBase]:
-        """A table for sequential reading, unpacked where it is gzipped.
+        """A table for sequential reading, unpacked if it is gzipped.
 
         Raises
         ------
         OSError
-            If it is larger than 2 GB, which no table of galaxies is, or turns out to be while it is read.
+            If it is larger than 2 GB, which no table of galaxies is, or turns out to be larger while it is read.
         """
         if self.size(name) > MAX_TABLE_BYTES:
             raise OSError(f"larger than {MAX_TABLE_BYTES:,} bytes")
@@ -142,7 +142,7 @@ class Files:
             raise OSError(f"damaged in its zip: {error}") from None
 
     def where(self, name: str) -> str:
-        """How a message names a file."""
+        """The name of a file in messages."""
         return f"{self.root}/{name}"
 
     def stamp(self) -> str:
@@ -159,12 +159,12 @@ class Files:
 
 
 def wanted(name: str) -> bool:
-    """Whether a file or folder is the user's: neither hidden, nor a Mac's shadow, nor without labels."""
+    """Whether a file or folder is the user's: neither hidden, nor a shadow file of macOS, nor without labels."""
     return not name.startswith((".", "__MACOSX", *UNWANTED))
 
 
 def inner_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> zipfile.ZipFile:
-    """A zip within a zip, read from a copy in the cache of `datasets` that goes when the process ends."""
+    """A zip within a zip, read from a copy in the cache of `datasets` that is removed when the process ends."""
     if info.file_size > 100 * info.compress_size + CHUNK:
         raise zipfile.BadZipFile(f"{info.filename} inflates more than a hundredfold, as a zip bomb does")
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -187,7 +187,7 @@ def inner_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> zipfile.ZipFil
 
 
 class Limited(io.RawIOBase):
-    """The bytes of another file, which must not be too many, whatever its archive says of its size.
+    """The bytes of another file, with a limit on their number, whatever its archive says about its size.
 
     Parameters
     ----------

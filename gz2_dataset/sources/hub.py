@@ -1,4 +1,4 @@
-"""A dataset in Parquet, on the Hub or in a folder, as a source: its own names mapped to those of this package."""
+"""A dataset in Parquet, on the Hub or in a folder, as a source: its column names mapped to those of this package."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -60,14 +60,14 @@ def read_hub(data: str) -> tuple[pd.DataFrame, tuple[str, ...], Counter, Callabl
     table["file"] = table.index.astype(str)
     if table["image_id"].duplicated().any():
         twice = table["image_id"][table["image_id"].duplicated()].iloc[0]
-        raise UserError(f"{data}: {id_column} {twice} stands there twice; a galaxy needs an id of its own")
+        raise UserError(f"{data}: {id_column} {twice} appears twice; every galaxy needs its own id")
 
     columns, skipped = opened.remove_columns("image").with_format("pandas"), Counter()
     votes = vote_fractions(columns[:], names)
     if not votes.empty:
         table = pd.concat([table, votes], axis=1)
         clean = clean_votes(table, tuple(votes))
-        skipped["rows with a vote fraction that is no number from 0 to 1"] += int((~clean).sum())
+        skipped["rows with a vote fraction that is not a number from 0 to 1"] += int((~clean).sum())
         table = table[clean]
     elif label_column := next((name for name in LABEL_COLUMNS if name in names), None):
         table["galaxy_class"] = class_names(opened, label_column)
@@ -82,7 +82,7 @@ def read_hub(data: str) -> tuple[pd.DataFrame, tuple[str, ...], Counter, Callabl
 
 
 def vote_fractions(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """The vote fractions that a table has, by their Kaggle names; a question that nobody was asked counts as 0."""
+    """The vote fractions of a table, by their Kaggle names; answers to a question that nobody was asked count as 0."""
     if set(VOTE_COLUMNS) <= set(names):
         return table[list(VOTE_COLUMNS)].astype(float)
     votes = {}
@@ -100,7 +100,7 @@ def vote_fractions(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 
 def class_names(opened: datasets.Dataset, column: str) -> list[str]:
-    """The class of each row by name; an empty string where there is none."""
+    """The name of the class of each row; an empty string where there is none."""
     feature = opened.features[column]
     values = opened[column]
     if isinstance(feature, datasets.ClassLabel):

@@ -1,4 +1,4 @@
-"""What a user can bring: each source read into one table of galaxies."""
+"""What a user can bring: every kind of source is read into one table of galaxies."""
 
 import re
 from collections import Counter
@@ -43,7 +43,7 @@ class Source:
     vote_columns : tuple of str
         The vote fractions that the source has.
     rules : tuple of Rule, optional
-        Which made the classes from votes.
+        The rules that made the classes from votes.
     found : dict of str to int
         Galaxies of each class by the rules, with and without image.
     skipped : Counter of str
@@ -63,29 +63,29 @@ class Source:
 
 
 def read_source(data_dir: str, kind: str | None = None, rules: tuple[Rule, ...] = RULES) -> Source:
-    """Read the galaxies of ``data_dir``, recognised from what lies in it.
+    """Read the galaxies of ``data_dir``; its kind is recognised from its content.
 
     - ``kaggle``: the competition's zip, its single zips, or ``training_solutions_rev1.csv`` and
       ``images_training_rev1/``; classes by the rules on the votes. Mock galaxies have the same layout.
     - ``gz2_archive``: ``gz2_filename_mapping.csv``, the catalogue of Hart et al. 2016 (``gz2_hart16.csv``, plain or
       gzipped) and the images, zipped or not; the rules act on the debiased vote fractions.
-    - ``hub``: a dataset on the Hub, or a folder of its Parquet files; classes by the rules where it has votes.
+    - ``hub``: a dataset on the Hub, or a folder of its Parquet files; classes by the rules if it has votes.
     - ``class_list``: ``labels.csv`` with image_id and galaxy_class, and ``images/``.
-    - ``image_folder``: a folder a class, with any names.
+    - ``image_folder``: one folder per class, with any names.
 
     Parameters
     ----------
     data_dir : str
         Folder or zip; for ``hub`` also the id of a dataset.
     kind : str, optional
-        One of the above, if it is not to be recognised.
+        One of the above; by default it is recognised.
     rules : tuple of Rule
-        Which make classes from votes.
+        The rules that make classes from votes.
 
     Raises
     ------
     UserError
-        If nothing of this is there, or a table or a column cannot be used.
+        If none of these is found, or a table or a column cannot be used.
     """
     if kind not in (None, *KINDS):
         raise UserError(f"no source {kind!r}; choose from {', '.join(KINDS)}")
@@ -100,7 +100,7 @@ def read_source(data_dir: str, kind: str | None = None, rules: tuple[Rule, ...] 
 
 
 def recognise(files: Files) -> str:
-    """Which source lies in a folder or zip: the first of `READERS` that says so, else Parquet, else an image folder."""
+    """The kind of source in a folder or zip: the first of `READERS` that fits, else Parquet, else an image folder."""
     if kind := next((kind for kind, reader in READERS.items() if reader.is_there(files)), None):
         return kind
     return "hub" if any(name.endswith(".parquet") for name in files.names) else "image_folder"
@@ -122,7 +122,8 @@ def read_gz2_archive(files: Files) -> tuple[pd.DataFrame, tuple[str, ...], Count
     """The archive of GZ2 images with the catalogue of Hart et al. 2016; image_id is the asset_id.
 
     The rules act on the debiased fractions as the catalogue gives them, each a share of those who were asked (as in
-    Willett et al. 2013, section 3.3, and unlike Kaggle's products); a question that nobody was asked counts as 0.
+    Willett et al. 2013, section 3.3, and unlike Kaggle's products); the answers of a question that nobody was asked
+    count as 0.
     """
     if not (csv := find_catalogue(files)):
         raise UserError(f"{files.root}: holds no gz2_hart16.csv or gz2_hart16.csv.gz; download it from Galaxy Zoo")
@@ -164,13 +165,13 @@ def read_class_list(files: Files) -> tuple[pd.DataFrame, tuple[str, ...], Counte
 
 
 def read_image_folder(files: Files) -> tuple[pd.DataFrame, tuple[str, ...], Counter]:
-    """A folder a class; the folder's name is the class, the file's name the image_id."""
+    """One folder per class; the folder's name is the class, the file's name the image_id."""
     images = [PurePosixPath(name) for name in files.names]
     images = [path for path in images if path.suffix.lower() in IMAGE_SUFFIXES and len(path.parts) > 1]
     if not images:
         raise UserError(
             f"{files.root}: holds neither {KAGGLE_CSV}, nor gz2_hart16.csv, nor {CLASS_LIST_CSV}, nor Parquet files, "
-            "nor a folder of images a class; give the folder of the galaxy images"
+            "nor one folder of images per class; give the folder of the galaxy images"
         )
     rows = [(path.stem, path.parent.name, str(path)) for path in images]
     table = pd.DataFrame(rows, columns=["image_id", "galaxy_class", "file"])
@@ -209,7 +210,7 @@ def finish(
     stamp: str,
     rules: tuple[Rule, ...],
 ) -> Source:
-    """Classes by the rules where there are votes, by the source's own names otherwise."""
+    """Classes by the rules if there are votes, otherwise by the source's own names."""
     rows, found = len(table), {}
     if vote_columns:
         used = [condition.column for rule in rules for condition in rule.conditions]

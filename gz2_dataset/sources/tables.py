@@ -23,7 +23,7 @@ def read_csv(files: Files, name: str, columns: tuple[str, ...], optional: tuple[
     name : str
         One of ``files.names``.
     columns, optional : tuple of str
-        What must be there, and what is taken where it is.
+        Columns that must be there, and those that are taken if they are.
 
     Raises
     ------
@@ -53,11 +53,9 @@ def read_csv(files: Files, name: str, columns: tuple[str, ...], optional: tuple[
         raise UserError(f"{path}: has a header but no rows; download it again")
     ids = table[columns[0]]
     if ids.duplicated().any():
-        raise UserError(
-            f"{path}: {columns[0]} {ids[ids.duplicated()].iloc[0]} stands there twice; remove one of the rows"
-        )
+        raise UserError(f"{path}: {columns[0]} {ids[ids.duplicated()].iloc[0]} appears twice; remove one of the rows")
     if (unsafe := ids.str.contains(r"[/\\\x00-\x1f]") | ids.isin(["", ".", ".."])).any():
-        raise UserError(f"{path}: {columns[0]} {ids[unsafe].iloc[0]!r} cannot be a file name; mend the row")
+        raise UserError(f"{path}: {columns[0]} {ids[unsafe].iloc[0]!r} cannot be a file name; fix the row")
     return table
 
 
@@ -66,19 +64,19 @@ def numeric_votes(table: pd.DataFrame, columns: tuple[str, ...], path: str, skip
     try:
         table = table.astype(dict.fromkeys(columns, float))
     except ValueError as error:
-        raise UserError(f"{path}: a vote fraction is not a number ({error}); mend the row or remove it") from None
+        raise UserError(f"{path}: a vote fraction is not a number ({error}); fix the row or remove it") from None
     clean = clean_votes(table, columns)
     if 2 * clean.sum() <= len(table):
         raise UserError(
             f"{path}: {int((~clean).sum())} of {len(table)} rows have a vote fraction outside [0, 1]; it needs "
-            "fractions, neither percent nor counts"
+            "fractions, not percentages or counts"
         )
-    skipped["rows with a vote fraction that is no number from 0 to 1"] += int((~clean).sum())
+    skipped["rows with a vote fraction that is not a number from 0 to 1"] += int((~clean).sum())
     return table[clean]
 
 
 def join_images(table: pd.DataFrame, files: Files, names: list[str], csv: str, skipped: Counter) -> pd.DataFrame:
-    """Give each row the name of its image in the column ``file``, or NaN; what has no counterpart is counted.
+    """Give each row the name of its image in the column ``file``, or NaN; rows and images without a match are counted.
 
     Parameters
     ----------
@@ -86,9 +84,9 @@ def join_images(table: pd.DataFrame, files: Files, names: list[str], csv: str, s
         With the column image_id.
     files : Files
     names : list of str
-        Images among which the rows' are; a file in a folder is preferred to the same in a zip.
+        Images that include those of the rows; a file in a folder is preferred to the same file in a zip.
     csv : str
-        Whose rows these are.
+        The table that the rows are from.
     skipped : Counter of str
     """
     images = [name for name in names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]

@@ -1,4 +1,4 @@
-"""The dataset card: what it says of each source, and that a colleague can read and load it."""
+"""The dataset card: what it says about each source, and that a colleague can read and load it."""
 
 import re
 from dataclasses import replace
@@ -118,7 +118,7 @@ def test_only_galaxy_zoo_is_called_so(content, galaxy_zoo):
 
 def test_folds_are_told_from_a_single_split():
     plain, fold = card(record()).text, card(record(num_folds=5, fold=2)).text
-    assert "Of each class the 100 galaxies with the smallest SHA-256" in plain
+    assert "Of each class, the 100 galaxies with the smallest SHA-256" in plain
     assert "fold" not in plain
     assert "This is fold 2 of 5, counted from 0" in fold
     assert "--validation_per_class 50 --center_crop 224 --num_folds 5 --fold 2\n" in fold

@@ -112,7 +112,7 @@ def test_a_malformed_id_is_one_clear_line(built, repo_id):
 
 def test_a_folder_that_is_no_dataset_is_named(tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(UserError, match="is no built dataset"):
+        with pytest.raises(UserError, match="not a built dataset"):
             push(folder, repo_id="astronomer/galaxies")
     with pytest.raises(UserError, match="--repo_id USER/NAME"):
         push(tmp_path)

@@ -40,7 +40,7 @@ def test_a_sound_image_has_no_problem(content):
 
 PROBLEMS = {
     "images that are empty files": [b""],
-    "files that are no JPEG or PNG": [
+    "files that are not JPEG or PNG": [
         b"<html>404</html>",
         b"\xff\xd8",
         encoded(GALAXY, "GIF"),

@@ -204,7 +204,7 @@ def test_no_galaxy_moves_when_images_are_added(toy_source, tmp_path):
 
 def test_a_folder_that_is_no_dataset_is_not_overwritten(toy_source, tmp_path):
     (tmp_path / "thesis.txt").write_text("irreplaceable")
-    with pytest.raises(UserError, match="no dataset of an earlier build"):
+    with pytest.raises(UserError, match="not a dataset of an earlier build"):
         build(toy_source, tmp_path)
     assert (tmp_path / "thesis.txt").exists()
 
@@ -257,7 +257,7 @@ def test_a_missing_dataset_is_named(data):
 
 HOSTILE = {
     "images that are empty files": b"",
-    "files that are no JPEG or PNG": b"<html>404</html>",
+    "files that are not JPEG or PNG": b"<html>404</html>",
     "images that are cut short": None,
     "images of more than 67 million pixels": huge_png(30_000),
 }
@@ -372,8 +372,8 @@ def test_rules_of_ones_own_make_other_classes(tmp_path, toy_source):
 
 BROKEN_RULES = {
     "no table of rules": ["", "- spiral", "{", "- galaxy_class: x", "- {galaxy_class: x, conditions: [], note: y}"],
-    "is no vote fraction": ["- {galaxy_class: x, conditions: [{column: Class12.1, threshold: 0.5}]}"],
-    "is no number from 0 to 1": ["- {galaxy_class: x, conditions: [{column: Class1.1, threshold: 50}]}"],
+    "is not a vote fraction": ["- {galaxy_class: x, conditions: [{column: Class12.1, threshold: 0.5}]}"],
+    "is not a number from 0 to 1": ["- {galaxy_class: x, conditions: [{column: Class1.1, threshold: 50}]}"],
     "holds no rule": ["[]"],
 }
 

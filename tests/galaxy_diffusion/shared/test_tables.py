@@ -33,7 +33,7 @@ BUILD = BuildRecord(
         "test": dict(zip(CLASS_NAMES, (100, 100, 19, 100, 100), strict=True)),
         "unlabelled": {"": 4719},
     },
-    notes=("cigar_shaped_smooth: 19 test galaxies instead of 100, as the class is small",),
+    notes=("cigar_shaped_smooth: 19 test galaxies instead of 100, because the class is small",),
 )
 
 
@@ -44,7 +44,7 @@ QUESTION = Question(CLASS_NAMES, RARE, "edge_on")
 
 
 def sure_of(predictions: np.ndarray) -> np.ndarray:
-    """Probabilities of a net that gives 0.8 to what it says and the rest to all alike."""
+    """Probabilities of a net that gives 0.8 to its prediction and the rest to all classes equally."""
     return np.full((len(predictions), 5), 0.05) + 0.75 * np.eye(5)[predictions]
 
 
@@ -54,7 +54,7 @@ def quick(monkeypatch):
 
 
 def runs_with(cigars_right: dict[str, dict[str, int]], per_class: int = 100, seeds: int = 1) -> Runs:
-    """By backbone and arm so many cigars are right, the rest called edge-on; all others are right.
+    """By backbone and arm, a number of cigars are right and the rest called edge-on; all others are right.
 
     With a share r of the cigars right, their average precision is r + (1 - r) / 5: the others come with all the rest.
     """
@@ -70,7 +70,7 @@ def runs_with(cigars_right: dict[str, dict[str, int]], per_class: int = 100, see
 
 
 def compared(seeds: int = 2, generators: dict[str, str] | None = None, **cigars_right: int):
-    """One backbone with an arm a keyword."""
+    """One backbone with one arm per keyword."""
     return compare(runs_with({"net": cigars_right}, seeds=seeds), QUESTION, generators)
 
 
@@ -131,7 +131,7 @@ def test_arms_are_paired_on_the_seeds_that_both_have():
 
 
 def test_diffusion_is_compared_with_each_cheap_remedy_and_other_generator():
-    """Which is which follows from the images that an arm trains on, not from its name."""
+    """The kind of an arm follows from the images that it trains on, not from its name."""
     right = {"original": 40, "diffusion": 60, "flow": 50, "synthetic_noise": 55, "twice": 58}
     generators = {"diffusion": "ddpm", "twice": "ddpm", "flow": "flow"}
     found = compared(generators=generators, **right)
@@ -183,7 +183,7 @@ def test_the_verdict_follows_the_intervals(arms, outcome, text):
 
 
 def test_a_difference_that_is_sure_but_smaller_than_the_margin_is_no_gain():
-    """Enough galaxies see any difference; a margin that was fixed beforehand does not care."""
+    """With enough galaxies any difference is found; a margin that was fixed beforehand is not affected."""
     runs = runs_with({"net": {"original": 600, "diffusion": 615}}, per_class=1000, seeds=2)
     verdict = judge(compare(runs, QUESTION))
     assert verdict.findings["p_holm"].iloc[0] < 0.01
@@ -216,7 +216,7 @@ def test_the_verdict_does_not_move_with_the_prior_of_the_training_set():
 
 
 def test_all_comparisons_are_one_family():
-    """Alone an interval may exclude 0; beside many other arms it is no evidence."""
+    """On its own an interval may exclude 0; among many other arms it is not evidence."""
     lucky = {"original": 60, "diffusion": 66, "mixup": 66}
     few = judge(compared(**lucky)).findings
     many = judge(compared(**lucky, **{f"remedy{i}": 60 for i in range(12)}))
@@ -230,7 +230,7 @@ def test_all_comparisons_are_one_family():
 
 
 def test_one_training_run_is_a_hint_whatever_its_interval():
-    """Its interval is of other galaxies; another training may come out otherwise, so nothing is judged by it."""
+    """Its interval only covers other galaxies; another training may give another result, so nothing is judged by it."""
     once = judge(compared(seeds=1, original=40, diffusion=85, mixup=40))
     assert once.outcome == "none"
     assert set(once.findings["outcome"]) == {"hint", "none"}

@@ -81,7 +81,7 @@ def test_without_classifiers_there_are_no_runs(tmp_path):
 def test_runs_tested_on_other_galaxies_are_refused(tmp_path, galaxies):
     write_run(tmp_path, "original", 0)
     write_run(tmp_path, "diffusion", 0, galaxies, backbone="other")
-    with pytest.raises(UserError, match=r"diffusion/seed0/predictions\.csv: other galaxies"):
+    with pytest.raises(UserError, match=r"diffusion/seed0/predictions\.csv: not the galaxies"):
         read_runs(tmp_path)
 
 
@@ -144,7 +144,7 @@ def test_folds_that_do_not_fit_together_are_refused():
     renamed = Runs(("a", *CLASS_NAMES[1:]), second.labels, second.predictions, second.probabilities, second.image_ids)
     for runs, says in (
         (lacking, "two: no run y/diffusion/seed1, which another fold has"),
-        (renamed, "two: other classes"),
+        (renamed, "two: not the classes"),
         (first, "a test galaxy is in two of them"),
         (None, "two: no classifier yet"),
     ):

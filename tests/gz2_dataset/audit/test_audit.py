@@ -79,7 +79,7 @@ def test_a_file_that_breaks_off_inside_is_blank_in_part(damaged):
         image["bytes"] = image["bytes"][: len(image["bytes"]) * 3 // 4] + b"\xff\xd9"
 
     found = damaged(spoil)
-    assert any(line.startswith("images blank in part") and ": 1 (first " in line for line in found.warnings)
+    assert any(line.startswith("images that are partly blank") and ": 1 (first " in line for line in found.warnings)
 
 
 def test_small_images_are_a_problem_and_other_sizes_a_warning(damaged):
@@ -92,7 +92,7 @@ def test_small_images_are_a_problem_and_other_sizes_a_warning(damaged):
     found = damaged(resize)
     (problem,) = found.problems
     assert problem.startswith("images smaller than 64 pixels: 1 (first ")
-    assert "images not of 64 × 64 pixels, as most are: 2 (40 × 40: 1, 90 × 90: 1)" in found.warnings
+    assert "images that are not 64 × 64 pixels, as most are: 2 (40 × 40: 1, 90 × 90: 1)" in found.warnings
     assert found.to_dict()["sizes"] == {"40x40": 1, "64x64": 100, "90x90": 1}
 
 
@@ -138,7 +138,7 @@ def test_a_galaxy_without_class_contradicts_none(damaged):
 
 def test_files_that_hold_other_galaxies_than_stated_are_a_problem(damaged):
     found = damaged(lambda galaxies: galaxies["validation"].pop())
-    assert found.problems == ["the files hold other galaxies than build.json says; build again"]
+    assert found.problems == ["the files do not hold the galaxies that build.json lists; build again"]
 
 
 def test_a_class_without_training_galaxies_is_a_problem(damaged):
@@ -200,7 +200,7 @@ def test_the_command_prints_the_verdict_and_its_status_says_it(toy_data, tmp_pat
     unfit = run_audit(folder)
     assert (fit.returncode, unfit.returncode) == (0, 2)
     assert "verdict: fit for use" in fit.stdout
-    assert "verdict: not fit: the files hold other galaxies" in unfit.stdout
+    assert "verdict: not fit: the files do not hold the galaxies" in unfit.stdout
     assert unfit.stderr.splitlines()[-1].startswith(f"error: {folder}: not fit for use")
 
 
@@ -219,5 +219,5 @@ def test_what_is_no_built_dataset_is_refused(tmp_path, toy_data):
     with pytest.raises(UserError, match="has no 'source'; build the dataset again"):
         audit(folder)
     (folder / "build.json").write_text("{")
-    with pytest.raises(UserError, match="is no JSON"):
+    with pytest.raises(UserError, match="is not JSON"):
         audit(folder)

@@ -46,7 +46,7 @@ def test_the_public_file_differs_from_the_paper_where_the_paper_is_misprinted():
     ("changes", "reason"),
     [
         ({"rows": 1000}, "1,000 rows instead of the 61,578"),
-        ({}, "other votes than in the public file: -79"),
+        ({}, "votes differ from the public file: -79"),
         ({"source": "gz2_archive"}, "fractions of those who were asked"),
         ({"source": "mock"}, "drawn galaxies"),
     ],

@@ -56,7 +56,7 @@ def test_values_that_are_no_fractions_are_a_problem(value):
     votes = tree_votes()
     votes.loc[[3, 5], "Class8.6"] = value
     problems, _ = check(votes)
-    assert "vote fractions that are no number from 0 to 1: 2 galaxies" in problems
+    assert "vote fractions that are not a number from 0 to 1: 2 galaxies" in problems
 
 
 @pytest.mark.parametrize("question", PARENTS)
@@ -69,7 +69,7 @@ def test_each_question_is_held_against_its_parent(question):
     if parent is None:
         expected = f"the answers of question {question} do not add up to 1"
     else:
-        expected = f"the answers of question {question} exceed {parent}, to which they belong"
+        expected = f"the answers of question {question} exceed {parent}, their parent answer"
     for chosen, serious in ((few, False), (many, True)):
         wrong = votes.copy()
         wrong.loc[chosen, columns] *= 1.2 if parent else 0.5
@@ -92,7 +92,7 @@ def test_labels_that_do_not_follow_from_the_votes_are_a_problem():
     labels = classify(votes)
     labels[:4] = np.where(labels[:4] == "spiral", "edge_on", "spiral")
     problems, _ = check_votes(votes, labels, built())
-    assert problems == ["classes other than the rules give for the votes: 4 galaxies; build again"]
+    assert problems == ["classes that the rules do not give for the votes: 4 galaxies; build again"]
 
 
 def test_without_votes_nothing_is_checked():

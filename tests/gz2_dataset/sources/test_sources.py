@@ -207,7 +207,7 @@ def test_a_row_with_an_impossible_vote_is_left_out_and_counted(kaggle, value):
 
     edit(kaggle / CSV, spoil)
     source = read_source(kaggle)
-    assert source.skipped["rows with a vote fraction that is no number from 0 to 1"] == 1
+    assert source.skipped["rows with a vote fraction that is not a number from 0 to 1"] == 1
     assert "g0-1-1" not in set(source.table["image_id"])
     assert len(source.table) == 10
 
@@ -235,7 +235,7 @@ BROKEN = {
     "column Class7.3 is missing": lambda d: edit(d / CSV, lambda t: t.drop(columns="Class7.3")),
     "a vote fraction is not a number": lambda d: edit(d / CSV, lambda t: t.assign(**{"Class1.1": "many"})),
     r"outside \[0, 1\]": lambda d: edit(d / CSV, lambda t: t.assign(**{"Class1.1": "47"})),
-    "stands there twice": lambda d: edit(d / CSV, lambda t: pd.concat([t, t[:1]])),
+    "appears twice": lambda d: edit(d / CSV, lambda t: pd.concat([t, t[:1]])),
     r"'\.\./g0-0-0' cannot be a file name": lambda d: edit(d / CSV, lambda t: t.assign(GalaxyID="../" + t["GalaxyID"])),
     "GalaxyID '' cannot be": lambda d: edit(d / CSV, lambda t: t.assign(GalaxyID=t["GalaxyID"].replace("g0-0-0", ""))),
     "cannot be read as CSV": lambda d: (d / CSV).write_bytes(b"GalaxyID,Class1.1\n\xff\xfe\x00,1\n"),
