@@ -16,21 +16,21 @@ from gz2_dataset.crop import prepare_image
 
 @dataclass(frozen=True)
 class Figures:
-    """Images of a class beside real ones.
+    """Figures of generated images of a class beside real ones.
 
     Attributes
     ----------
     kid : Estimate
         In Inception's features.
     recall : Estimate or None
-        In the same; None where there are fewer than `MIN_IMAGES` images a side.
+        In the same features; None if there are fewer than `MIN_IMAGES` images on either side.
     sky_amplitude : Estimate
         Generated over real, as of `sky.amplitude_ratio`.
     high_frequency_power : Estimate
         Mean of `spectrum.high_frequency_power`, generated less real.
     n_real, n_generated : int
     n_recall : int
-        Generated images behind the recall, which depends on their number: as many as other real ones for the floor.
+        Generated images behind the recall, which depends on their number: as many as there are real ones for the floor.
     """
 
     kid: Estimate
@@ -58,7 +58,7 @@ class Measured:
 
 
 def measure(images: np.ndarray, side: int) -> Measured:
-    """Measure images, uint8 (N, H, H, 3), after a Lanczos resize to ``side`` pixels where they are larger."""
+    """Measure images, uint8 (N, H, H, 3), after a Lanczos resize to ``side`` pixels if they are larger."""
     images = np.stack([prepare_image(image, side, len(image)) for image in images])
     return Measured(inception_features(images), sky_amplitude(images), high_frequency_power(images))
 
@@ -83,7 +83,7 @@ def beside_real(generated: Measured, real: Measured, sets: Sets) -> Figures:
 
 
 def floor(real: Measured, sets: Sets) -> Figures:
-    """What real galaxies get, dealt at random into two sets of these sizes: mean, lowest and highest of the splits."""
+    """What real galaxies get, split at random into two sets of these sizes: mean, lowest and highest of the splits."""
     rng, figures = np.random.default_rng(0), []
     for _ in range(SPLITS):
         first, second = (real[rows] for rows in split(sets, rng))

@@ -1,10 +1,10 @@
-"""Training images a second of train_classifier.py against a bare loop with the same net, images and precision.
+"""Training images per second of train_classifier.py against a bare loop with the same net, images and precision.
 
     python benchmarks/classifier_throughput.py --data DIR --output_dir runs/benchmarks/classifier_throughput
 
-The bare loop takes the batches as they are made, and does what the training is: autocast, cross entropy, gradients
-clipped to a norm of 1, AdamW, the learning rate's cosine. Both train in one process, some steps each in turns, so that
-whatever slows the machine down slows both; they must end with the same weights.
+The bare loop takes the batches as they are made, and does only the training itself: autocast, cross entropy, gradients
+clipped to a norm of 1, AdamW, the cosine of the learning rate. Both train in one process, taking turns of some steps,
+so that whatever slows the machine down slows both; they must end with the same weights.
 """
 
 import sys
@@ -42,7 +42,7 @@ class Config:
     data: str
     """Any data that train_classifier.py takes."""
     output_dir: Path
-    """Gets throughput.json and the run."""
+    """Receives throughput.json and the run."""
     backbone: str = "swin_tiny_patch4_window7_224"
     """Name of a model in timm."""
     model_args: dict[str, Any] = field(
@@ -55,15 +55,16 @@ class Config:
             "drop_path_rate": 0.0,
         }
     )
-    """Passed on to timm.create_model; nothing random may be left in the net, since both loops draw from one stream."""
+    """Passed on to timm.create_model; the net must not contain anything random, because both loops draw from one
+    stream."""
     resolution: int = 32
     """Side of the images in pixels."""
     batch_size: int = 32
-    """Images a step."""
+    """Images per step."""
     steps: int = 400
     """Steps of each loop; the first quarter is not counted."""
     turn: int = 4
-    """Steps of one loop before it is the other's turn; on a GPU some 50, since it works ahead within a turn only."""
+    """Steps of one loop before it is the other's turn; on a GPU some 50, because it only works ahead within a turn."""
     mixed_precision: str = "bf16"
     """no or bf16."""
 
@@ -72,7 +73,7 @@ def main(config: Config) -> None:
     if config.output_dir.exists():
         raise UserError(f"{config.output_dir}: exists; give another --output_dir")
     if config.steps % config.turn:
-        raise UserError(f"steps {config.steps} does not divide by turn {config.turn}")
+        raise UserError(f"steps {config.steps} is not divisible by turn {config.turn}")
     use_all_cores()
     settings = train_classifier.Config(
         config.data,
@@ -94,7 +95,7 @@ def main(config: Config) -> None:
     seconds: dict[str, list[float]] = {"train_classifier.py": [], "bare loop": []}
 
     class InTurns(Progress):
-        """After each turn of the training comes one of the bare loop."""
+        """Runs a turn of the bare loop after each turn of the training."""
 
         def on_step_begin(self, args, state, control, **kwargs) -> None:
             if state.global_step == 0:
@@ -137,7 +138,7 @@ def main(config: Config) -> None:
 def bare_loop(
     settings: train_classifier.Config, model: torch.nn.Module, train: GalaxyArrays, turn: int
 ) -> Iterator[None]:
-    """Nothing but the training; comes back after every ``turn`` steps."""
+    """Nothing but the training; yields after every ``turn`` steps."""
     device = model.device
     normalisation = (model.config.pretrained_cfg[key] for key in ("mean", "std"))
     size = settings.batch_size
@@ -164,7 +165,7 @@ def bare_loop(
 
 
 def now() -> float:
-    """The time when all that was asked of the device is done."""
+    """The time once the device has finished all its work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()

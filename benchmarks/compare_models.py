@@ -1,11 +1,11 @@
-"""Fidelity of two models a class, and their difference: same seeds, same real galaxies, same sampler.
+"""Fidelity of two models per class, and their difference: same seeds, same real galaxies, same sampler.
 
     python benchmarks/compare_models.py --first A --second B --data DATA --output_dir OUT --num_images spiral=100
 
 KID of Inception's features against all real galaxies of the class, training galaxies included: that flatters both
-models alike, and a rare class has too few others. The interval of the difference is a jackknife over groups of galaxies
-and of seeds, paired: image i of both models starts from the same noise. It does not know that a training with another
-seed would give another model. To go on after an interruption, run the same command again.
+models equally, and a rare class has too few others. The interval of the difference is a jackknife over groups of
+galaxies and of seeds, paired: image i of both models starts from the same noise. It does not include that a training
+with another seed would give another model. To continue after an interruption, run the same command again.
 """
 
 import sys
@@ -46,11 +46,11 @@ class Config:
     data: str
     """The data that both were trained with."""
     output_dir: Path
-    """Gets table.md, results.json and samples.png (a row a class and model)."""
+    """Gets table.md, results.json and samples.png (one row per class and model)."""
     num_images: str
     """Images of each class, such as cigar_shaped_smooth=300,spiral=100."""
     max_real: int = 500
-    """Galaxies of each class that they are compared with, at most."""
+    """At most this many galaxies of each class are compared with."""
     scheduler: str = "sde-dpmsolver++"
     """As in generate.py."""
     num_inference_steps: int = 25

@@ -1,4 +1,4 @@
-"""Who takes part in time_to_quality.py: train_ddpm.py and diffusers' example, a piece of training at a time."""
+"""The contenders of time_to_quality.py, train_ddpm.py and diffusers' example, trained one piece at a time."""
 
 import contextlib
 import importlib.util
@@ -33,8 +33,8 @@ class Contenders:
     data: str
     """Any data that train_ddpm.py takes."""
     output_dir: Path
-    """Gets results.jsonl (a line a measurement), table.md, figure.png and run.json; holds the trainings, snapshots and
-    images meanwhile, 10 GB with the example's default net."""
+    """Receives results.jsonl (one line per measurement), table.md, figure.png and run.json; meanwhile it holds the
+    trainings, snapshots and images, 10 GB with the example's default net."""
     reference: Path
     """A copy of diffusers' train_unconditional.py."""
     preset: Path = ROOT / "configs/ddpm_64.yaml"
@@ -48,7 +48,7 @@ class Contenders:
     tuned_learning_rate: float = 4e-4
     """Of example_tuned."""
     example_channels: list[int] | None = None
-    """The same for example, to rehearse; None is its default net of 113.7 M parameters."""
+    """The same for example, for a trial run; None is its default net of 113.7 M parameters."""
     seed: int = 0
     """Of trainings and first image."""
 
@@ -63,9 +63,9 @@ class Piece:
     folder : Path
         Of the training.
     seconds : float
-        How long it shall last.
+        How long it is to last.
     total_images : int
-        Images that the whole training will see, by the speed so far.
+        Images that the whole training will see at the speed so far.
     cooldown_images : int
         Of ours.
     snapshot : Path | None
@@ -83,7 +83,7 @@ class Piece:
 
 
 class TimeUp(Exception):
-    """A piece has its checkpoint and ends."""
+    """Ends a piece once it has its checkpoint."""
 
 
 class Clock:
@@ -95,7 +95,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Of all steps; the first, which starts cold, counts as much as the mean of the others."""
+        """Seconds of all steps; the first, which starts cold, counts as much as the mean of the others."""
         n = len(self.ends)
         return (self.ends[-1] - self.ends[0]) * n / (n - 1) if n > 1 else 0.0
 
@@ -123,7 +123,7 @@ def batch_size_of(settings: train_ddpm.Config, contender: str) -> int:
 
 
 def train_ours(config: Contenders, piece: Piece) -> Clock:
-    """A piece of train_ddpm.py; the last may come to its end before the time."""
+    """A piece of train_ddpm.py; the last one may finish before the time is up."""
     lengths = {"total_images": piece.total_images, "cooldown_images": piece.cooldown_images}
     settings = replace(our_settings(config), output_dir=piece.folder, **lengths)
 
@@ -199,7 +199,7 @@ def example_options(config: Contenders, piece: Piece) -> list[str]:
 
 
 def keep_example(average: EMAModel, piece: Piece) -> None:
-    """The averaged net as a pipeline of ours, which it is with a class table of zeros."""
+    """The averaged net as one of our pipelines: it only needs a class table of zeros."""
     learned = UNet2DModel.from_config(average.model_config)
     average.copy_to(learned.parameters())
     net = {key: value for key, value in average.model_config.items() if not key.startswith("_")}
@@ -212,9 +212,9 @@ def keep_example(average: EMAModel, piece: Piece) -> None:
 
 @contextlib.contextmanager
 def timed(seconds: float, save: Callable[[], None]) -> Iterator[Clock]:
-    """Time the training steps inside, which end with that of the weights' average.
+    """Time the training steps inside; each ends when the weights' average has been updated.
 
-    In the step that completes the time ``save`` asks the script for a checkpoint; the next step ends it.
+    In the step that completes the time, ``save`` asks the script for a checkpoint; the next step ends it.
     """
     step, clock, parent = EMAModel.step, Clock(seconds), multiprocessing.parent_process()
 

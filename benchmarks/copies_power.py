@@ -1,4 +1,4 @@
-"""What the search for copies finds: training images after a change, and real galaxies that are no copies.
+"""What the search for copies finds: training images after a change, and real galaxies that are not copies.
 
 taskset -c 1 python benchmarks/copies_power.py --data runs/gz2_real/data --resolution 32
 """
@@ -22,11 +22,11 @@ class Config:
 
     data: str
     """Output folder of python -m gz2_dataset build: train and unlabelled are the galaxies seen, validation helps to set
-    the thresholds, test says how often they are wrong."""
+    the thresholds, and test shows how often they are wrong."""
     resolution: int = 32
     """Side of the images in pixels."""
     changed: int = 100
-    """Training images of a class to change."""
+    """Number of training images per class to change."""
 
 
 def main(config: Config) -> None:
@@ -52,7 +52,7 @@ def main(config: Config) -> None:
     )
     print(power_table(power).markdown)
     milliseconds = 1000 * (searched - prepared) / len(test)
-    print(f"CPU time: {prepared - start:.0f} s to prepare, {milliseconds:.1f} ms an image searched")
+    print(f"CPU time: {prepared - start:.0f} s to prepare, {milliseconds:.1f} ms per image searched")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How often the 95 % intervals of a paired difference hold the truth, on simulated classifiers.
+"""How often the 95 % intervals of a paired difference contain the truth, on simulated classifiers.
 
     python benchmarks/coverage.py --output runs/benchmarks/coverage.md
 
-A galaxy is right where its ease, the luck of its training's seed, the arm's effect and noise sum to more than 0. The
-truth is the difference of recall over all galaxies and all seeds.
+A galaxy is classified right if its ease, the luck of the training's seed, the arm's effect and noise sum to more than
+0. The truth is the difference of recall over all galaxies and all seeds.
 """
 
 from dataclasses import dataclass, field
@@ -32,13 +32,13 @@ class Config:
     seeds: list[int] = field(default_factory=lambda: [1, 2, 3, 5])
     """Trainings of each arm."""
     spreads: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.4])
-    """Standard deviations of a seed's luck, in units of that of the galaxies' ease."""
+    """Standard deviations of a seed's luck, in units of the standard deviation of the galaxies' ease."""
     galaxies: int = 60
     """Test galaxies of a class."""
     simulations: int = 1000
     """Studies for each figure."""
     replicates: int = 500
-    """Of the bootstrap in each study."""
+    """Replicates of the bootstrap in each study."""
 
 
 def main(config: Config) -> None:
@@ -52,7 +52,7 @@ def main(config: Config) -> None:
 
 
 def coverage(config: Config, seeds: int, spread: float) -> float:
-    """Share of the simulated studies whose interval holds the true difference of a class's recall."""
+    """Share of the simulated studies whose interval contains the true difference of a class's recall."""
     rng = np.random.default_rng([seeds, round(1000 * spread)])
     labels = np.repeat(np.arange(CLASSES), config.galaxies)
     before, after = norm.cdf(EFFECTS / np.sqrt(1 + spread**2 + NOISE**2))

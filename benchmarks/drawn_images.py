@@ -1,4 +1,4 @@
-"""Images for a measurement, drawn once and kept."""
+"""Images for a measurement, generated once and kept."""
 
 import time
 from collections.abc import Callable
@@ -17,16 +17,16 @@ from gz2_dataset.aside import written_aside
 
 @dataclass(frozen=True)
 class Drawn:
-    """Images, and what one of them took.
+    """Images, and the cost of one of them.
 
     Attributes
     ----------
     images : ndarray of uint8, shape (N, H, W, 3)
-        After their JPEG.
+        After JPEG compression.
     unet_calls : float
-        Predictions of the UNet an image; a guided step takes two, of the class and of the null class.
+        Predictions of the UNet per image; a guided step takes two, for the class and for the null class.
     seconds : float
-        Of sampling an image, the median of the batches.
+        Seconds of sampling per image, the median of the batches.
     """
 
     images: np.ndarray
@@ -44,7 +44,7 @@ def drawn_images(
     batch_size: int,
     **options: object,
 ) -> Drawn:
-    """Images of one class, a seed each; see `kept_images`.
+    """Images of one class, one per seed; see `kept_images`.
 
     ``options`` are more arguments of the pipeline, such as ``guidance_interval``.
     """
@@ -61,13 +61,13 @@ def drawn_images(
 def kept_images(
     path: Path, draw: Callable[[list[int]], np.ndarray], seeds: range, batch_size: int, unet: torch.nn.Module
 ) -> Drawn:
-    """What ``draw`` makes of seeds, kept in an .npz file that is read where it is there.
+    """What ``draw`` makes from seeds, kept in an .npz file that is read if it exists.
 
     Parameters
     ----------
     path : Path
     draw : callable
-        Takes a batch of seeds, gives an image each: uint8, shape (B, H, W, 3).
+        Takes a batch of seeds, returns one image per seed: uint8, shape (B, H, W, 3).
     seeds : range
     batch_size : int
     unet : Module

@@ -24,7 +24,8 @@ class Config:
     """What to measure."""
 
     num_images: int = 5000
-    """Generated images, and as many real ones each in the reference, for the floor, and seen by the generator."""
+    """Generated images, and equally many real ones in each of: the reference, the floor, and those that the generator
+    saw."""
     resolution: int = 224
     """Side of the images in pixels."""
     net: str = "inception"
@@ -35,7 +36,7 @@ class Config:
 
 def main(config: Config) -> None:
     n = config.num_images
-    # Neither time nor memory depends on what is in the pictures.
+    # Neither time nor memory depends on the content of the images.
     images = np.random.default_rng(0).integers(0, 256, (n, config.resolution, config.resolution, 3), dtype=np.uint8)
     net = load_net(config.net)
     seconds = {}

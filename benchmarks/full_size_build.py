@@ -2,9 +2,9 @@
 
     python benchmarks/full_size_build.py --images GALAXIES --work SCRATCH [--labels kaggle_five_class_28793.csv]
 
-GALAXIES is a folder of 424 px JPEG files, which are repeated under new ids, each with a comment of its own, so that all
-files differ. LABELS (GalaxyID, galaxy_class) gives votes that pass the rule of the class to the galaxies on it. SCRATCH
-needs about 14 GB; the survey in it is made once.
+GALAXIES is a folder of 424 px JPEG files, which are repeated under new ids, each with its own comment, so that all
+files differ. The galaxies in LABELS (GalaxyID, galaxy_class) get votes that meet the rule of their class. SCRATCH needs
+about 14 GB; the survey in it is made once.
 """
 
 import csv
@@ -46,9 +46,9 @@ class Config:
     num_images: int = GALAXIES
     """Size of the survey."""
     resolution: int = 224
-    """Of the prepared arrays."""
+    """Resolution of the prepared arrays."""
     images_to_prepare: int = 8192
-    """How many of the training images the comparison with plain decoding takes."""
+    """How many training images the comparison with plain decoding uses."""
 
 
 def main(config: Config) -> None:
@@ -85,7 +85,7 @@ def main(config: Config) -> None:
     shutil.rmtree(output)
     shards = interrupt(served, output)
     seconds, _ = build(served, output, ["--near_duplicates", "false"])
-    same = "the same bytes" if tree(output) == whole else "OTHER BYTES"
+    same = "the same bytes" if tree(output) == whole else "DIFFERENT BYTES"
     print(f"killed after {shards} shards, the same command again: {seconds:.1f} s more, {same}")
 
     compare_decoding(config, str(output))
@@ -150,7 +150,7 @@ def build(served: Path, output: Path, options: list[str]) -> tuple[float, float]
 
 
 def interrupt(served: Path, output: Path) -> int:
-    """Kill a build when half of its shards are there."""
+    """Kill a build when half of its shards are written."""
     half = len(list(output.glob("data/*"))) or 8
     process = subprocess.Popen(command(served, output, ["--near_duplicates", "false"]), stdout=subprocess.DEVNULL)
     folder = output.with_name(f".{output.name}.partial") / "dataset/data"
@@ -166,7 +166,7 @@ def tree(folder: Path) -> dict[str, int]:
 
 
 def compare_decoding(config: Config, data: str) -> None:
-    """Prepared arrays against nothing but libjpeg-turbo over the same files, in turns, on the same cores."""
+    """Preparing arrays against plain libjpeg-turbo on the same files, taking turns on the same cores."""
     galaxies = load(data)["train"]
     galaxies = galaxies.select(range(min(len(galaxies), config.images_to_prepare)))
     files = [encoded_bytes(image) for image in encoded(galaxies)]

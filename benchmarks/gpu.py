@@ -1,12 +1,12 @@
-"""What one GPU makes of a few minutes: images a second, trained models, sheets of what they draw.
+"""What one GPU achieves in a few minutes: images per second, trained models, sheets of their images.
 
     python benchmarks/gpu.py --data DIR --output_dir OUT --minutes 9
 
-The presets are trained side by side, as one of them alone does not fill a large GPU. Each is first run for a few steps,
-which compiles its net and tells how many images fit into the time that is left. OUT gets for each preset PRESET.tar.gz
+The presets are trained side by side, because one alone does not fill a large GPU. Each is first run for a few steps,
+which compiles its net and shows how many images fit into the time that is left. For each preset, OUT gets PRESET.tar.gz
 with the pipeline in half precision and its records (at most 16 MiB for a net of 7 million parameters), its sample
-grids, and PRESET.json with its size and speed. What takes long to import is imported where it is used, in the processes
-that train, so that they do it at the same time.
+grids, and PRESET.json with its size and speed. Slow imports are made where they are used, in the processes that train,
+so that they run at the same time.
 """
 
 import json
@@ -34,11 +34,11 @@ MEASURED_STEPS, LOGGED_STEPS = 96, 24
 COOLDOWN = 0.4
 """Share of a training in which the learning rate falls."""
 SAFETY = 0.9
-"""Share of the time that is planned for, as other processes come and go."""
+"""Share of the time that is planned for, because other processes come and go."""
 SECONDS_AT_THE_END = 30
-"""For the last sample grid and the archives."""
+"""Seconds for the last sample grid and the archives."""
 ATTEMPTS = 3
-"""Times that a training whose loss has become no number goes on from its last checkpoint."""
+"""How often a training whose loss is no longer a number continues from its last checkpoint."""
 
 
 @dataclass
@@ -48,9 +48,9 @@ class Config:
     data: str
     """Any data that train_ddpm.py takes."""
     output_dir: Path
-    """Gets the archives."""
+    """Receives the archives."""
     minutes: float = 9.0
-    """From the start of this command to its end."""
+    """Minutes from the start of this command to its end."""
     presets: list[str] = field(default_factory=lambda: ["ddpm_64_gpu", "ddpm_224_patch_gpu"])
     """Names of presets in configs/, trained at the same time."""
 
@@ -92,12 +92,12 @@ def train(config: Config, name: str, end: float, barrier: Barrier) -> None:
         seconds, _ = timed(replace(trial, output_dir=config.output_dir / "runs" / f"{name}-compiled"))
         say(name, f"compiled in {seconds:.0f} s")
     except BaseException:
-        barrier.abort()  # or the others wait for ever
+        barrier.abort()  # or the others wait forever
         raise
     try:
-        barrier.wait()  # so that the presets are measured beside each other
+        barrier.wait()  # so that the presets are measured while all run
     except threading.BrokenBarrierError:
-        say(name, "another preset has failed; going on alone")
+        say(name, "another preset has failed; continuing alone")
     seconds, rate = timed(replace(trial, output_dir=config.output_dir / "runs" / f"{name}-measured"))
     left = end - time.time() - (seconds - trial.total_images / rate) - SECONDS_AT_THE_END
     total = images_in(left, rate, preset.batch_size)
@@ -126,7 +126,7 @@ def train(config: Config, name: str, end: float, barrier: Barrier) -> None:
 
 
 def timed(config: "train_ddpm.Config") -> tuple[float, float]:
-    """Seconds of a training from start to end, and images a second of its last steps."""
+    """Seconds of a training from start to end, and images per second of its last steps."""
     import train_ddpm
 
     begun = time.time()
@@ -135,12 +135,12 @@ def timed(config: "train_ddpm.Config") -> tuple[float, float]:
 
 
 def images_in(seconds: float, rate: float, batch_size: int) -> int:
-    """Images, in whole batches, of a training that has so many seconds; 0 where there is no time."""
+    """Images, in whole batches, of a training with this many seconds; 0 if there is no time."""
     return max(0, int(SAFETY * rate * seconds / batch_size)) * batch_size
 
 
 def pack(config: "train_ddpm.Config", target: Path, rate: float) -> None:
-    """The model in half precision, its sample grids, and what it is and took, beside each other at ``target``."""
+    """Write the model in half precision, its sample grids, its size and its cost side by side at ``target``."""
     import torch
 
     from benchmarks.train_throughput import peak_flops

@@ -32,13 +32,13 @@ class Config:
     data: str
     """Any data that train_ddpm.py takes."""
     output_dir: Path
-    """Gets both runs and kills.json; must not exist."""
+    """Receives both runs and kills.json; must not exist."""
     kills: int = 10
     """How often the run is killed."""
     total_images: int = 480
     """Length of the training, with the test preset."""
     seed: int = 0
-    """Of the moments."""
+    """Seed of the moments."""
 
 
 def main(config: Config) -> None:
@@ -62,13 +62,13 @@ def main(config: Config) -> None:
 def kill_at_random(config: train_ddpm.Config, kills: int, seed: int) -> list[dict]:
     """Begin a training and kill it with SIGKILL, over and over.
 
-    A moment is a number of changes of the output folder, which makes writing likely to be hit, and a wait after them.
+    A moment is a number of changes of the output folder, so that writing is likely to be hit, and a wait after them.
 
     Returns
     -------
     list of dict
-        Of each kill the number of changes before it and the last one. A run that has come to its end before is begun
-        again and killed while it saves its model anew, as if it had not.
+        For each kill, the number of changes before it and the last one. A run that had already finished is started
+        again as if it had not, and killed while it saves its model anew.
     """
     rng = np.random.default_rng(seed)
     moments = []
@@ -92,7 +92,7 @@ def kill_at_random(config: train_ddpm.Config, kills: int, seed: int) -> list[dic
 
 
 def train(config: train_ddpm.Config) -> None:
-    """Train in a process of its own to the end."""
+    """Train to the end in a separate process."""
     process = started(config)
     process.join()
     if process.exitcode:
@@ -100,7 +100,7 @@ def train(config: train_ddpm.Config) -> None:
 
 
 def started(config: train_ddpm.Config) -> multiprocessing.Process:
-    """A training in a process that is forked from one which has imported everything and done nothing."""
+    """A training in a process that is forked from one that has imported everything and done nothing else."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["train_ddpm"])
     process = context.Process(target=train_ddpm.main, args=(config,))

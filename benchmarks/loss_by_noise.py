@@ -2,9 +2,9 @@
 
     python benchmarks/loss_by_noise.py --models "[A,B]" --data DIR --output OUT.md
 
-Low levels decide on sky, levels from 2 up on shapes. The error is that of the velocity of Salimans & Ho 2022 in what
-the net sees, whatever it predicts, so that models with other schedules can be compared if they see images in the same
-format.
+Low levels decide the sky, levels from 2 up the shapes. The error is that of the velocity of Salimans & Ho 2022 in what
+the net sees, whatever it predicts, so that models with different schedules can be compared if they see images in the
+same format.
 """
 
 import sys
@@ -34,13 +34,13 @@ class Config:
     models: list[str]
     """Output folders of train_ddpm.py."""
     data: str
-    """The data that they were trained with; its validation galaxies are taken."""
+    """The data that they were trained with; its validation galaxies are used."""
     output: Path
     """Markdown file."""
     sigmas: list[float] = field(default_factory=lambda: [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40])
     """Noise levels, sqrt(1 / alpha_bar - 1)."""
     per_class: int = 20
-    """Galaxies of each class at most."""
+    """At most this many galaxies of each class."""
 
 
 def main(config: Config) -> None:

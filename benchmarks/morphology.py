@@ -1,4 +1,4 @@
-"""Time of measuring galaxies with statmorph, with one process and with one a core.
+"""Time of measuring galaxies with statmorph, with one process and with one per core.
 
 python benchmarks/morphology.py --num_images 1000 --resolution 64
 """

@@ -36,7 +36,7 @@ class Config:
     full_size: int = 61_578
     """Number of signatures for the time and the memory of the search."""
     seed: int = 0
-    """Which images are copied."""
+    """Determines which images are copied."""
 
 
 def main(config: Config) -> None:
@@ -56,14 +56,14 @@ def main(config: Config) -> None:
 
 
 def timed_signatures(contents: list[bytes]) -> tuple[np.ndarray, float]:
-    """Signatures, and the processor's milliseconds an image."""
+    """Signatures, and the CPU time per image in milliseconds."""
     start = time.process_time()
     signatures = np.stack([signature(content) for content in tqdm(contents, "signatures", unit="image")])
     return signatures, 1000 * (time.process_time() - start) / len(contents)
 
 
 def recall(contents: list[bytes], signatures: np.ndarray, config: Config) -> dict[str, dict[str, int]]:
-    """Copies found and pairs with a wrong image, a kind of copy; each copy is sought among all images."""
+    """Copies found and pairs with a wrong image, by kind of copy; each copy is searched for among all images."""
     chosen = np.random.default_rng(config.seed).choice(len(contents), config.num_copies, replace=False)
     kinds, found = edits(), {}
     with ThreadPoolExecutor() as pool:

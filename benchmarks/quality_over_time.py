@@ -14,7 +14,7 @@ from galaxy_diffusion.evaluation.sky import amplitude_ratio, sky_amplitude
 from gz2_dataset.markdown import markdown_table
 
 REAL = "real galaxies"
-"""Stands in the place of a contender where real images are compared with others."""
+"""Takes the place of a contender where real images are compared with other real ones."""
 
 
 def figures(real: np.ndarray, generated: np.ndarray) -> dict[str, object]:
@@ -27,7 +27,7 @@ def figures(real: np.ndarray, generated: np.ndarray) -> dict[str, object]:
 
 
 def markdown(rows: list[dict]) -> str:
-    """The table, and who has reached whose last KID."""
+    """The table, and which contender has reached the last KID of which other."""
     header = ["contender", "minutes of training", "images seen", "parameters", "n", "1000 KID", "recall", "sky"]
     of = by_contender(rows)
     of[REAL] = [row for row in rows if row["contender"] == REAL]
@@ -67,7 +67,7 @@ def by_contender(rows: list[dict]) -> dict[str, list[dict]]:
 
 
 def reached(of: dict[str, list[dict]]) -> list[str]:
-    """A sentence for each contender whose whole interval has come below another's last KID."""
+    """A sentence for each contender whose whole interval has fallen below another's last KID."""
     sentences = []
     for name, other in permutations((name for name in of if name != REAL), 2):
         last = of[other][-1]
@@ -86,7 +86,7 @@ def interval(estimate: dict[str, float], unit: float, digits: int) -> str:
 
 
 def plot(rows: list[dict], path: Path) -> None:
-    """KID against minutes, a line a contender."""
+    """KID against minutes, one line per contender."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for name, mine in by_contender(rows).items():

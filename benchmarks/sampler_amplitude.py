@@ -1,10 +1,9 @@
-"""How much of a flat pixel noise each sampler keeps, with the best denoiser: what a sampler takes away by itself.
+"""How much of a flat pixel noise each sampler keeps, with the best denoiser: what a sampler removes by itself.
 
     python benchmarks/sampler_amplitude.py --output runs/benchmarks/sampler_amplitude.md
 
 The data are independent normal pixels of a known standard deviation, in units of what the net sees. Their best denoiser
-is known, so that no training is in the way. Sky of 2 grey levels is 0.07 in standardised pixels and 0.018 in unscaled
-ones.
+is known, so no training is involved. Sky of 2 grey levels is 0.07 in standardised pixels and 0.018 in unscaled ones.
 """
 
 import inspect
@@ -33,7 +32,7 @@ class Config:
     output: Path
     """Markdown file."""
     steps: list[int] = field(default_factory=lambda: [9, 14, 18, 25, 50])
-    """Denoising steps, beside those that are recommended for each sampler."""
+    """Denoising steps, in addition to those recommended for each sampler."""
     spreads: list[float] = field(default_factory=lambda: [0.02, 0.1, 1.0])
     """Standard deviations of the data."""
     beta_schedule: str = "squaredcos_cap_v2"
@@ -56,7 +55,7 @@ def main(config: Config) -> None:
 
 
 def amplitude(scheduler: SchedulerMixin, steps: int, spread: float, pixels: int = 16384) -> float:
-    """Standard deviation of what a sampler draws of normal pixels of a standard deviation."""
+    """Standard deviation of a sampler's images, where the data are normal pixels of a given standard deviation."""
     generator = torch.Generator().manual_seed(0)
     scheduler.set_timesteps(steps)
     options = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}

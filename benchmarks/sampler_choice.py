@@ -1,4 +1,4 @@
-"""What sampling_quality.py measures of a setting of the sampler, which settings its rule accepts, table and figure."""
+"""What sampling_quality.py measures for a setting of the sampler, which settings its rule accepts, table, figure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from galaxy_diffusion.evaluation.jackknife import Estimate
 from gz2_dataset.markdown import markdown_table
 
 BAND = 0.9, 1.1
-"""Sky amplitudes, generated over real, that are as good as 1."""
+"""Sky amplitudes, generated over real, that count as good as 1."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """Of its files, such as heun-18-w2-0.3-3."""
+        """Name of its files, such as heun-18-w2-0.3-3."""
         guidance = "-".join(f"{value:g}" for value in (self.guidance_scale, *(self.guidance_interval or ())))
         return f"{self.scheduler}-{self.steps}-w{guidance}"
 
     @property
     def guidance(self) -> str:
-        """Such as 2, or 2 (0.3 to 3)."""
+        """The guidance in words, such as 2, or 2 (0.3 to 3)."""
         interval = " ({:g} to {:g})".format(*self.guidance_interval) if self.guidance_interval else ""
         return f"{self.guidance_scale:g}{interval}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A setting, what an image of it takes, and the figures of each class; ``unet_calls`` as of `Drawn`."""
+    """A setting, the cost of one image, and the figures of each class; ``unet_calls`` as in `Drawn`."""
 
     setting: Setting
     unet_calls: float
@@ -61,16 +61,16 @@ class Row:
         return [figures.sky_amplitude.value for figures in self.classes.values()]
 
     def flaws(self, reference: "Row") -> list[str]:
-        """What the rule of sampling_quality.py has against it; nothing where it is acceptable."""
+        """Why the rule of sampling_quality.py rejects it; empty if it is acceptable."""
         skies = {name: figures.sky_amplitude for name, figures in self.classes.items()}
-        # The other way round, a sky that cannot be measured (NaN) would pass.
+        # With the comparison the other way round, a sky that cannot be measured (NaN) would pass.
         off = [name for name, sky in skies.items() if not (sky.high >= BAND[0] and sky.low <= BAND[1])]
         found = [] if self.kid.value <= reference.kid.high else ["KID"]
         return found + ([f"sky of {', '.join(off)}"] if off else [])
 
 
 def row_of(record: dict) -> Row:
-    """The inverse of `dataclasses.asdict` after a journey through JSON."""
+    """The inverse of `dataclasses.asdict` after a round trip through JSON."""
 
     def figures(values: dict) -> Figures:
         return Figures(**{k: Estimate(**v) if isinstance(v, dict) else v for k, v in values.items()})
@@ -82,7 +82,7 @@ def row_of(record: dict) -> Row:
 
 
 def cell(estimate: Estimate | None, factor: float = 1.0) -> str:
-    """An estimate as text, where there is one."""
+    """An estimate as text, if there is one."""
     if estimate is None:
         return "–"
     value, low, high = (f"{factor * v:.2f}" for v in (estimate.value, estimate.low, estimate.high))
@@ -90,7 +90,7 @@ def cell(estimate: Estimate | None, factor: float = 1.0) -> str:
 
 
 def choice(rows: Sequence[Row], reference: Row) -> Row | None:
-    """The acceptable row with the fewest calls, the one with the smaller KID where two have as many."""
+    """The acceptable row with the fewest calls; of two with equally many, the one with the smaller KID."""
     good = [row for row in rows if not row.flaws(reference)]
     return min(good, key=lambda row: (row.unet_calls, row.kid.value), default=None)
 
@@ -115,16 +115,16 @@ def markdown(rows: Sequence[Row], reference: Row, floors: dict[str, Figures]) ->
     if best is not None:
         s = best.setting
         chosen = f"Fewest calls of those acceptable: {s.scheduler} with {s.steps} steps, guidance {s.guidance}."
-    header = ["scheduler", "steps", "guidance", "UNet calls", "s an image", "1000 KID", "sky amplitude", "acceptable"]
+    header = ["scheduler", "steps", "guidance", "UNet calls", "s per image", "1000 KID", "sky amplitude", "acceptable"]
     class_header = ["class", "images", "n real", "n", "1000 KID", "recall", "sky amplitude", "high-frequency power"]
     notes = [
-        "Calls are for one image, and a guided step takes two. KID is the mean of the classes, with a 95 % interval;",
+        "Calls are per image, and a guided step takes two. KID is the mean of the classes, with a 95 % interval;",
         "sky amplitude (generated / real) that of the lowest and of the highest class.",
         f"{len(rows) - 1} settings were compared with the reference. {chosen}",
     ]
     class_notes = [
         "95 % intervals; for real galaxies beside other real ones, the mean and the range of random splits. The power",
-        "is log10 of its share, generated less real. Recall is of as many generated images as other real ones.",
+        "is log10 of its share, generated less real. Recall uses as many generated images as other real ones.",
     ]
     parts = [markdown_table(header, settings), "\n".join(notes)]
     parts += [markdown_table(class_header, classes), "\n".join(class_notes)]
@@ -132,7 +132,7 @@ def markdown(rows: Sequence[Row], reference: Row, floors: dict[str, Figures]) ->
 
 
 def plot(rows: Sequence[Row], reference: Row, path: Path) -> None:
-    """KID and sky amplitude against calls, a line a scheduler and guidance."""
+    """KID and sky amplitude against calls, one line per scheduler and guidance."""
     figure = Figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
     for scheduler, guidance in dict.fromkeys((row.setting.scheduler, row.setting.guidance) for row in rows):
@@ -152,7 +152,7 @@ def plot(rows: Sequence[Row], reference: Row, path: Path) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("UNet calls an image")
+        axes.set_xlabel("UNet calls per image")
         axes.legend(frameon=False)
     left.set_ylabel("1000 KID, mean of the classes")
     right.set_ylabel("Sky amplitude, generated / real\n(mean; bars from the lowest to the highest class)")

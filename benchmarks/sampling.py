@@ -1,6 +1,6 @@
-"""Images a second of generate.py's sampling against a plain loop over the same UNet: same noise, steps and guidance.
+"""Images per second of generate.py's sampling against a plain loop over the same UNet: same noise, steps and guidance.
 
-The two take turns, so that whatever else the machine does falls on both.
+The two take turns, so that whatever else the machine does affects both.
 """
 
 import copy

@@ -3,15 +3,17 @@
     python benchmarks/sampling_quality.py --model DIR --data DATA --output_dir OUT --schedulers "[heun,unipc]" \
         --steps "[10,0]" --guidance_scales "[1,2]" --guidance_intervals "[null,[0.3,3]]" --reference false
 
-KID in Inception's features sees small images blown up to 299 pixels and hardly any noise of the sky. So each class is
-also measured in its sky's amplitude and high-frequency power, beside real galaxies and what other real galaxies get.
+KID in Inception's features sees small images enlarged to 299 pixels and hardly any noise of the sky. So the sky's
+amplitude and the high-frequency power are also measured for each class, beside real galaxies and what other real
+galaxies get.
 
-Rule: a setting is acceptable where in no class its whole interval of the sky amplitude, generated over real, lies
-outside 0.9 to 1.1, and its KID, averaged over the classes, is not above the upper end of the reference's 95 % interval.
-The choice is the acceptable setting with the fewest calls. With few images the intervals are wide, and more passes.
+Rule: a setting is acceptable if there is no class in which its whole interval of the sky amplitude, generated over
+real, lies outside 0.9 to 1.1, and if its KID, averaged over the classes, is not above the upper end of the reference's
+95 % interval. The choice is the acceptable setting with the fewest calls. With few images the intervals are wide, and
+more settings pass.
 
 Every setting is compared with the same galaxies. Against those of the train split a model looks better than it is, but
-every setting does so alike. To go on after an interruption, run the same command again.
+this is the same for every setting. To continue after an interruption, run the same command again.
 """
 
 import itertools
@@ -55,11 +57,11 @@ class Config:
     data: str
     """The data that it was trained with."""
     output_dir: Path
-    """Gets results.jsonl (a line a setting), table.md, figure.png and the images."""
+    """Receives results.jsonl (one line per setting), table.md, figure.png and the images."""
     schedulers: list[str] = field(default_factory=lambda: list(SCHEDULERS))
     """As in generate.py."""
     steps: list[int | None] = field(default_factory=lambda: [None])
-    """Denoising steps of each scheduler; null or 0 stands for as many as it needs to keep faint sky."""
+    """Denoising steps of each scheduler; null or 0 means as many as it needs to keep faint sky."""
     guidance_scales: list[float] = field(default_factory=lambda: [DEFAULT_GUIDANCE])
     """Weights of the class."""
     guidance_intervals: list[tuple[float, float] | None] = field(default_factory=lambda: [None])
@@ -68,12 +70,12 @@ class Config:
     """Measure ddpm with 1000 steps, first guidance scale and interval, and compare with it; else with the first setting
     of the lists."""
     split: Literal["validation", "train"] = "validation"
-    """Real galaxies to compare with; those of the other split serve for the floor. The two change places in a class
-    that has fewer than 20 in the first, and more in the other."""
+    """Real galaxies to compare with; those of the other split serve for the floor. In a class that has fewer than 20
+    in the first split and more in the other, the two change places."""
     num_images: int = 200
     """Generated images of each class, the same seeds for every setting."""
     max_real: int = 1000
-    """Galaxies of each class that they are compared with, at most."""
+    """At most this many galaxies of each class are compared with."""
     measure_at: int | None = None
     """Side in pixels to which real and generated images are resized (Lanczos) before they are measured, so that models
     of different resolution can be compared; None is that of the model."""
@@ -82,7 +84,7 @@ class Config:
     compile: bool = False
     """Compile the UNet."""
     seed: int = 0
-    """Of the first image."""
+    """Seed of the first image."""
 
 
 def main(config: Config) -> None:
@@ -129,7 +131,7 @@ def main(config: Config) -> None:
 
 
 def settings_of(config: Config) -> list[Setting]:
-    """What is to be measured, the reference first."""
+    """The settings to measure, the reference first."""
     lists = config.schedulers, config.steps, config.guidance_scales, config.guidance_intervals
     combined = list(itertools.product(*lists))
     if config.reference:
@@ -145,7 +147,7 @@ def settings_of(config: Config) -> list[Setting]:
 
 
 def load_pipelines(config: Config, settings: Sequence[Setting]) -> dict[str, ClassConditionalDDPMPipeline]:
-    """A pipeline with each scheduler, all with one UNet, after a look at whether they can sample so."""
+    """A pipeline with each scheduler, all with one UNet, after a check that they can sample like this."""
     pipelines = {}
     for setting in settings:
         if (name := setting.scheduler) not in pipelines:
@@ -156,7 +158,7 @@ def load_pipelines(config: Config, settings: Sequence[Setting]) -> dict[str, Cla
 
 
 def choose_real(first: GalaxyArrays, second: GalaxyArrays, name: str, config: Config) -> tuple[np.ndarray, Sets]:
-    """Galaxies of a class from two splits: images, and which of them are compared with and which are for the floor."""
+    """Galaxies of a class from two splits: the images, which of them to compare with, and which are for the floor."""
     rng = np.random.default_rng(config.seed)
     most = max(config.max_real, config.num_images)
     rows = [rng.permutation(s.of_class(name))[:most] for s in (first, second)]
@@ -182,7 +184,7 @@ def measure_setting(
     drawn, classes = [], {}
     for name in real:
         path = config.output_dir / "images" / f"{setting.name}-{name}.npz"
-        start = config.seed + pipeline.label_of(name) * config.num_images  # no noise is drawn for two classes
+        start = config.seed + pipeline.label_of(name) * config.num_images  # no noise is used for two classes
         seeds = range(start, start + config.num_images)
         call = (setting.guidance_scale, setting.steps, config.batch_size)
         drawn.append(drawn_images(path, pipeline, name, seeds, *call, **interval))

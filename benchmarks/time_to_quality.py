@@ -4,25 +4,26 @@
 
 Contenders, which learn from the same images (train and unlabelled) with all cores:
 
-- ours: train_ddpm.py with its preset. Its cool-down has the preset's share of the images that it will see.
+- ours: train_ddpm.py with its preset. Its cool-down has the same share of the images that it will see as in the preset.
 - example: diffusers' train_unconditional.py (the copy at --reference; it needs tensorboard) with its defaults and the
   flags of its own documentation, --center_crop --random_flip --use_ema.
-- example_tuned: the same script as a careful user would call it: with a net of about the parameters of ours (3.8 M, no
+- example_tuned: the same script as a careful user would call it: with a net of about as many parameters as ours (3.8 M,
+no
   patches), a learning rate of 4e-4, the batch and precision of ours, and a cosine that ends with the minutes.
 
-The warm-up of 8,000 images that both scripts come with would be half of such a training on a CPU; ours and
-example_tuned get the same shorter one.
+The default warm-up of both scripts, 8,000 images, would be half of such a training on a CPU; ours and example_tuned get
+the same shorter one.
 
-They train in turns, a piece of a few minutes each, every piece in a process of its own that ends with a checkpoint, so
-that drifts of the machine fall on all. Only training counts: the clock runs from the end of a piece's first step to the
-end of its last, and the first counts as much as the mean of the others. The learning rates' ends, in images, are
-reckoned anew at every piece from the speed so far. The averaged weights are kept at the times of the measurement;
-before the last time they are those of a training that is not at its end.
+They take turns to train, for a few minutes at a time. Every such piece runs in its own process and ends with a
+checkpoint, so that drifts of the machine affect all. Only training counts: the clock runs from the end of a piece's
+first step to the end of its last, and the first counts as much as the mean of the others. The ends of the learning rate
+schedules, in images, are calculated anew for every piece from the speed so far. The averaged weights are kept at the
+times of the measurement; before the last time they are those of a training that is not yet finished.
 
-All are sampled alike, from the same noise. Ours draws the classes, and no class, in the shares of its training galaxies
-without guidance: what the others, who know no classes, have learned as well. Images are compared with galaxies that all
-have learned from, which flatters all alike. Intervals tell what another draw of images would give; it is one training
-each. To go on after an interruption, run the same command again.
+All are sampled in the same way, from the same noise. Ours draws the classes, and no class, in the shares of its
+training galaxies and without guidance: what the others, which know no classes, have learned too. Images are compared
+with galaxies that all have learned from, which flatters all equally. Intervals say what another draw of images would
+give; each contender is trained only once. To continue after an interruption, run the same command again.
 """
 
 import hashlib
@@ -70,9 +71,9 @@ from gz2_dataset.aside import write_whole  # noqa: E402
 from gz2_dataset.command_line import provenance, run  # noqa: E402
 
 ENOUGH = 0.99
-"""Of its time; a training whose images are seen sooner, as the machine has become faster, goes on."""
+"""Share of its time; a training that has seen its images sooner, because the machine became faster, continues."""
 KEPT_TOGETHER = 100
-"""Images in a file: what an interruption may cost."""
+"""Images in a file, which is what an interruption may cost."""
 MEASUREMENT = ("num_images", "max_real", "scheduler", "num_inference_steps")
 FREE = {"data", "output_dir", "reference", "batch_size", *MEASUREMENT}
 """Settings that may differ between two calls: what is measured may change when the trainings are done."""
@@ -87,20 +88,20 @@ class Config(Contenders):
     piece_minutes: float = 2.5
     """Minutes of training before it is the next one's turn."""
     contenders: list[str] = field(default_factory=lambda: [OURS, TUNED, EXAMPLE])
-    """Who takes part, of ours, example_tuned and example; measured in this order."""
+    """Which of ours, example_tuned and example take part; measured in this order."""
     calibration_seconds: float = 60.0
-    """A trial of so long tells how many images a training will see."""
+    """Length of the trial that shows how many images a training will see."""
     num_images: int = 1000
-    """Generated images a measurement."""
+    """Generated images per measurement."""
     max_real: int = 2000
-    """Galaxies that they are compared with, at most."""
+    """At most this many galaxies are compared with."""
     scheduler: str = DEFAULT
     """As in generate.py. Heun's steps keep a faint sky under the example's noise schedule too, unipc's lose a tenth.
     """
     num_inference_steps: int = SCHEDULERS[DEFAULT].steps
     """Denoising steps."""
     batch_size: int = 25
-    """Images drawn at a time."""
+    """Images generated at a time."""
 
 
 def main(config: Config) -> None:
@@ -109,7 +110,7 @@ def main(config: Config) -> None:
     if config.minutes != sorted(set(config.minutes)):
         raise UserError(f"minutes {config.minutes}: each must be later than the one before")
     if unknown := set(config.contenders) - {OURS, TUNED, EXAMPLE}:
-        raise UserError(f"contenders: {unknown.pop()!r} is none of {OURS}, {TUNED}, {EXAMPLE}")
+        raise UserError(f"contenders: {unknown.pop()!r} is not one of {OURS}, {TUNED}, {EXAMPLE}")
     use_all_cores()
     settings = our_settings(config)
     splits = [load_galaxies(settings, split) for split in ("train", "unlabelled")]
@@ -149,7 +150,7 @@ def export_images(folder: Path, *splits: GalaxyArrays) -> None:
 def train_in_turns(
     config: Config, settings: train_ddpm.Config, class_names: tuple[str, ...]
 ) -> tuple[dict[str, float], list[dict]]:
-    """Images a second in the trial, and what each piece has taken: contender, minutes (its end), steps, seconds."""
+    """Images per second in the trial, and the cost of each piece: contender, minutes (its end), steps, seconds."""
     log = config.output_dir / "pieces.jsonl"
     pieces = read_lines(log)
     length = 60 * config.minutes[-1]
@@ -178,7 +179,7 @@ def train_in_turns(
 
 
 def calibrate(config: Config, settings: train_ddpm.Config, class_names: tuple[str, ...]) -> dict[str, float]:
-    """Images a second of those whose learning rates end with the minutes, from a trial that is thrown away."""
+    """Images per second of those whose learning rates end with the minutes, from a trial that is thrown away."""
     path = config.output_dir / "calibration.json"
     if not path.exists():
         rates = {}
@@ -200,13 +201,13 @@ def taken(pieces: list[dict], contender: str, minutes: float) -> tuple[int, floa
 
 
 def is_done(pieces: list[dict], contender: str, minutes: float) -> bool:
-    """Whether a contender has had its turn and is at its time."""
+    """Whether a contender has had its turn and reached its time."""
     ended = any(piece["contender"] == contender and piece["minutes"] == minutes for piece in pieces)
     return ended and taken(pieces, contender, minutes)[1] >= ENOUGH * 60 * minutes
 
 
 def turns(config: Config) -> list[tuple[float, str]]:
-    """Minutes at which pieces end, and whose; each round begins with another contender."""
+    """Minutes at which pieces end, and their contenders; each round begins with another one."""
     count = int(config.minutes[-1] / config.piece_minutes)
     ends = {round(config.piece_minutes * (i + 1), 6) for i in range(count)}
     names = config.contenders
@@ -215,7 +216,7 @@ def turns(config: Config) -> list[tuple[float, str]]:
 
 
 def total_images(seen: int, rate: float, seconds: float, batch_size: int) -> int:
-    """Images of a training that goes on for so many seconds at a rate: whole batches, and two, as one has no time."""
+    """Images of a training that lasts this many seconds at a rate: whole batches, and two, as one has no duration."""
     return seen + batch_size * max(2, round(rate * seconds / batch_size))
 
 
@@ -224,7 +225,7 @@ def snapshot_of(config: Config, contender: str, minutes: float) -> Path:
 
 
 def forget_unrecorded(folder: Path, steps: int, batch_size: int) -> None:
-    """Remove checkpoints of a piece that was interrupted, whose time nobody knows."""
+    """Remove checkpoints of an interrupted piece, because its time is not known."""
     for pattern, unit in (("checkpoints/images-*", batch_size), ("checkpoint-*", 1)):
         for checkpoint in folder.glob(pattern):
             if int(checkpoint.name.partition("-")[2]) > steps * unit:
@@ -232,8 +233,8 @@ def forget_unrecorded(folder: Path, steps: int, batch_size: int) -> None:
 
 
 def train_apart(config: Config, piece: Piece) -> dict[str, float]:
-    """Train for a piece in a process of its own; gives its steps and seconds."""
-    context = multiprocessing.get_context("forkserver")  # of a process that has imported everything and done nothing
+    """Train for a piece in a separate process; returns its steps and seconds."""
+    context = multiprocessing.get_context("forkserver")  # from a process that has only imported everything
     context.set_forkserver_preload(["benchmarks.time_to_quality"])
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=train, args=(config, piece, sender))
@@ -259,7 +260,7 @@ def train(config: Config, piece: Piece, sender: Connection) -> None:
 
 
 def measure(config: Config, settings: train_ddpm.Config, pieces: list[dict], labels: np.ndarray) -> None:
-    """Write results.jsonl, table.md and figure.png: the contenders one after the other, their last minutes first."""
+    """Write results.jsonl, table.md and figure.png: the contenders one after another, their last minutes first."""
     images = np.concatenate([load_galaxies(settings, split, jpeg=True).images for split in ("train", "unlabelled")])
     images = np.random.default_rng(config.seed).permutation(images)
     real, others = images[: config.max_real], images[config.max_real :][: config.num_images]
@@ -285,7 +286,7 @@ def measure(config: Config, settings: train_ddpm.Config, pieces: list[dict], lab
 
 
 def draw(config: Config, contender: str, minutes: float, labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Images of a snapshot, uint8 of shape (N, H, W, 3), in the classes' mix of the data, and the net's parameters."""
+    """Images of a snapshot, uint8 of shape (N, H, W, 3), in the data's mix of classes, and the net's parameters."""
     pipeline = load_pipeline(str(snapshot_of(config, contender, minutes)), config.scheduler, PartialState().device)
     mix = np.resize(np.random.default_rng(config.seed).permutation(labels), config.num_images)
     table = pipeline.unet.class_embedding.weight.detach()
@@ -307,7 +308,7 @@ def draw(config: Config, contender: str, minutes: float, labels: np.ndarray) -> 
 
 
 def cpu_name() -> str:
-    """The processor's name, where the system tells it."""
+    """The name of the processor, if the system gives it."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.exists() else []
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())

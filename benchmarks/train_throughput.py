@@ -1,11 +1,11 @@
-"""Training images a second of train_ddpm.py against another loop over the same UNet, images, batch and precision.
+"""Training images per second of train_ddpm.py against another loop over the same UNet, images, batch and precision.
 
     python benchmarks/train_throughput.py --data DIR --output_dir runs/benchmarks/train_throughput
     python benchmarks/train_throughput.py --data DIR --output_dir ... --reference PATH/TO/train_unconditional.py
 
-The other loop is diffusers' examples/unconditional_image_generation/train_unconditional.py where --reference names a
-copy of it, and else a plain loop that does what an example does: PIL images from a DataLoader with torchvision's
-transforms, AdamW and its average without fusing, contiguous tensors, the loss read back every step. Both run in turns.
+The other loop is diffusers' examples/unconditional_image_generation/train_unconditional.py if --reference names a copy
+of it, and otherwise a plain loop that does what an example does: PIL images from a DataLoader with torchvision's
+transforms, AdamW and its average without fusing, contiguous tensors, the loss read back every step. The two take turns.
 """
 
 import json
@@ -42,7 +42,7 @@ from gz2_dataset import UserError, load_arrays  # noqa: E402
 from gz2_dataset.command_line import provenance, run  # noqa: E402
 
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
-"""Dense bf16 FLOP/s of the makers' data sheets, by a part of the device's name."""
+"""Dense bf16 FLOP/s from the makers' data sheets, by a part of the device's name."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Config:
     data: str
     """Any data that train_ddpm.py takes."""
     output_dir: Path
-    """Gets throughput.json, the images as files, and the runs."""
+    """Receives throughput.json, the images as files, and the runs."""
     reference: Path | None = None
     """A copy of diffusers' train_unconditional.py; it needs tensorboard."""
     resolution: int = 64
@@ -60,7 +60,7 @@ class Config:
     block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128])
     """Of the UNet; with layers_per_block 2 and attention on the last level, 3.9 M parameters."""
     batch_size: int = 16
-    """Images a step."""
+    """Images per step."""
     steps: int = 16
     """Steps of a run; the first quarter is not counted."""
     rounds: int = 3
@@ -70,7 +70,7 @@ class Config:
     compile: bool = False
     """Compile the UNet of train_ddpm.py."""
     other_threads: int | None = None
-    """CPU threads of the other loop: 1 is what accelerate launch leaves it, None as many as train_ddpm.py takes."""
+    """CPU threads of the other loop: 1 is what accelerate launch gives it, None as many as train_ddpm.py uses."""
 
 
 def main(config: Config) -> None:
@@ -122,7 +122,7 @@ def main(config: Config) -> None:
 
 
 def our_rate(config: train_ddpm.Config) -> float:
-    """Images a second of train_ddpm.py without the first quarter of its steps."""
+    """Images per second of train_ddpm.py without the first quarter of its steps."""
     train_ddpm.main(config)
     lines = [json.loads(line) for line in (config.output_dir / "metrics.jsonl").read_text().splitlines()]
     images = lines[-1]["images_seen"] - lines[0]["images_seen"]
@@ -138,7 +138,7 @@ def export_images(config: Config, folder: Path) -> None:
 
 
 def plain_rate(config: Config) -> float:
-    """Images a second of a plain loop."""
+    """Images per second of a plain loop."""
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     steps = [transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize([0.5], [0.5])]
     images = torchvision.datasets.ImageFolder(config.output_dir / "images", transforms.Compose(steps))
@@ -168,7 +168,7 @@ def plain_rate(config: Config) -> float:
 
 
 def reference_rate(config: Config, i: int) -> float:
-    """Images a second of diffusers' example, run as it is; a step ends with that of its average."""
+    """Images per second of diffusers' example, run as it is; a step ends when its average has been updated."""
     step, ends = EMAModel.step, []
 
     def timed(average: EMAModel, parameters: Iterable[torch.nn.Parameter]) -> None:
@@ -196,7 +196,7 @@ def reference_rate(config: Config, i: int) -> float:
 
 
 def convolution_rate(config: Config) -> float:
-    """Images a second if only convolutions took time, which no loop over the UNet exceeds; the best of four steps."""
+    """Images per second if only convolutions took time, which no loop over the UNet exceeds; best of four steps."""
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     unet = UNet2DModel.from_pretrained(config.output_dir / "unet").to(accelerator.device)
     noise = torch.randn(config.batch_size, 3, config.resolution, config.resolution, device=accelerator.device)
@@ -210,13 +210,13 @@ def convolution_rate(config: Config) -> float:
 
 
 def rate(config: Config, ends: list[float]) -> float:
-    """Images a second from the times at which steps ended, without the first quarter."""
+    """Images per second from the times at which steps ended, without the first quarter."""
     ends = ends[config.steps // 4 - 1 :]
     return (len(ends) - 1) * config.batch_size / (ends[-1] - ends[0])
 
 
 def peak_flops() -> float:
-    """FLOP/s of the device: of its data sheet, or of a large float32 matrix product on a CPU, the best of ten."""
+    """FLOP/s of the device: from its data sheet, or on a CPU of a large float32 matrix product, the best of ten."""
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
         return next((peak for part, peak in PEAK.items() if part in name), math.nan)
