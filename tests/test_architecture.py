@@ -1,4 +1,4 @@
-"""Who may import whom: a folder for each command, leaning on shared/ and, where it draws images, on sampling/.
+"""Which module may import which: a folder for each command, leaning on shared/ and, where it draws images, on sampling/.
 
 And whether ARCHITECTURE.md and CONTRIBUTING.md speak of the files that are there.
 """

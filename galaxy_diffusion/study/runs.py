@@ -122,7 +122,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: no column {sorted(missing)[0]}; run train_classifier.py again")
     names = [c.removeprefix("p_") for c in table.columns if c.startswith("p_")]
     if table.empty or table["image_id"].duplicated().any():
-        raise UserError(f"{path}: has no galaxy, or one twice; run train_classifier.py again")
+        raise UserError(f"{path}: has no galaxy, or one galaxy twice; run train_classifier.py again")
     if unknown := {*table["label"], *table["prediction"]} - set(names):
         raise UserError(f"{path}: no probability column of class {sorted(unknown)[0]!r}; run train_classifier.py again")
     table = table.set_index("image_id").sort_index()
