@@ -1,4 +1,4 @@
-"""Names that try to leave their place in a card, and a card as its reader takes it."""
+"""Names that try to break out of their place in a card, and a card as its reader sees it."""
 
 import html
 import re
@@ -30,7 +30,7 @@ HOSTILE = (
 
 
 def as_shown(name: str) -> str:
-    """A name on one line, without what cannot be printed."""
+    """A name on one line, without unprintable characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in name).split())
 
 
@@ -41,7 +41,7 @@ def without_code(card: str) -> str:
 
 
 def tables(card: str) -> list[list[list[str]]]:
-    """The cells of each table as GitHub's Markdown parts them, backslashes and entities taken back."""
+    """The cells of each table as GitHub's Markdown splits them, with backslashes and entities resolved."""
     found: list[list[list[str]]] = [[]]
     for line in without_code(card).splitlines():
         if line.startswith("|"):
@@ -53,7 +53,7 @@ def tables(card: str) -> list[list[list[str]]]:
 
 
 def check_safe(card: str, headings: int) -> None:
-    """Rows as long as their header, no tag and no heading that the template has not, nothing unprintable."""
+    """Rows as long as their header, no tag or heading that the template lacks, nothing unprintable."""
     for table in tables(card):
         assert {len(row) for row in table} == {len(table[0])}
     text = without_code(card)

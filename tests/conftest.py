@@ -1,4 +1,4 @@
-"""A cache of its own for the tests, a core for each worker, and a toy survey whose classes are plain to see."""
+"""A separate cache for the tests, one core for each worker, and a toy survey whose classes are easy to see."""
 
 import os
 import tempfile
@@ -71,7 +71,7 @@ def draw_clumpy_galaxies(n: int, seed: int, size: int = 32) -> np.ndarray:
 
 
 def write_class_list(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
-    """A class list with images; an empty class name stands for galaxies without a class."""
+    """A class list with images; an empty class name means galaxies without a class."""
     rng = np.random.default_rng(seed)
     (folder / "images").mkdir(parents=True)
     rows = [(f"g{seed}-{c}-{i}", name) for c, (name, count) in enumerate(counts.items()) for i in range(count)]
@@ -90,7 +90,7 @@ def toy_source(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def toy_data(toy_source, tmp_path_factory) -> Path:
-    """The toy survey built, with four test galaxies a class and three cigars."""
+    """The toy survey built, with four test galaxies per class and three cigars."""
     output = tmp_path_factory.mktemp("built") / "toy"
     build(toy_source, output, test_per_class=4, validation_per_class=1)
     return output
@@ -99,7 +99,7 @@ def toy_data(toy_source, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(toy_data, tmp_path_factory) -> Path:
     """A diffusion model trained with the test preset."""
-    import train_ddpm  # here, as most tests do not need its libraries, nor does the process that starts the workers
+    import train_ddpm  # here, because most tests, and the process that starts the workers, do not need its libraries
 
     folder = shared_folder(tmp_path_factory) / "tiny"
     preset = yaml.safe_load((ROOT / "configs/ddpm_tiny.yaml").read_text())
@@ -143,12 +143,12 @@ class Coloured:
 
 
 def shared_folder(factory: pytest.TempPathFactory) -> Path:
-    """Where all workers find what one of them has made: for commands that leave alone what is finished."""
+    """Where all workers find what one of them has made: for commands that leave finished results alone."""
     return factory.getbasetemp().parent if WORKER else factory.mktemp("shared")
 
 
 def launch_two_processes(*command: object) -> subprocess.CompletedProcess:
-    """Run a script under accelerate with two processes on the CPU, one thread each, on a port that is free."""
+    """Run a script under accelerate with two processes on the CPU, one thread each, on a free port."""
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0", "--config_file"]
     with all_cores():
         return subprocess.run(

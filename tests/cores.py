@@ -1,4 +1,4 @@
-"""A core for each worker of pytest-xdist: imported before anything that counts cores and starts as many threads."""
+"""One core for each worker of pytest-xdist: imported before anything that counts cores and starts that many threads."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ if WORKER and CORES:
 
 @contextlib.contextmanager
 def all_cores() -> Iterator[None]:
-    """For what starts processes of its own: the cores of all workers, for one of them at a time."""
+    """For tests that start processes: the cores of all workers, lent to one worker at a time."""
     if not (WORKER and CORES):
         yield
         return

@@ -1,6 +1,6 @@
-"""Which module may import which: a folder for each command, leaning on shared/ and, where it draws images, on sampling/.
+"""Which module may import which: one folder per command, built on shared/ and, if it generates images, on sampling/.
 
-And whether ARCHITECTURE.md and CONTRIBUTING.md speak of the files that are there.
+Also checks that ARCHITECTURE.md and CONTRIBUTING.md name the files that exist.
 """
 
 import ast

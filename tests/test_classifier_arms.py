@@ -33,11 +33,11 @@ ONE_OF_EACH_KIND = [
     *("original", "oversampling", "class_weights", "focal_loss", "random_erasing", "cutmix", "smote"),
     *("diffusion_filtered", "diffusion_x0.5", "synthetic_only"),
 ]
-"""Arms of which each is trained; the others have another value of the same setting, or images of another maker."""
+"""Arms that are each trained; the others have another value of the same setting, or images of another generator."""
 CIGAR = "cigar_shaped_smooth"
 SIZE = 32
 BATCH = 16
-"""Of the test preset."""
+"""Resolution of the test preset."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ SMALL = {
 
 
 def with_predictions_moved(trained: Path, folder: Path, rows: int) -> None:
-    """A run as another backbone might have left it: the predictions of other galaxies, those so many rows below."""
+    """A run as another backbone might have left it: each galaxy gets the predictions of one some rows below."""
     shutil.copytree(trained, folder)
     table = pd.read_csv(folder / "predictions.csv")
     moved = ["prediction", *(name for name in table.columns if name.startswith("p_"))]
@@ -85,7 +85,7 @@ def with_predictions_moved(trained: Path, folder: Path, rows: int) -> None:
 
 
 def test_tables_3_and_4_of_the_six_backbones_of_the_paper_come_from_one_command(toy_data, generated, tmp_path):
-    """Both arms of a net of each family, made small, stand for all; figures are scikit-learn's of the predictions."""
+    """Both arms of a small net of each family represent all; figures are scikit-learn's on the predictions."""
     study = yaml.safe_load((ROOT / "configs/study_paper.yaml").read_text())
     backbones, trained = list(study["classifiers"]), {}
     for number, (name, preset) in enumerate(study["classifiers"].items()):
@@ -138,7 +138,7 @@ def cigars(arm: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_an_arm_takes_the_images_it_names(arm, toy_data, generated, tmp_path, monkeypatch):
-    """From the command line to the images that are trained on."""
+    """From the command line to the training images."""
     monkeypatch.setattr("sys.argv", command_line(arm, toy_data, generated, "--output_dir", tmp_path))
     received = []
     run(received.append, Config, "")
@@ -194,7 +194,7 @@ def log_without_times(folder: Path) -> list[dict]:
 
 
 def test_with_all_remedies_resumed_equals_uninterrupted(toy_data, tmp_path, monkeypatch):
-    """The power fails at step 9: the same command goes on from step 8 and ends where the other run ended."""
+    """The power fails at step 9: the same command continues from step 8 and ends where the other run ended."""
     steps = {"total_images": 12, "checkpoint_images": 4, "validation_images": 6, "log_images": 2}
     settings = EVERYTHING | {name: number * BATCH for name, number in steps.items()}
     main(tiny(toy_data, tmp_path / "whole", **settings))
@@ -280,7 +280,7 @@ def test_a_stopped_run_that_is_resumed_ends_with_the_same_weights(toy_data, tmp_
     main(tiny(toy_data, tmp_path / "whole", **STOPPING))
     config = tiny(toy_data, tmp_path / "run", **STOPPING)
     f1_scores([0.2, 0.6, 0.6])
-    main_interrupted(config, "training_step", 7, monkeypatch)  # between the two looks in vain
+    main_interrupted(config, "training_step", 7, monkeypatch)  # between the two looks without an improvement
     f1_scores([0.3])
     main_interrupted(config, "predict", 8, monkeypatch)  # after it has stopped
     f1_scores([])

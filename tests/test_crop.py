@@ -1,4 +1,4 @@
-"""A dataset's crop through all commands: none is told it, each reads it, and none mixes two."""
+"""A dataset's crop through all commands: each reads it from the data, and none mixes two."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the documentation shows is run, and says what holds."""
+"""The examples of the documentation run, and its claims hold."""
 
 import re
 

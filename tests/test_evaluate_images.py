@@ -36,7 +36,7 @@ def data(tmp_path_factory) -> str:
 
 
 def as_surveyed(image: Image.Image) -> Image.Image:
-    """Through the survey's JPEG, without whose traces the probes know a galaxy at once."""
+    """Through the survey's JPEG: without its traces the probes recognise a galaxy at once."""
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=75)
     return Image.open(buffer)
@@ -67,7 +67,7 @@ def generated(data, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def small_net():
-    """In place of Inception: the image in 4 x 4 pixels, which say where the light is."""
+    """In place of Inception: the image in 4 x 4 pixels, which show where the light is."""
     model = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten())
     net = FeatureNet("inception", model, 32, [0.0], [255.0], "small net")
     with pytest.MonkeyPatch.context() as patch:

@@ -88,7 +88,7 @@ DRAWN: dict[Path, np.ndarray] = {}
 
 @pytest.fixture(scope="module", autouse=True)
 def drawn_pixels():
-    """Keep what is drawn as it is before its JPEG, which makes several grey levels of one that rounding has moved."""
+    """Keep images as they are before JPEG, which turns one grey level moved by rounding into several."""
     save = generate.save_image
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generate, "save_image", lambda path, image: [DRAWN.update({path: image}), save(path, image)])
@@ -96,7 +96,7 @@ def drawn_pixels():
 
 
 def same_images(first: Path, second: Path) -> bool:
-    """Within one grey level; where another process has drawn them, alike but for what JPEG makes of that."""
+    """Within one grey level; if another process has drawn them, equal except for what JPEG makes of that."""
     one, other = pixels(first), pixels(second)
     if one.keys() != other.keys():
         return False
@@ -200,7 +200,7 @@ def test_variations_name_the_train_galaxies_that_they_start_from(tiny_model, toy
 
 
 def test_galaxies_that_the_model_has_not_learned_from_are_not_varied(tiny_model, toy_data, tmp_path):
-    """A folder made of test galaxies, as a user might, cannot bring them into the training set by this way."""
+    """A folder that a user has made of test galaxies cannot bring them into the training set this way."""
     for name in CLASS_NAMES:
         (tmp_path / "mine" / name).mkdir(parents=True)
     opened = datasets.load_dataset(str(toy_data), split="test").cast_column("image", datasets.Image(decode=False))

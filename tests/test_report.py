@@ -128,7 +128,7 @@ def test_every_evaluation_of_generated_images_has_its_section(page):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """For pages whose figures are not looked at: 200 replicates in place of 10,000."""
+    """For pages whose figures are not checked: 200 replicates instead of 10,000."""
     monkeypatch.setattr(comparison, "bootstrap", partial(bootstrap, replicates=200))
 
 
@@ -255,7 +255,7 @@ def test_with_the_original_arm_alone_there_is_no_verdict(whole_study, quick, tmp
 
 
 def from_the_command_line(monkeypatch, *words: object) -> None:
-    """As `page`, without a process of its own."""
+    """As `page`, without a separate process."""
     monkeypatch.setattr(sys, "argv", ["report.py", *map(str, words)])
     run(report.main, report.Config, "")
 

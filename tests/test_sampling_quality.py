@@ -34,7 +34,7 @@ REFERENCE = row("ddpm", 1000, (0.05, 0.05))
 
 @pytest.fixture
 def small_features(monkeypatch):
-    """Mean colours instead of Inception's features, which take their time."""
+    """Mean colours instead of Inception's features, which are slow."""
     monkeypatch.setattr(class_figures, "inception_features", lambda images: images.mean(axis=(1, 2)) / 255)
 
 
@@ -159,7 +159,7 @@ def test_a_measurement_goes_on_where_it_was_interrupted(tiny_model, toy_data, tm
     assert len(calls) == 1 + 4 * 4 * 2, "nothing is drawn twice; four classes, as there are too few cigars; two batches"
     assert "cigar_shaped_smooth" not in rows[0].classes
     drawn = [np.load(path)["images"] for path in sorted((tmp_path / "images").glob("unipc-2-w1-*.npz"))]
-    assert not any((drawn[0][0] == images[0]).all() for images in drawn[1:]), "each class has seeds of its own"
+    assert not any((drawn[0][0] == images[0]).all() for images in drawn[1:]), "each class has its own seeds"
     assert (tmp_path / "table.md").read_text().startswith("| scheduler | steps |")
     assert (tmp_path / "figure.png").exists()
     with pytest.raises(UserError, match="holds a run with another num_images"):

@@ -1,4 +1,4 @@
-"""benchmarks/time_to_quality.py: whose turn it is, what counts as training, and what is said of the results."""
+"""benchmarks/time_to_quality.py: whose turn it is, what counts as training, and what is said about the results."""
 
 from pathlib import Path
 

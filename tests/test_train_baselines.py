@@ -76,12 +76,12 @@ def test_it_leaves_what_others_need(trained, toy_data):
 def test_the_model_card_says_how_to_draw_from_it(name, trained):
     card = (trained / "README.md").read_text()
     assert f"- {name}\n" in card
-    assert "`trust_remote_code` runs the `pipeline.py` of this folder" in card
+    assert "`trust_remote_code` runs the `pipeline.py` in this folder" in card
     assert "guidance" not in card
 
 
 def test_an_interrupted_run_goes_on_exactly(name, script, trained, toy_data, tmp_path, monkeypatch):
-    """Killed twice, once in each half, after a checkpoint and half way to the next: same figures and weights."""
+    """Killed twice, once in each half, after a checkpoint and halfway to the next: same figures and weights."""
     made, calls = script.standardized_patches, []
 
     def killed(*arguments):
@@ -159,7 +159,7 @@ def test_classes_that_differ_in_colour_are_learned(name, script, tmp_path, monke
     real, drawn = (coloured.means(x, labels) for x in (coloured.galaxies.images, images))
     assert np.abs(drawn - real).max() < 15, "grey levels; classes differ by 60"
     corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
-    assert 1.5 < corners.std(axis=0).mean() < 15, "a sky with noise, as that of the real ones, which have 3 and a halo"
+    assert 1.5 < corners.std(axis=0).mean() < 15, "a sky with noise like that of the real ones, which have 3 and a halo"
 
 
 @pytest.mark.parametrize(

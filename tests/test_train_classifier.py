@@ -1,4 +1,4 @@
-"""train_classifier.py end to end on drawn galaxies whose class is plain to see."""
+"""train_classifier.py end to end on drawn galaxies whose class is easy to see."""
 
 import json
 from dataclasses import replace
@@ -46,7 +46,7 @@ def draw(class_name: str, rng: np.random.Generator) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> str:
-    """A built dataset of three classes: 24 galaxies a class for training, 12 for testing."""
+    """A built dataset of three classes: 24 galaxies per class for training, 12 for testing."""
     folder, rng = tmp_path_factory.mktemp("classes"), np.random.default_rng(0)
     (folder / "raw/images").mkdir(parents=True)
     rows = [(f"{name[:5]}-{i}", name) for name in CLASSES for i in range(PER_CLASS)]
@@ -118,7 +118,7 @@ def test_the_results_contract(trained, data):
     assert found["n_train"][CLASSES[0]] == {"real": 24, "generated": 0, "smote": 0}
     assert found["steps"] == 60
     assert found["config"]["backbone"] == "tf_efficientnetv2_b0"
-    assert not list(trained.glob("checkpoint-*")), "checkpoints are only for going on"
+    assert not list(trained.glob("checkpoint-*")), "checkpoints are only for resuming"
 
 
 def test_pipeline_agrees_with_the_predictions(trained, data):
@@ -303,7 +303,7 @@ def test_training_batches_are_every_galaxy_once_an_epoch_under_the_eight_symmetr
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("with_generated", [False, True])
 def test_a_streamed_epoch_is_every_galaxy_once_over_the_processes_of_accelerate(data, processes, with_generated):
-    """What accelerate hands to each process's copy: no galaxy twice, each turned but otherwise the local image."""
+    """What accelerate gives to each process's copy: no galaxy twice, each turned but otherwise the local image."""
     local = load_arrays(data, "train", SIZE, jpeg=True)  # 72 galaxies
     generated = arrays(np.random.default_rng(1).integers(256, size=(8, SIZE, SIZE, 3), dtype=np.uint8))
     parts = [local, generated] if with_generated else [local]
@@ -326,7 +326,7 @@ def test_a_streamed_epoch_is_every_galaxy_once_over_the_processes_of_accelerate(
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_resumed_stream_goes_on_as_the_uninterrupted_one(data, processes):
-    """Batches are functions of their positions: begun in the second epoch they are those of a stream read from 0."""
+    """Batches depend only on their positions: begun in the second epoch, they equal those of a stream read from 0."""
     generated = arrays(np.random.default_rng(1).integers(256, size=(8, SIZE, SIZE, 3), dtype=np.uint8))
 
     def stream() -> StreamedTrainingBatches:

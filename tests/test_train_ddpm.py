@@ -202,7 +202,7 @@ def test_fine_tuning_with_lora_saves_a_plain_pipeline(trained, toy_data, tmp_pat
 
 
 def test_a_training_from_a_model_is_told_nothing_of_its_net_and_noise(trained, toy_data, tmp_path):
-    """Only where it starts from; weights in half precision, as a model is shipped, do as well."""
+    """It only starts from there; weights in half precision, as models are shipped, serve as well."""
     half = tmp_path / "half"
     save_in_half_precision(trained, half)
     assert (half / WEIGHTS).stat().st_size < 0.6 * (trained / WEIGHTS).stat().st_size

@@ -67,7 +67,7 @@ def test_the_model_card_says_what_there_is_to_know(trained):
     card, record = (trained / "README.md").read_text(), json.loads((trained / "run.json").read_text())
     assert "- collapsed: " in card
     assert f"(lowest diversity {record['diversity']:.2f})" in card
-    assert "`trust_remote_code` runs the `pipeline.py` of this folder" in card
+    assert "`trust_remote_code` runs the `pipeline.py` in this folder" in card
     assert "\ngenerator_learning_rate: 0.001\n" in card
     assert "guidance" not in card
 
@@ -109,7 +109,7 @@ def test_the_generator_is_trained_every_so_many_steps_wherever_a_run_stops(train
 
 @pytest.mark.two_processes
 def test_a_run_of_one_process_is_ended_by_two(trained, toy_data, tmp_path):
-    """On CPUs each process normalises its own half of the batch: the figures are near those of one, not the same."""
+    """On CPUs each process normalises its own half of the batch: figures are close to those of one, not equal."""
     train_sagan.main(tiny(toy_data, tmp_path, total_images=32, sample_images=0))
     arguments = ["--config", "configs/sagan_tiny.yaml", "--data", toy_data, "--output_dir", tmp_path]
     launch_two_processes("train_sagan.py", *arguments, "--sample_images", 0)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 class Wheel:
-    """The project's wheel in an environment of its own, which borrows the other packages of the tests' one."""
+    """The project's wheel in its own environment, which borrows the other packages from that of the tests."""
 
     def __init__(self, folder: Path) -> None:
         environment = folder / "environment"

@@ -100,7 +100,7 @@ def test_a_study_preset_says_its_folder_once_and_leads_nowhere_outside(study):
 
 
 def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
-    """Nothing is run: which commands would be, and with which images, options and seeds."""
+    """Nothing is run: which commands would be run, and with which images, options and seeds."""
     settings = yaml.safe_load((ROOT / "configs/study_gz2_real.yaml").read_text()) | {"output_dir": str(tmp_path)}
     (tmp_path / "preset.yaml").write_text(yaml.safe_dump(settings))
     planned = snakemake(tmp_path / "preset.yaml", "--dry-run", "--printshellcmds", "--forceall", "--quiet", "host")

@@ -1,4 +1,4 @@
-"""The command galaxy-diffusion: which script a name stands for, where it finds presets, what accelerate starts."""
+"""The command galaxy-diffusion: which script a name runs, where it finds presets, what accelerate starts."""
 
 import subprocess
 import sys

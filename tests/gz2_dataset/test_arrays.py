@@ -64,7 +64,7 @@ def test_images_are_decoded_once(toy_data, monkeypatch):
 
 
 def test_an_image_that_cannot_be_decoded_is_named_and_leaves_nothing(tmp_path):
-    """Sound at both ends and spoiled between: a build that decodes finds it, one that does not is told on preparing."""
+    """Sound at both ends and spoiled between: a build that decodes finds it; else preparing arrays reports it."""
     raw = write_class_list(tmp_path / "raw", dict.fromkeys(CLASS_NAMES, 10))
     victim = raw / "images/g0-1-0.jpg"
     victim.unlink()

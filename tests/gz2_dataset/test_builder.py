@@ -1,4 +1,4 @@
-"""The `datasets` builder: what `build` writes, for those who want a builder."""
+"""The `datasets` builder yields what `build` writes."""
 
 import datasets
 import pytest

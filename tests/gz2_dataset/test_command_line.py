@@ -43,7 +43,7 @@ def test_options_win_over_the_config_file(monkeypatch, tmp_path):
 
 
 def test_a_preset_may_start_from_another_beside_it(monkeypatch, tmp_path):
-    """Read where the key `config` stands, relative to the preset itself; what comes later wins."""
+    """Read at the position of the key `config`, relative to the preset itself; later values take precedence."""
     (tmp_path / "base.yaml").write_text("data: here\nsteps: 5\n")
     (tmp_path / "delta.yaml").write_text("config: base.yaml\nsteps: 7\n")
     assert call(monkeypatch, "--config", str(tmp_path / "delta.yaml")) == Config(Path("here"), 7)

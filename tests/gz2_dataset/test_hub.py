@@ -15,7 +15,7 @@ from gz2_dataset.hub import push
 
 @pytest.fixture
 def built(toy_data, tmp_path) -> Path:
-    """The toy dataset with what lies about in a folder that was worked with."""
+    """The toy dataset with other files, as in a folder that has been worked in."""
     folder = shutil.copytree(toy_data, tmp_path / "built")
     for name in (".cache/huggingface/x", "data/.train-half.parquet", "data/notes.txt", ".DS_Store", "thesis.txt"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def built(toy_data, tmp_path) -> Path:
 
 
 class FakeHub:
-    """Remembers what it is asked, in place of `HfApi`."""
+    """Takes the place of `HfApi` and remembers its calls."""
 
     def __init__(self, there: tuple[str, ...] = (), error: Exception | None = None):
         self.there, self.error, self.repo, self.commits = there, error, None, []

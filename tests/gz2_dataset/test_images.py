@@ -1,4 +1,4 @@
-"""What is an image, told without decoding it, and every kind of pixel as 8-bit RGB."""
+"""What counts as an image, found without decoding it, and every kind of pixel as 8-bit RGB."""
 
 import io
 import struct

@@ -21,7 +21,7 @@ def jpeg(image: Image.Image, quality: int = 75) -> bytes:
 
 
 def round_galaxy(sky: np.ndarray) -> Image.Image:
-    """The same round galaxy each time, in front of a sky of its own, whose noise is coarser than a pixel as in SDSS."""
+    """The same round galaxy each time, in front of a different sky, whose noise is coarser than a pixel, as in SDSS."""
     y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
     light = 180 * np.exp(-(x**2 + y**2) / (2 * 12**2))
     noise = ndimage.zoom(sky, (2, 2, 1), order=1)

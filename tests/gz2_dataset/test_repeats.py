@@ -1,4 +1,4 @@
-"""Galaxies that show the same sky: who goes, and that nothing held out is seen elsewhere afterwards."""
+"""Galaxies that show the same sky: which must go, and that nothing held out is seen elsewhere afterwards."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Splits by hash: no order matters, no galaxy moves, none is in two."""
+"""Splits by hash: order does not matter, no galaxy moves, none is in two."""
 
 import hashlib
 from itertools import chain
@@ -97,7 +97,7 @@ def test_folds_are_disjoint_divide_a_rare_class_and_ignore_the_order_of_rows(siz
             found = {i for i in ids if split[i] == "validation"}
             others = set(by_hash[: test * folds]) - {i for i in ids if split[i] == "test"}
             assert len(found) == min(validation, size // 10, len(others))
-            assert found <= others, "what no fold tests is nowhere held out"
+            assert found <= others, "a galaxy that no fold tests is never held out"
 
 
 def test_a_fold_is_followed_by_its_validation_galaxies_and_the_last_by_the_first():

@@ -1,4 +1,4 @@
-"""build: what it writes, that it writes it again alike, goes on after an interruption, and that nothing leaks."""
+"""build: what it writes, that it writes the same again, continues after an interruption, and that nothing leaks."""
 
 import os
 import shutil
@@ -71,7 +71,7 @@ class Stopped(Exception):
 
 @pytest.fixture
 def stopping(monkeypatch):
-    """Stop the build before it writes a shard more than so many (None: let it end); the names of those written."""
+    """Stop the build before it writes more than this many shards (None: let it end); the names of those written."""
     write_parquet, written = writing.write_parquet, []
 
     def stop_after(shards: int | None) -> list[str]:
@@ -230,7 +230,7 @@ def test_a_galaxy_of_the_test_split_elsewhere_is_refused(toy_data, split, rename
 
 @pytest.mark.parametrize("open_folder", [load, datasets.load_dataset])
 def test_folders_of_the_same_name_and_a_rebuilt_one_are_not_mixed_up(tmp_path, open_folder):
-    """The cache of load_dataset goes by the folder's last name and its card."""
+    """The cache key of load_dataset is the folder's last name and its card."""
     for number in (10, 20):
         raw = write_class_list(tmp_path / f"raw{number}", dict.fromkeys(CLASS_NAMES, number), seed=number)
         build(raw, tmp_path / f"{number}/data")
@@ -326,7 +326,7 @@ def test_an_image_that_is_in_the_earlier_build_stays_before_its_new_copy(tmp_pat
 
 
 def kaggle_like(folder: Path, toy_source: Path) -> Path:
-    """The toy survey in the Kaggle layout; bars as the third question, for rules of one's own."""
+    """The toy survey in the Kaggle layout; bars as the third question, for the user's own rules."""
     labels = pd.read_csv(toy_source / "labels.csv", keep_default_na=False)
     shutil.copytree(toy_source / "images", folder / "images_training_rev1")
     conditions = {rule.galaxy_class: {c.column: c.threshold for c in rule.conditions} for rule in RULES}

@@ -21,7 +21,7 @@ HALF = torch.full((1, DRAWS), 0.5, dtype=torch.float64)
 
 
 def half_but(**changes: float) -> torch.Tensor:
-    """Draws of 0.5 but for some columns, written as ``_0=0.1``."""
+    """Draws of 0.5 except for some columns, given as ``_0=0.1``."""
     draws = HALF.clone()
     for column, value in changes.items():
         draws[:, int(column[1:])] = value

@@ -10,7 +10,7 @@ from gz2_dataset import GalaxyArrays
 
 
 def test_a_worker_started_afresh_gives_the_same_batches():
-    """macOS, Windows and Python 3.14 start workers afresh and hand the batches over pickled."""
+    """MacOS, Windows and Python 3.14 start workers afresh and pass the batches to them pickled."""
     images = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 3), dtype=np.uint8)
     galaxies = GalaxyArrays(images, np.arange(12) % 3, [str(i) for i in range(12)], [], ("a", "b", "c"))
     batches = TrainingBatches([galaxies], (0.5,) * 3, (0.2,) * 3, 24, seed=0, mixing="mixup")

@@ -19,7 +19,7 @@ from galaxy_diffusion.classifiers.metric import GalaxyClassification
 from gz2_dataset import CLASS_NAMES
 from tests.conftest import ROOT
 
-# Table 3: precision and recall of EfficientNetV2-S on the original data, 100 test galaxies a class; Table 4: its macro.
+# Table 3: EfficientNetV2-S's precision and recall, original data, 100 test galaxies per class; Table 4: its macro.
 PAPER_PRECISION = {"round": 0.887, "in_between": 0.841, "cigar": 0.864, "edge_on": 0.707, "spiral": 0.938}
 PAPER_RECALL = {"round": 0.95, "in_between": 0.90, "cigar": 0.51, "edge_on": 0.92, "spiral": 0.91}
 PAPER_F1 = {"round": 0.917, "in_between": 0.869, "cigar": 0.641, "edge_on": 0.800, "spiral": 0.923}
@@ -77,7 +77,7 @@ def test_parity_with_scikit_learn(pairs):
 def test_the_papers_tables_come_out():
     """Labels with the recalls and precisions of Table 3 give its F1 and the macro figures of Table 4.
 
-    The paper cuts its third decimal off as often as it rounds it (95 / 107 is printed as 0.887).
+    The paper truncates its third decimal as often as it rounds it (95 / 107 is printed as 0.887).
     """
     n = 100
     hits = np.array([round(n * recall) for recall in PAPER_RECALL.values()])

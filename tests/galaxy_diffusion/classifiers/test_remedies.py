@@ -42,7 +42,7 @@ def chosen(folder, ratio=None, filtered=False) -> list[str]:
 def test_a_ratio_takes_the_smallest_seeds_of_each_class(folder):
     assert chosen(folder) == GENERATED.image_ids
     assert chosen(folder, ratio=1) == ["g1", "g2", "g4", "g6", "g7"]  # seeds 0, 2, 1 of the cigars, both spirals
-    assert chosen(folder, ratio=0.5) == ["g1", "g6", "g7"]  # 1.5 cigars are one
+    assert chosen(folder, ratio=0.5) == ["g1", "g6", "g7"]  # 1.5 cigars count as one
     assert chosen(folder, ratio=10) == GENERATED.image_ids
 
 

@@ -1,4 +1,4 @@
-"""Planted copies are found, what is found is named and turned back, and a rate knows the false positives."""
+"""Planted copies are found, what is found is named and turned back, and a rate comes with its false positives."""
 
 import numpy as np
 import pandas as pd

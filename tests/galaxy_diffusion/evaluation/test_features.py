@@ -1,4 +1,4 @@
-"""Feature nets: the standard protocol, and a cache that knows images and nets."""
+"""Feature nets: the standard protocol, and a cache that tells images and nets apart."""
 
 import numpy as np
 import pytest

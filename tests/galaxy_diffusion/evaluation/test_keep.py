@@ -1,4 +1,4 @@
-"""What is kept: galaxies like the training galaxies of their class, and what becomes of verdicts in metadata.jsonl."""
+"""What is kept: galaxies like the training galaxies of their class, and what happens to verdicts in metadata.jsonl."""
 
 import json
 from pathlib import Path

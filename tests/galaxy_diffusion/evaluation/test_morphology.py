@@ -1,4 +1,4 @@
-"""Measured shapes against the truth of drawn galaxies, and what becomes of images that cannot be measured."""
+"""Measured shapes against the truth of drawn galaxies, and what happens to images that cannot be measured."""
 
 import numpy as np
 import pandas as pd

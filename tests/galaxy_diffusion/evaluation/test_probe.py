@@ -1,4 +1,4 @@
-"""A probe is lost between samples of one kind and finds what JPEG leaves behind."""
+"""A probe cannot separate samples of one kind, and finds the traces of JPEG."""
 
 import numpy as np
 import pytest

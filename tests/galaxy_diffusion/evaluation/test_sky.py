@@ -18,13 +18,13 @@ def sky(sigma: float, side: int = 32, correlated: bool = False, n: int = 40, see
 
 
 def galaxy(side: int) -> np.ndarray:
-    """A bright one in the middle, whose wings reach into the border."""
+    """A bright galaxy in the middle, whose wings reach into the border."""
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     return 200 * np.exp(-np.hypot(x, y / 0.6) / (side / 8))[..., None]
 
 
 def star(side: int) -> np.ndarray:
-    """One in the border, and not round in colour."""
+    """A galaxy in the border, not round and coloured."""
     y, x = np.mgrid[:side, :side]
     return 150 * np.exp(-((x - 3) ** 2 + (y - side / 3) ** 2) / (2 * 1.5**2))[..., None] * np.array([1, 0.8, 0.5])
 
@@ -58,7 +58,7 @@ def test_light_that_slopes_through_the_border_is_no_noise():
 
 
 def test_a_smoothed_sky_is_found_out():
-    """What a sampler does that stops too early: the galaxy stays, the sky loses half of its noise."""
+    """The effect of a sampler that stops too early: the galaxy stays, the sky loses half of its noise."""
     real, generated = (sky_amplitude(grey_levels(sky(sigma) + galaxy(32))) for sigma in (2.3, 1.15))
     ratio = amplitude_ratio(real, generated)
     assert ratio.value == pytest.approx(0.5, abs=0.05)

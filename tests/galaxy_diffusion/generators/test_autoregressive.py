@@ -50,7 +50,7 @@ def small_pipeline() -> ConditionalAutoregressivePipeline:
 
 
 def test_each_code_is_the_quantile_of_what_the_transformer_foretells():
-    """Without its cache, over whole sequences laid out as in training: the same distribution at every place."""
+    """Without its cache, over whole sequences laid out as in training: the same distribution at every position."""
     pipeline, labels = small_pipeline(), torch.tensor([0, 1, 1, 0])
     noise = torch.randn(4, 16)
     codes = pipeline.draw_codes(labels, noise)

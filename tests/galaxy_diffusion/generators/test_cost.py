@@ -13,7 +13,7 @@ LABEL = torch.zeros(1, dtype=torch.int64)
 
 
 def test_arithmetic_is_that_of_convolutions_and_products():
-    """Two a multiplication of every layer, and twice as much backward; the middle block's attention is small."""
+    """Two per multiplication of every layer, and twice as much backward; the middle block's attention is small."""
     unet, macs = small_unet(), {}
 
     def count(name):

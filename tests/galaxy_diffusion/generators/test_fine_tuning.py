@@ -119,7 +119,7 @@ def test_lora_without_peft_or_without_a_net_is_told(monkeypatch):
 
 
 def test_a_class_becomes_its_mean_votes():
-    """The net that is asked for a class says what it said of the mean votes of its galaxies."""
+    """Asked for a class, the net predicts what it predicted for the mean votes of its galaxies."""
     torch.manual_seed(0)
     unet = type(small_unet()).from_config({**small_unet().config, "num_class_embeds": 2 + NUM_VOTES + 1})
     learn_votes(unet)

@@ -24,7 +24,7 @@ def test_pieces_have_the_loss_and_gradient_of_the_whole(size):
 
 
 def test_dropout_is_a_function_of_the_images_seen():
-    """So a run that goes on draws what the uninterrupted one draws, wherever torch's generator stands."""
+    """So a resumed run draws what the uninterrupted one draws, whatever the state of torch's generator."""
     accelerator, objective = Accelerator(cpu=True), Objective(make_noise_scheduler("linear", 1000, "epsilon"))
     gradients = []
     for dropout in (0.2, 0.2, 0.0):

@@ -1,4 +1,4 @@
-"""A model's folder is whole where its index is, and tells what it is made of."""
+"""A model's folder is complete if its index exists, and says what it is made of."""
 
 import ast
 import re
@@ -169,7 +169,7 @@ def test_the_card_lists_every_setting_and_no_path_of_a_machine(script, kind):
 
 
 def test_the_finished_model_alone_is_uploaded(tmp_path, monkeypatch):
-    """In one commit, in place of an earlier model's parts; not what a training needs, nor what else lies about."""
+    """In one commit, replacing an earlier model's files; neither the training's own files nor others in the folder."""
     records = dict.fromkeys(("README.md", "run.json", "settings.json", "metrics.jsonl", "seen_images.csv"), b"{}")
     others = (
         "checkpoints/images-64/model.safetensors",

@@ -1,4 +1,4 @@
-"""What is watched: intervals, validation losses that know their classes, averaged nets."""
+"""What is watched: intervals, validation losses by class, averaged nets."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_an_interval_averages_its_own_steps_and_adds_up_the_time():
 
 
 def test_the_validation_loss_of_a_class_is_that_of_its_galaxies():
-    """A net that is right for class a alone has no loss there, however the galaxies are batched."""
+    """A net that is right only for class a has no loss there, however the galaxies are batched."""
 
     class RightForA(torch.nn.Module):
         def forward(self, noisy, timesteps, labels, return_dict):

@@ -29,7 +29,7 @@ def some_batch(size: int = 6) -> Batch:
 
 
 class Knowing(torch.nn.Module):
-    """Works out noise, image or velocity from the noisy image, as it knows the clean one."""
+    """Computes noise, image or velocity from the noisy image, because it knows the clean one."""
 
     def __init__(self, clean: torch.Tensor, scheduler: DDPMScheduler):
         super().__init__()
@@ -123,7 +123,7 @@ def test_pixels_are_standardised_by_the_images_of_the_training():
 
 
 def test_a_net_on_patches_sees_each_pixel_once():
-    """A net that gives back what it gets predicts the noisy image itself, whatever the patches."""
+    """A net that returns its input predicts the noisy image itself, whatever the patches."""
     images, seen = torch.randn(2, 3, 8, 8), []
 
     def net(patches, timesteps, labels, return_dict):

@@ -1,4 +1,4 @@
-"""SAGAN's parts: nets, losses, augmentation, the pipeline, and the measure that tells a collapse."""
+"""SAGAN's parts: nets, losses, augmentation, the pipeline, and the measure that detects a collapse."""
 
 import copy
 import subprocess
@@ -74,7 +74,7 @@ def test_spectral_normalisation_bounds_every_weight_while_the_nets_learn():
     raw = discriminator.score.parametrizations.weight.original.detach()
     assert torch.linalg.matrix_norm(raw, 2) > 1.05, "else nothing was to be bounded"
     for net in (generator, discriminator):
-        for _ in range(30):  # what a step of power iteration a training step converges to
+        for _ in range(30):  # what one power iteration per training step converges to
             net(torch.randn(4, 6) if net is generator else torch.randn(4, 3, 16, 16), labels[:4])
         for name, value in largest_singular_values(net.eval()).items():
             assert value == pytest.approx(1, abs=0.05), name
@@ -213,7 +213,7 @@ def test_augmentations_do_what_they_say():
 
 
 class Drawing:
-    """A generator that draws the given images, whatever is asked."""
+    """A generator that returns the given images, whatever it is asked for."""
 
     def __init__(self, images: np.ndarray):
         self.images = images

@@ -1,4 +1,4 @@
-"""Streamed batches: every galaxy once an epoch, over any number of processes, from any place on."""
+"""Streamed batches: every galaxy once per epoch, over any number of processes, from any position on."""
 
 import shutil
 from pathlib import Path
@@ -39,7 +39,7 @@ def streamed(data: Path, **changes) -> StreamedBatches:
 
 
 def which(batch: Batch, galaxies: GalaxyArrays) -> list[int]:
-    """Index of each image of a batch, by its pixels; -1 for an image that is none of ``galaxies``."""
+    """Index of each image of a batch, by its pixels; -1 for an image that is not one of ``galaxies``."""
     index = {image.tobytes(): i for i, image in enumerate(galaxies.images)}
     return [index.get(image.numpy().tobytes(), -1) for image in batch.images]
 

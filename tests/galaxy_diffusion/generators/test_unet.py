@@ -1,4 +1,4 @@
-"""The noise predictor is the net that its settings say, and stays in bounds."""
+"""The noise predictor is the net that its settings describe, and stays in bounds."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ def net(resolution: int = 32, **changes) -> torch.nn.Module:
 
 
 def test_every_attention_is_normalised():
-    """Diffusers leaves that of the middle without where time scales and shifts the features, and it grows for ever."""
+    """Diffusers gives that of the middle block none if time scales and shifts the features, and it grows forever."""
     attentions = [module for module in net().modules() if isinstance(module, Attention)]
     assert len(attentions) == 4  # one down, two up, one in the middle
     assert all(attention.group_norm is not None for attention in attentions)

@@ -1,4 +1,4 @@
-"""The VAE's parts: priors of classes, what is learned of pixels, the pipeline."""
+"""The VAE's parts: priors of the classes, what is learned about pixels, the pipeline."""
 
 import subprocess
 import sys
@@ -120,7 +120,7 @@ def test_latents_are_drawn_from_the_prior():
 def test_the_sky_gets_the_noise_that_the_decoder_finds_in_it_and_so_does_the_galaxy():
     pipeline = small_pipeline()
     log_variance = torch.full((1, 12, 8, 8), np.log(0.1**2))
-    log_variance[:, :, 3:5, 3:5] = 0.0  # a galaxy in the middle, of which it knows little
+    log_variance[:, :, 3:5, 3:5] = 0.0  # a galaxy in the middle, about which it is unsure
     decoded = torch.cat([torch.zeros(1, 12, 8, 8), log_variance], dim=1)
     pipeline.vae.decode = lambda latents: type("D", (), {"sample": decoded.expand(len(latents), -1, -1, -1)})
     seeds = [torch.Generator().manual_seed(seed) for seed in range(50)]

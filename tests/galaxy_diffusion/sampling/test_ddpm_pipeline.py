@@ -107,7 +107,7 @@ def test_every_sampler_draws_from_the_distribution(sampler, schedule):
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("sampler", SCHEDULERS)
 def test_every_sampler_starts_where_there_is_nothing_but_noise(sampler, schedule, tmp_path):
-    """Also from a saved model, whose config names a spacing that starts fast samplers at t = 900."""
+    """Even from a saved model, whose config names a spacing that starts fast samplers at t = 900."""
     DDPMScheduler(**SCHEDULES[schedule]).save_pretrained(tmp_path)
     scheduler = make_scheduler(sampler, DDPMScheduler.from_pretrained(tmp_path))
     for steps in (4, 10, 25):
@@ -227,7 +227,7 @@ def test_guidance_within_an_interval_skips_the_null_class_elsewhere():
 def test_a_variation_keeps_of_its_image_what_theory_says(sampler):
     """Of a pixel with spread S, noised to sigma, a sampler of the ODE keeps a correlation of S / hypot(S, sigma).
 
-    One that adds noise on the way draws from the posterior, which leaves the square of that.
+    One that adds noise at each step draws from the posterior, which leaves the square of that.
     """
     pipeline = best_pipeline("cosine", sampler)
     real = 0.75 + SPREAD / 2 * torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(9))
@@ -376,7 +376,7 @@ def test_what_is_no_model_is_refused(tmp_path):
 
 @pytest.mark.parametrize("place", ["pipeline", "class", "component", "pickle"])
 def test_nothing_in_a_model_of_another_is_run(tmp_path, place):
-    """The code beside the weights is left alone; a model that cannot do without it, or without pickle, is refused."""
+    """The code beside the weights is not run; a model that cannot load without it, or without pickle, is refused."""
     model, trace = tmp_path / "model", tmp_path / "it ran"
     untrained("ddpm").save_pretrained(model)
     for file in (model / "pipeline.py", model / "net.py", model / "unet" / "net.py"):

@@ -40,7 +40,7 @@ def test_the_peak_is_in_bytes_and_remembers_what_was_held():
 
 
 def test_memory_is_in_bytes_where_there_is_no_proc(monkeypatch, tmp_path):
-    """MacOS tells what is in use, Windows the peak; neither has Python's resource module as Linux has it."""
+    """MacOS reports the memory in use, Windows the peak; neither has Python's resource module as Linux does."""
     monkeypatch.setattr("galaxy_diffusion.shared.machine.STATUS", tmp_path / "absent")
     assert peak_memory(CPU) == pytest.approx(psutil.Process().memory_info().rss, rel=0.1)
     windows = namedtuple("pmem", ["rss", "peak_wset"])(1000, 3000)

@@ -1,4 +1,4 @@
-"""What a generator has seen is written, read, and refused where others are judged by it."""
+"""What a generator has seen is written, read, and refused where something is to be judged by it."""
 
 import shutil
 from pathlib import Path

@@ -77,7 +77,7 @@ def test_the_95_percent_interval_covers_the_truth_95_times_of_100(per_class, at_
 
 
 def paired_arms(rng, labels, seeds, helped=0.0):
-    """An arm, and one that differs in every fifth galaxy, and is right in a share ``helped`` of the cigars besides."""
+    """An arm, and one that differs in every fifth galaxy and is also right in a share ``helped`` of the cigars."""
     original = draw(rng, labels, (seeds,))
     augmented = np.where(rng.random((seeds, len(labels))) < 0.8, original, draw(rng, labels, (seeds,)))
     return original, np.where((labels == 2) & (rng.random((seeds, len(labels))) < helped), labels, augmented)
@@ -86,7 +86,7 @@ def paired_arms(rng, labels, seeds, helped=0.0):
 @pytest.mark.slow
 @pytest.mark.parametrize(("helped", "seeds"), [(0.0, 1), (0.4, 1), (0.4, 3)])
 def test_the_interval_of_a_known_difference_covers_it_95_times_of_100(helped, seeds):
-    """The truth is the difference of the figures of both arms' chances, as the classifiers of a seed are drawn anew."""
+    """The truth is the difference of the figures of both arms' chances: the classifiers of a seed are drawn anew."""
     rng = np.random.default_rng(20)
     labels = np.repeat(np.arange(5), 100)
     better = CONFUSION.copy()
@@ -104,7 +104,7 @@ def test_the_interval_of_a_known_difference_covers_it_95_times_of_100(helped, se
 @pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.0, 0.2])
 def test_the_interval_covers_a_known_difference_where_galaxies_are_hard_and_seeds_lucky(spread):
-    """A galaxy is right where its ease, its seed's luck, the arm's effect and noise sum to more than 0."""
+    """A galaxy is right if its ease, the seed's luck, the arm's effect and noise sum to more than 0."""
     rng, labels, seeds, simulations, covered = np.random.default_rng(24), np.repeat(range(5), 60), 4, 200, 0
     total = np.sqrt(1 + spread**2 + 0.5**2)
     truth = norm.cdf(0.9 / total) - norm.cdf(0.5 / total)
@@ -216,7 +216,7 @@ def test_what_is_detectable_follows_from_the_law_that_the_test_uses(law):
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_arms_that_differ_by_the_margin_are_called_equivalent_in_at_most_5_of_100(sign):
-    """And those that do not differ in most cases, where galaxies are many."""
+    """With many galaxies, those that do not differ are found equivalent in most cases."""
     rng, labels, margin, simulations = np.random.default_rng(25), np.repeat(np.arange(5), 300), 0.06, 300
     called = {0.0: 0, margin: 0}
     for truth in called:

@@ -7,7 +7,7 @@ from galaxy_diffusion.study.calibration import BINS, calibration
 
 
 def simulate(rng, n, seeds=1, right_less=0.0):
-    """Two classes; the first is predicted with a confidence in 0.5 ... 1 and right as often, less ``right_less``."""
+    """Two classes; the first is predicted with a confidence in 0.5 ... 1 and right that often, less ``right_less``."""
     confidence = rng.uniform(0.6, 1.0, (seeds, n))
     labels = (rng.random(n) > confidence[0] - right_less).astype(int)
     confidence[1:] = confidence[0]

@@ -1,4 +1,4 @@
-"""The first endpoint does not know how common the rare class was in training; F1 at the largest probability does."""
+"""The first endpoint does not depend on how common the rare class was in training; F1 does."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ LABELS = np.repeat(np.arange(5), PER_CLASS)
 
 
 def probabilities(prior: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Of a net that knows the classes moderately well and was trained in this mix."""
+    """Probabilities of a net that knows the classes moderately well and was trained in this mix."""
     logits = np.random.default_rng(seed).normal(size=(len(LABELS), 5)) + 2 * np.eye(5)[LABELS]
     odds = np.exp(logits) * prior
     return odds / odds.sum(axis=1, keepdims=True)

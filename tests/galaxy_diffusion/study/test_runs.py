@@ -1,4 +1,4 @@
-"""Runs are paired galaxy by galaxy, folds become one study, and what does not fit together is said."""
+"""Runs are paired galaxy by galaxy, folds become one study, and what does not fit together is reported."""
 
 import json
 from operator import attrgetter

@@ -1,4 +1,4 @@
-"""A sound dataset passes the audit; each thing that is planted in it is found and named."""
+"""A sound dataset passes the audit; each planted problem is found and named."""
 
 import json
 import shutil

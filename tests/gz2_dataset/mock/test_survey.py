@@ -35,7 +35,7 @@ def galaxies_of(kind: str, count: int) -> list[Galaxy]:
 
 
 def moments(image: np.ndarray) -> tuple[float, float, float]:
-    """Axis ratio, position angle in degrees, and rms major axis in pixels, of all the light in an image."""
+    """Axis ratio, position angle in degrees and rms major axis in pixels of all the light in an image."""
     weight = image.astype(np.float64) / image.sum(dtype=np.float64)
     y, x = np.indices(image.shape) - (image.shape[0] - 1) / 2
     xx, yy, xy = ((weight * product).sum() for product in (x * x, y * y, x * y))

@@ -1,4 +1,4 @@
-"""Files in folders and zips: any of them is read as it is, and nothing hostile gets further than a count."""
+"""Files in folders and zips: all of them are read in place, and hostile entries are only counted."""
 
 import contextlib
 import gzip
@@ -51,7 +51,7 @@ def test_a_zip_within_a_zip_is_read_in_any_order(tmp_path, cache, outer, inner):
     assert files.names == sorted(["a.csv", *(f"inner.zip/{name}" for name in CONTENT)])
     shuffled = random.Random(0).sample(files.names, len(files.names))
     assert all(files.read(name) == CONTENT.get(name.removeprefix("inner.zip/"), b"1") for name in shuffled)
-    assert list(cache.iterdir()) == [], "the copy has no name, so that nothing stays of a command that is killed"
+    assert list(cache.iterdir()) == [], "the copy has no name, so that a killed command leaves nothing behind"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["outer.zip"]
 
 
@@ -126,7 +126,7 @@ TABLE = b"image_id,galaxy_class\n" + b"".join(b"%d,spiral\n" % i for i in range(
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("too_large", [True, False])
 def test_a_table_that_inflates_without_end_is_refused_in_one_line(tmp_path, monkeypatch, packed, zipped, too_large):
-    """By the size that its zip declares, or where nothing declares it, while it is read."""
+    """By the size that its zip declares or, if nothing declares it, while it is read."""
     monkeypatch.setattr(files_module, "MAX_TABLE_BYTES", len(TABLE) - too_large)
     content = gzip.compress(TABLE) if packed.endswith(".gz") else TABLE
     assert len(content) < len(TABLE) / 2 or packed == "labels.csv"

@@ -1,4 +1,4 @@
-"""Each layout that a user brings, and what is said of one that is broken."""
+"""Each layout that a user may bring, and the error for a broken one."""
 
 import gzip
 import shutil
@@ -35,7 +35,7 @@ def class_list(tmp_path):
 
 @pytest.fixture
 def votes(class_list):
-    """A row a galaxy of the class list, with votes that pass the rule of its class."""
+    """One row per galaxy of the class list, with votes that meet the rule of its class."""
     labels = pd.read_csv(class_list / "labels.csv", keep_default_na=False)
     rows = [dict.fromkeys(VOTE_COLUMNS, 0.1) | PASSING.get(name, {}) for name in labels["galaxy_class"]]
     return pd.DataFrame(rows, index=labels["image_id"])
@@ -52,7 +52,7 @@ def kaggle(class_list, votes, tmp_path):
 
 @pytest.fixture
 def archive(class_list, votes, tmp_path):
-    """The same galaxies as the GZ2 archive: asset ids name the images, the catalogue goes by dr7objid."""
+    """The same galaxies as the GZ2 archive: asset ids name the images, the catalogue is keyed by dr7objid."""
     folder = tmp_path / "archive"
     (folder / "images").mkdir(parents=True)
     assets = {image_id: str(1000 + i) for i, image_id in enumerate(votes.index)}
