@@ -46,11 +46,11 @@ class Config:
     seed: int = 0
     """Image i of a class depends only on seed + i, the class, the model and the sampler."""
     scheduler: str = DEFAULT
-    """A name in galaxy_diffusion/sampling/schedulers.py, such as heun, unipc or ddim. Those that add noise on the way,
-    such as ddpm and sde-dpmsolver++, mend errors of a net that has not seen many images."""
+    """A name in galaxy_diffusion/sampling/schedulers.py, such as heun, unipc or ddim. Those that add noise at
+    each step, such as ddpm and sde-dpmsolver++, correct errors of a net that has not seen many images."""
     num_inference_steps: int | None = None
     """Denoising steps; None takes as many as the scheduler needs to keep faint sky, such as unipc 18, ddim 1000, and
-    heun 18, in each but the last of which it calls the net twice."""
+    heun 18 (it calls the net twice in each but the last)."""
     guidance_scale: float = DEFAULT_GUIDANCE
     """1 follows the class as trained; larger values follow it more closely at the cost of variety."""
     guidance_interval: tuple[float, float] | None = None

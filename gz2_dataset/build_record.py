@@ -1,4 +1,4 @@
-"""What a build records of its dataset, and how it is written to and read from ``build.json``."""
+"""What a build records about its dataset, and how it is written to and read from ``build.json``."""
 
 import json
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -24,7 +24,7 @@ class BuildRecord:
     config_name : str
         One of `plan.CONFIGURATIONS`, or the name of the user's rules.
     rules : tuple of Rule, optional
-        Which made the classes from votes; None where they are the source's own.
+        The rules that made the classes from votes; None if the classes are the source's own.
     classes : tuple of str
         In the order of the labels.
     rows : int, optional
@@ -44,7 +44,7 @@ class BuildRecord:
         Side in pixels of the central square of each image that everything reads; 0 is the whole image. Where a file
         does not name it, it is older than the choice, and 224 was the crop of all.
     notes : tuple of str
-        What a reader should know, a line each.
+        What a reader should know, one line each.
 
     Examples
     --------
@@ -88,7 +88,7 @@ class BuildRecord:
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> "BuildRecord":
-        """A record from the text of ``build.json``; keys that it has beyond the attributes are passed over.
+        """A record from the text of ``build.json``; keys beyond the attributes are ignored.
 
         Parameters
         ----------
@@ -99,12 +99,12 @@ class BuildRecord:
         Raises
         ------
         UserError
-            If it is damaged, or lacks a key without which nothing can be said of the dataset.
+            If it is damaged, or lacks a key without which nothing can be said about the dataset.
         """
         try:
             content = json.loads(text)
         except ValueError as error:
-            raise UserError(f"{where}: is no JSON ({error}); build the dataset again") from None
+            raise UserError(f"{where}: is not JSON ({error}); build the dataset again") from None
         known = {f.name: f for f in fields(cls)}
         needed = [f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING]
         try:

@@ -69,7 +69,7 @@ def test_galaxies_of_a_class_are_summed_over_the_splits():
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("7", "is no record of a build"),
         ("[]", "has no 'source'"),
         ('{"source": "kaggle", "classes": []}', "has no 'counts'"),
