@@ -8,6 +8,7 @@ import pandas as pd
 
 from gz2_dataset.aside import write_whole
 from gz2_dataset.audit.counts import count_classes, count_text
+from gz2_dataset.audit.crop import check_crop
 from gz2_dataset.audit.findings import Audit
 from gz2_dataset.audit.images import BuiltRows, check_images, examine, find_duplicates
 from gz2_dataset.audit.page import render
@@ -52,6 +53,7 @@ def audit(folder: Path, output: Path | None = None) -> Audit:
     checks = [
         check_counts(galaxies, labels, record),
         check_images(galaxies, duplicates),
+        ([], check_crop(galaxies, rows, record)),
         check_votes(votes, labels, record),
     ]
     found = Audit(

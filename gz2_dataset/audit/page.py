@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
+import pandas as pd
 from PIL import Image
 
+from gz2_dataset.audit.crop import first_by_hash
 from gz2_dataset.audit.images import BuiltRows
+from gz2_dataset.crop import crop_in_words, prepare_image
 from gz2_dataset.images import decode
-from gz2_dataset.splits import SPLITS, hash_of
+from gz2_dataset.splits import SPLITS
 
 if TYPE_CHECKING:
     from gz2_dataset.audit.findings import Audit
 
 GALAXIES_A_CLASS, GROUPS, GALAXIES_A_GROUP = 8, 12, 6
 SIDE = 128
+GALAXIES_SEEN, NET_SIDE = 5, 64
 
 
 def render(found: Audit, rows: BuiltRows) -> str:
@@ -40,6 +44,8 @@ def render(found: Audit, rows: BuiltRows) -> str:
         splits=[split for split in SPLITS if split in found.build.counts],
         unclassed=sum(counts.get("", 0) for counts in found.build.counts.values()),
         galleries=galleries(found, rows),
+        seen=as_nets_see(found, rows),
+        crop=crop_in_words(found.build.center_crop),
         groups=[group_view(found, rows, group) for group in found.duplicates[:GROUPS]],
         histograms=[bars(histogram) for histogram in found.histograms],
     )
@@ -65,12 +71,21 @@ def tiles(found: Audit) -> list[tuple[str, str]]:
 
 def galleries(found: Audit, rows: BuiltRows) -> list[tuple[str, list[str]]]:
     """Pictures of each class: the sound training galaxies with the smallest SHA-256 of image_id."""
-    sound = found.galaxies[(found.galaxies["problem"] == "") & (found.galaxies["split"] == "train")]
+    sound = found.galaxies[found.galaxies["problem"] == ""]
     shown = []
     for label, name in enumerate(found.build.classes):
-        order = sound.loc[sound["label"] == label, "image_id"].map(hash_of).sort_values().index
-        shown.append((name, [picture(rows.image(row)) for row in order[:GALAXIES_A_CLASS]]))
+        order = first_by_hash(sound, label, GALAXIES_A_CLASS).index
+        shown.append((name, [picture(rows.image(row)) for row in order]))
     return shown
+
+
+def as_nets_see(found: Audit, rows: BuiltRows) -> list[str]:
+    """Galaxies cropped and in 64 pixels, in turns of each class."""
+    sound = found.galaxies[found.galaxies["problem"] == ""]
+    chosen = [first_by_hash(sound, label, GALAXIES_SEEN) for label in range(len(found.build.classes))]
+    turns = pd.concat(chosen).groupby("label").cumcount().sort_values(kind="stable").index[:GALAXIES_SEEN]
+    crop = found.build.center_crop
+    return [jpeg_url(prepare_image(decode(rows.image(row)), NET_SIDE, crop)) for row in turns]
 
 
 def group_view(found: Audit, rows: BuiltRows, group: Any) -> dict[str, Any]:
@@ -86,8 +101,12 @@ def picture(content: bytes) -> str:
     """A small JPEG of an image file, as a data URL."""
     image = Image.fromarray(decode(content))
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return jpeg_url(np.asarray(image))
+
+
+def jpeg_url(pixels: np.ndarray) -> str:
     buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=85)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
