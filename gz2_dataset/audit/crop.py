@@ -7,7 +7,6 @@ from scipy import ndimage
 from gz2_dataset.audit.images import BuiltRows, counted
 from gz2_dataset.build_record import BuildRecord
 from gz2_dataset.crop import crop_in_words, prepare_image
-from gz2_dataset.images import decode
 from gz2_dataset.splits import hash_of
 
 SIDE = 64
@@ -48,7 +47,7 @@ def check_crop(table: pd.DataFrame, rows: BuiltRows, record: BuildRecord) -> lis
     remedy = "give a larger --center_crop" if crop else "take larger cutouts"
     for label, name in enumerate(record.classes):
         looked_at = first_by_hash(sound, label)
-        cut = looked_at[[light_is_cut(decode(rows.image(row)), crop) for row in looked_at.index]]
+        cut = looked_at[[light_is_cut(rows.pixels(row), crop) for row in looked_at.index]]
         if len(cut) > TOLERATED_SHARE * len(looked_at):
             what = (
                 f"{name}: {crop_in_words(crop)} of an image cuts the light of {len(cut)} of {len(looked_at)} galaxies"

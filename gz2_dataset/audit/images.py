@@ -11,7 +11,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from gz2_dataset.command_line import UserError
-from gz2_dataset.images import header_of, problem_of
+from gz2_dataset.images import decode, header_of, problem_of
 from gz2_dataset.near_duplicates import SIDE, signature
 from gz2_dataset.parallel import in_threads
 from gz2_dataset.parquet_rows import ParquetRows, shard_files
@@ -79,6 +79,13 @@ class BuiltRows:
                 return rows.read(group, ["image"])["image"][place]["bytes"].as_py()
             row -= len(rows)
         raise IndexError(row)
+
+    def pixels(self, row: int) -> np.ndarray:
+        """The pixels of the image of a row, uint8 (H, W, 3); one black pixel where a file breaks off inside."""
+        try:
+            return decode(self.image(row))
+        except OSError:
+            return np.zeros((1, 1, 3), np.uint8)
 
 
 def examine(rows: BuiltRows) -> tuple[pd.DataFrame, np.ndarray]:

@@ -15,7 +15,6 @@ from PIL import Image
 from gz2_dataset.audit.crop import first_by_hash
 from gz2_dataset.audit.images import BuiltRows
 from gz2_dataset.crop import crop_in_words, prepare_image
-from gz2_dataset.images import decode
 from gz2_dataset.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def galleries(found: Audit, rows: BuiltRows) -> list[tuple[str, list[str]]]:
     shown = []
     for label, name in enumerate(found.build.classes):
         order = first_by_hash(sound, label, GALAXIES_A_CLASS).index
-        shown.append((name, [picture(rows.image(row)) for row in order]))
+        shown.append((name, [picture(rows.pixels(row)) for row in order]))
     return shown
 
 
@@ -85,21 +84,21 @@ def as_nets_see(found: Audit, rows: BuiltRows) -> list[str]:
     chosen = [first_by_hash(sound, label, GALAXIES_SEEN) for label in range(len(found.build.classes))]
     turns = pd.concat(chosen).groupby("label").cumcount().sort_values(kind="stable").index[:GALAXIES_SEEN]
     crop = found.build.center_crop
-    return [jpeg_url(prepare_image(decode(rows.image(row)), NET_SIDE, crop)) for row in turns]
+    return [jpeg_url(prepare_image(rows.pixels(row), NET_SIDE, crop)) for row in turns]
 
 
 def group_view(found: Audit, rows: BuiltRows, group: Any) -> dict[str, Any]:
     """Pictures and names of images that show the same sky."""
     galaxies = found.galaxies.loc[list(group.rows[:GALAXIES_A_GROUP])]
     names = [found.build.classes[label] if label >= 0 else "" for label in galaxies["label"]]
-    pictures = [picture(rows.image(row)) for row in galaxies.index]
+    pictures = [picture(rows.pixels(row)) for row in galaxies.index]
     shown = list(zip(pictures, galaxies["image_id"], galaxies["split"], names, strict=True))
     return {"kind": group.kind, "across": group.across, "galaxies": shown, "more": len(group.rows) - len(shown)}
 
 
-def picture(content: bytes) -> str:
-    """A small JPEG of an image file, as a data URL."""
-    image = Image.fromarray(decode(content))
+def picture(pixels: np.ndarray) -> str:
+    """A small JPEG of an image, as a data URL."""
+    image = Image.fromarray(pixels)
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     return jpeg_url(np.asarray(image))
 

@@ -82,6 +82,19 @@ def test_a_file_that_breaks_off_inside_is_blank_in_part(damaged):
     assert any(line.startswith("images that are partly blank") and ": 1 (first " in line for line in found.warnings)
 
 
+def test_files_that_break_off_inside_do_not_end_the_audit(toy_data, tmp_path):
+    folder = shutil.copytree(toy_data, tmp_path / "data")
+    for path in (folder / "data").glob("train-*.parquet"):
+        table = pq.read_table(path)
+        rows = table.to_pylist()
+        for row in rows:
+            row["image"]["bytes"] = row["image"]["bytes"][: len(row["image"]["bytes"]) * 3 // 4] + b"\xff\xd9"
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path, row_group_size=16)
+    found = audit(folder, tmp_path / "report")
+    assert any("partly blank" in line and ": 66 (first " in line for line in found.warnings)
+    assert (tmp_path / "report/audit.html").exists()
+
+
 def test_small_images_are_a_problem_and_other_sizes_a_warning(damaged):
     rng = np.random.default_rng(7)
 
