@@ -5,8 +5,8 @@
 The presets are trained side by side, because one alone does not fill a large GPU. Each is first run for a few steps,
 which compiles its net and shows how many images fit into the time that is left. For each preset, OUT gets PRESET.tar.gz
 with the pipeline in half precision and its records (at most 16 MiB for a net of 7 million parameters), its sample
-grids, and PRESET.json with its size and speed. Slow imports are made where they are used, in the processes that train,
-so that they run at the same time.
+grids, and PRESET.json with its size and speed; costs.md has the speed of other nets, the paper's among them. Slow
+imports are made where they are used, in the processes that train, so that they run at the same time.
 """
 
 import json
@@ -53,6 +53,8 @@ class Config:
     """Minutes from the start of this command to its end."""
     presets: list[str] = field(default_factory=lambda: ["ddpm_64_gpu", "ddpm_224_patch_gpu"])
     """Names of presets in configs/, trained at the same time."""
+    measured: list[str] = field(default_factory=lambda: ["ddpm_64_gpu", "ddpm_224_patch_gpu", "ddpm_224"])
+    """Names of presets whose nets are timed, without compilation, while the others compile: the paper's too."""
 
 
 def main(config: Config) -> None:
@@ -64,10 +66,27 @@ def main(config: Config) -> None:
     processes = [context.Process(target=train, args=(config, name, end, barrier)) for name in config.presets]
     for process in processes:
         process.start()
+    measure_costs(config)  # in the minutes in which the others import and compile
     for process in processes:
         process.join()
     if any(process.exitcode for process in processes):
         sys.exit(1)
+
+
+def measure_costs(config: Config) -> None:
+    """Images per second of each net in ``measured``, with its patches and without, into costs.md."""
+    import torch
+
+    from benchmarks import cost_table
+
+    try:
+        cost_table.main(
+            cost_table.Config(
+                config.output_dir / "costs.md", config.measured, batch_size=16, seconds=2.0, mixed_precision="bf16"
+            )
+        )
+    except torch.OutOfMemoryError as error:  # what is trained meanwhile matters more
+        print(f"costs.md: {error}", flush=True)
 
 
 def preset_file(name: str) -> Path:

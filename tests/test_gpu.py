@@ -21,6 +21,14 @@ def test_a_training_gets_nine_tenths_of_the_time_that_is_left():
     assert gpu.images_in(-3.0, 100.0, 16) == 0
 
 
+def test_nets_are_timed_with_their_patches_and_without(tmp_path):
+    gpu.measure_costs(gpu.Config("", tmp_path, measured=["ddpm_tiny"]))
+    header, _, patches, plain = [line.split(" | ") for line in (tmp_path / "costs.md").read_text().splitlines()]
+    assert (patches[2], plain[2]) == ("2", "1")
+    assert int(plain[5].removesuffix(" MB")) > int(patches[5].removesuffix(" MB")), header[5]
+    assert float(plain[6].rstrip(" |")) > 0, header[6]
+
+
 @pytest.mark.slow
 def test_a_model_its_samples_and_its_speed_are_packed(toy_data, tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "SECONDS_AT_THE_END", 0)
