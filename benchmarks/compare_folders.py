@@ -23,7 +23,8 @@ from galaxy_diffusion.evaluation.jackknife import Estimate
 from galaxy_diffusion.shared.image_folder import load_generated
 from galaxy_diffusion.shared.names import class_title
 from galaxy_diffusion.shared.seen_images import refuse_if_seen
-from gz2_dataset import GalaxyArrays, UserError, concatenate, load_arrays
+from gz2_dataset import GalaxyArrays, UserError, load_arrays
+from gz2_dataset.arrays import concatenate
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import run
 from gz2_dataset.markdown import as_text, markdown_table
