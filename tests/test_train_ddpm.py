@@ -217,6 +217,8 @@ def test_a_training_from_a_model_is_told_nothing_of_its_net_and_noise(trained, t
     assert json.loads((tmp_path / "run/settings.json").read_text())["resolution"] == 32
     assert all(weight.dtype == torch.float32 for weight in weights(tmp_path / "run").values())
     assert {"README.md", "run.json", "seen_images.csv", "sampler", "pipeline.py"} <= {p.name for p in half.iterdir()}
+    for name in ("unet/config.json", "model_index.json"):
+        assert str(trained) not in (half / name).read_text()
 
 
 def test_votes_of_data_without_votes_are_refused(toy_data, tmp_path):

@@ -76,7 +76,9 @@ def save_in_half_precision(model: Path, folder: Path) -> None:
     """
     if not (model / INDEX).is_file():
         raise UserError(f"{model}: no finished model; run train_ddpm.py to its end")
-    pipeline = ClassConditionalDDPMPipeline.from_pretrained(model, torch_dtype=torch.float16, use_safetensors=True)
+    pipeline = ClassConditionalDDPMPipeline.from_pretrained(model, dtype=torch.float16, use_safetensors=True)
+    for part in (pipeline, pipeline.unet):
+        part.register_to_config(_name_or_path=folder.name)  # else the path of ``model`` would be shipped
     begin_saving(folder)
     for name in (*RECORDS, *(f"samples/{grid.name}" for grid in sorted((model / "samples").glob("*.png"))[-1:])):
         (folder / name).parent.mkdir(exist_ok=True)
