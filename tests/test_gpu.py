@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from accelerate.state import AcceleratorState
 
 from benchmarks import gpu
 from gz2_dataset import UserError
@@ -21,7 +22,15 @@ def test_a_training_gets_nine_tenths_of_the_time_that_is_left():
     assert gpu.images_in(-3.0, 100.0, 16) == 0
 
 
-def test_nets_are_timed_with_their_patches_and_without(tmp_path):
+@pytest.fixture
+def fresh_accelerate():
+    """Precision is set once in a process, and other tests have set theirs."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_nets_are_timed_with_their_patches_and_without(tmp_path, fresh_accelerate):
     gpu.measure_costs(gpu.Config("", tmp_path, measured=["ddpm_tiny"]))
     header, _, patches, plain = [line.split(" | ") for line in (tmp_path / "costs.md").read_text().splitlines()]
     assert (patches[2], plain[2]) == ("2", "1")

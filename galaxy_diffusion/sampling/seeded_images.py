@@ -79,7 +79,7 @@ def load_pipeline(
     if not folder.is_dir() and (model.count("/") != 1 or model.startswith((".", "/"))):
         raise UserError(f"{model}: no such model folder; give the output_dir of a training or a Hub id")
     try:
-        kind = DiffusionPipeline.load_config(model)["_class_name"]
+        kind = str(DiffusionPipeline.load_config(model)["_class_name"])  # a folder may hold anything here
         pipeline = PIPELINES.get(kind, ClassConditionalDDPMPipeline).from_pretrained(model, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: cannot be loaded as a pipeline ({str(error).splitlines()[0]})") from None
