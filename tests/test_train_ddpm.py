@@ -355,6 +355,10 @@ def test_presets_are_complete(monkeypatch, capsys):
         received = []
         run(received.append, train_ddpm.Config, "")
         config = received[0]
+        if config.init_from:
+            parent = train_ddpm.load_parent(config.init_from)
+            assert parent.net_for(["a", "null"], parent.resolution).config.num_class_embeds == 2
+            continue
         assert config.resolution % 2 ** (len(config.block_out_channels) - 1) == 0
         if config.resolution <= 64:
             assert train_ddpm.make_unet(config, config.resolution, 6).config.num_class_embeds == 6
