@@ -77,5 +77,6 @@ def test_from_drawn_galaxies_to_generated_ones(wheel):
 def test_a_study_is_planned_with_the_scripts_and_presets_of_the_wheel(wheel):
     planned = wheel.run("study", "--config", "study_demo", "--dry-run", "--printshellcmds")
     recipes = wheel.packages / "galaxy_diffusion" / "recipes"
-    assert f"{recipes}/train_ddpm.py --config {recipes}/configs/ddpm_32.yaml" in planned
+    assert f"{recipes}/train_ddpm.py --config {recipes}/configs/ddpm_64_finetune.yaml" in planned
+    assert (recipes / "pretrained/galaxies-64/model_index.json").is_file(), "which that preset starts from"
     assert f"--config {recipes}/configs/arms/oversampling.yaml" in planned
