@@ -7,7 +7,8 @@ import numpy as np
 KINDS = {"round": 0.28, "in_between": 0.26, "cigar": 0.04, "edge_on": 0.13, "spiral": 0.22, "ambiguous": 0.07}
 """Intended kinds and their shares of the population."""
 
-FIRST_GALAXY_ID = 100001
+FIRST_GALAXY_ID = 1_000_001
+"""Above the six digits of Kaggle's, so that no drawn galaxy is taken for a real one that a generator has seen."""
 IMAGE_SIZE = 424
 NATIVE_SCALE = 0.396
 """Pixel of the SDSS camera in arcsec."""

@@ -49,6 +49,7 @@ def test_layout_is_kaggles(survey: Path):
     images = sorted((survey / "images_training_rev1").iterdir())
     assert [int(path.stem) for path in images] == sorted(votes["GalaxyID"])
     assert votes["GalaxyID"].is_unique
+    assert votes["GalaxyID"].min() > 999_999, "ids of six digits are those of real galaxies"
     assert len(images) == COUNT
     with Image.open(images[0]) as image:
         assert (image.size, image.mode, image.format) == ((424, 424), "RGB", "JPEG")
