@@ -30,8 +30,7 @@ class VAEConfig:
     """Side in pixels of the patches that the nets work on; 1 is the pixels themselves."""
     block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128, 128])
     """Channels of each level of encoder and decoder, from the patches down; each level but the last halves the side.
-    The
-    last level has the latents; the smaller its side, the more a draw from the prior looks like one galaxy."""
+    The last level has the latents; the smaller its side, the more a draw from the prior looks like one galaxy."""
     layers_per_block: int = 1
     """Residual blocks per level of the encoder; the decoder has one more."""
     latent_channels: int = 16
