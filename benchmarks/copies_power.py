@@ -1,6 +1,6 @@
 """What the search for copies finds: training images after a change, and real galaxies that are not copies.
 
-    python benchmarks/copies_power.py --data runs/gz2_real/data --resolution 32
+python benchmarks/copies_power.py --data runs/gz2_real/data --resolution 32
 """
 
 import time
