@@ -7,7 +7,7 @@ import pandas as pd
 
 from galaxy_diffusion.shared.names import arm_title, class_title
 from galaxy_diffusion.study.arms import BASELINE, QUESTION
-from galaxy_diffusion.study.bootstrap import ALPHA
+from galaxy_diffusion.study.bootstrap import ALPHA, ROUNDING
 from galaxy_diffusion.study.comparison import MEAN, Comparison
 from galaxy_diffusion.study.endpoints import FIRST, METRIC_NAMES
 
@@ -93,13 +93,14 @@ def headline(outcome: str, controls: pd.DataFrame, comparison: Comparison) -> st
         text += f" beside original, and by {interval(most(controls, 'worse'))} beside {title(most(controls, 'worse'))}"
     elif outcome == "equivalent":
         text = f"Diffusion is no better than {listed(controls, 'equivalent')}: equivalent within {margin}; {changes}"
-    elif (controls["outcome"] == "hint").any():
-        text = f"A hint, not evidence, from one training run: {changes}".replace(": it", ": diffusion", 1)
+    elif with_original["outcome"] == "hint":
+        text = f"A hint, not evidence, from one training run: diffusion {changes.removeprefix('it ')}"
+    elif with_original["outcome"] == "better":
+        text = f"Diffusion raises the {what} by {interval(with_original, plain=True)}, without evidence that it is "
+        text += f"better than every control by more than {margin}"
     else:
-        text = f"No evidence that diffusion helps: {changes}"
-        if (with_original["outcome"]) == "better":
-            text = f"Diffusion raises the {what} by {interval(with_original, plain=True)}, without evidence that it is "
-            text += f"better than every control by more than {margin}"
+        once = ", from one training run" if with_original["seeds"] == 1 else ""
+        text = f"No evidence that diffusion helps{once}: {changes}"
     return f"{text}{condition(comparison)}."
 
 
@@ -127,6 +128,8 @@ def title(row: pd.Series) -> str:
 def interval(row: pd.Series | dict, plain: bool = False) -> str:
     """A difference with its interval; ``plain`` without its sign, where the sentence says it."""
     value = f"{abs(row['difference']):.3f}" if plain else f"{row['difference']:+.3f}"
+    if row["high"] - row["low"] <= ROUNDING:  # an interval without width is not printed
+        return value
     return f"{value} [{row['low']:+.3f}, {row['high']:+.3f}]"
 
 
@@ -192,10 +195,11 @@ def caveats(findings: pd.DataFrame, lost: pd.DataFrame, comparison: Comparison) 
         )
     for outcome, why in (
         ("uncertain", "but p is larger after that correction"),
-        ("hint", "but they come from one training run: hints, not counted, because another run may move them"),
+        ("hint", "but on one training run: a hint, not counted, because another run may move it"),
     ):
         if number := (findings["outcome"] == outcome).sum():
-            lines.append(f"In {number} comparisons (ochre) the 95 % interval excludes 0, {why}.")
+            of = "comparison" if number == 1 else "comparisons"
+            lines.append(f"In {number} {of} (ochre) the 95 % interval excludes 0, {why}.")
     if not lost.empty:
         worse = ", ".join(f"{class_title(row.galaxy_class)} by {-row.difference:.3f}" for row in lost.itertuples())
         lines.append(f"With diffusion the recall of other classes is lower, by uncorrected intervals: {worse}.")

@@ -240,6 +240,15 @@ def test_one_training_run_is_a_hint_whatever_its_interval():
     assert not any("after Holm" in line for line in once.sentences + once.caveats)
 
 
+def test_a_hint_on_a_remedy_is_not_said_of_the_change_from_original():
+    once = judge(compared(seeds=1, original=40, diffusion=40, mixup=85))
+    assert "hint" in set(once.findings["outcome"])
+    assert once.headline.startswith("No evidence that diffusion helps, from one training run: it changes the average")
+    assert any(line.startswith("In 2 comparisons (ochre)") for line in once.caveats)
+    alone = judge(compared(seeds=1, original=40, diffusion=85))
+    assert any(line.startswith("In 1 comparison (ochre)") for line in alone.caveats)
+
+
 def test_arms_that_were_trained_once_do_not_weaken_the_others():
     runs = runs_with({"net": {"original": 40, "diffusion": 85, "oversampling": 40}}, seeds=2)
     few = judge(compare(runs, QUESTION))
@@ -303,6 +312,8 @@ def test_no_interval_without_width_is_printed():
         assert "[0.00, 0.00]" not in table.markdown
         assert "[+0.000, +0.000]" not in table.markdown
         assert "[1.00, 1.00]" not in table.markdown
+    verdict = judge(comparison)
+    assert not any("[+0.000, +0.000]" in line for line in (verdict.headline, *verdict.sentences))
     recall = row(comparison.figures, RARE, "recall", arm="original")
     assert recall["value"] == 0
     assert 0.01 < recall["high"] < 0.04, "0 of 100"
