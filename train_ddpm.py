@@ -27,7 +27,7 @@ from galaxy_diffusion.generators.unet import UNetConfig, make_unet
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
 from galaxy_diffusion.shared.run_folder import FREE
 from galaxy_diffusion.shared.seen_images import FILE as SEEN_FILE
-from galaxy_diffusion.shared.seen_images import file_of_model
+from galaxy_diffusion.shared.seen_images import file_of_model, refuse_if_seen
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.galaxy_stream import GalaxyStream
@@ -100,6 +100,10 @@ def main(config: Config) -> None:
             (load_stream if config.streaming else load_arrays)(config.data, split, config.resolution)
             for split in ("train", "unlabelled", "validation")
         )
+        seen_before = file_of_model(parent.model, SEEN_FILE) if parent else None
+        if seen_before:
+            test = (load_stream if config.streaming else load_arrays)(config.data, "test", config.resolution)
+            refuse_if_seen(parent.model, {"validation": validation, "test": test})
     conditioning = Conditioning(labelled.class_names, config.conditioning)
     batches = make_batches(config, labelled, unlabelled, conditioning, device)
     unet, noise_scheduler, image_format = make_net(config, parent, conditioning, batches)
@@ -171,7 +175,6 @@ def main(config: Config) -> None:
         pipeline = make_pipeline(averaged(plain, ema), noise_scheduler, image_format, labelled)
         name, settings, grid = training.model_name, training.settings, training.last_grid
         card = model_card(name, settings, labelled, len(unlabelled), training.record, grid)
-        seen_before = file_of_model(config.init_from, SEEN_FILE) if config.init_from else None
         training.save(pipeline, card, labelled, unlabelled, parent=seen_before)
     training.end()
 

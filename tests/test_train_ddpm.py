@@ -221,6 +221,21 @@ def test_a_training_from_a_model_is_told_nothing_of_its_net_and_noise(trained, t
         assert str(trained) not in (half / name).read_text()
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_start_from_a_model_that_has_seen_held_out_galaxies_is_refused(trained, toy_data, tmp_path, split):
+    """At once, and not when its images are to be judged, after hours of training."""
+    parent = shutil.copytree(trained, tmp_path / "parent")
+    held_out = load_arrays(str(toy_data), split, 32)
+    with (parent / "seen_images.csv").open("a") as file:
+        file.write(f"{held_out.image_ids[0]},{held_out.digests[0]}\n")
+    config = train_ddpm.Config(str(toy_data), tmp_path / "run", init_from=str(parent), total_images=8, batch_size=8)
+    with pytest.raises(UserError, match=f"saw {held_out.image_ids[0]} of the {split} split"):
+        train_ddpm.main(config)
+    assert not (tmp_path / "run").exists()
+    (parent / "seen_images.csv").unlink()
+    train_ddpm.main(config)  # a model from elsewhere does not say what it has seen
+
+
 def test_votes_of_data_without_votes_are_refused(toy_data, tmp_path):
     with pytest.raises(UserError, match="no vote fractions"):
         train_ddpm.main(tiny(toy_data, tmp_path, conditioning="votes"))

@@ -91,12 +91,12 @@ def copy_seen_images(model: str, folder: Path) -> None:
 
 
 def refuse_if_seen(folder: str | Path, held_out: dict[str, GalaxyArrays]) -> SeenImages:
-    """What the generator of a folder of images has seen; refused where it learned from a galaxy of ``held_out``.
+    """What a generator has seen; refused where it learned from a galaxy of ``held_out``.
 
     Parameters
     ----------
     folder : str or Path
-        Folder of generated images.
+        Folder of a model or of generated images.
     held_out : dict of GalaxyArrays
         The splits that no generator may have seen, by name.
 
@@ -110,7 +110,8 @@ def refuse_if_seen(folder: str | Path, held_out: dict[str, GalaxyArrays]) -> See
         if len(rows := seen.rows(galaxies)):
             raise UserError(
                 f"{folder}/{FILE}: the generator saw {galaxies.image_ids[rows[0]]} of the {split} split, so results "
-                "would be worthless; train the generator on the train split of the same data"
+                "would be worthless; use a generator trained on the train split of this data, and not started from a "
+                "model that has seen its other splits"
             )
     return seen
 
