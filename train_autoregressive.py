@@ -81,7 +81,7 @@ def main(config: Config) -> None:
     ema.to(device)
     for batch in training.batches(batches):
         patches, labels = standardized_patches(batch, image_format, device), batch.labels.to(device)
-        torch.manual_seed(batch.noise_seeds[0])  # dropout follows the images seen as well
+        torch.manual_seed(int(batch.noise_seeds[0]))  # dropout follows the images seen as well
         stage = int(training.images_seen >= config.autoencoder_images)
         begin, end = ((0, config.autoencoder_images), (config.autoencoder_images, config.total_images))[stage]
         net, optimizer, seen = nets[stage], optimizers[stage], training.images_seen - begin

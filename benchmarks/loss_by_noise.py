@@ -70,7 +70,7 @@ def velocity_error(
     timestep = int((levels.log() - np.log(sigma)).abs().argmin())
     timesteps = torch.full((len(images),), timestep)
     clean = image_format.standardize(images)
-    noise = noise_like(clean, list(range(len(clean))))
+    noise = noise_like(clean, torch.arange(len(clean)))
     noisy = scheduler.add_noise(clean, noise, timesteps)
     prediction = image_format.predict(pipeline.unet, noisy, timesteps, labels)
     alpha = scheduler.alphas_cumprod[timestep]

@@ -80,7 +80,7 @@ def photometric(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     images = tv.rgb_to_grayscale(images, num_output_channels=3).lerp(images, factors[2]).clamp(0, 255)
     blurred = tv.adjust_sharpness(images / 255, 0.0) * 255
     images = blurred.lerp(images, factors[3])
-    noise = noise_like(images, (draws[:, 5] * 2**53).long().tolist())
+    noise = noise_like(images, (draws[:, 5] * 2**53).long())
     return (images + 10 * draws[:, 4].float().view(-1, 1, 1, 1) * noise).clamp(0, 255)
 
 

@@ -29,7 +29,7 @@ class Batch:
     symmetry : Tensor of int64, shape (B,)
         Which of the eight flips and quarter turns, 0 to 7.
     timesteps : Tensor of int64, shape (B,)
-    noise_seeds : list of int
+    noise_seeds : Tensor of int64, shape (B,)
         Seed of each image's noise.
     """
 
@@ -37,7 +37,7 @@ class Batch:
     labels: torch.Tensor
     symmetry: torch.Tensor
     timesteps: torch.Tensor
-    noise_seeds: list[int]
+    noise_seeds: torch.Tensor
 
     def parts(self, size: int) -> list["Batch"]:
         """The batch in pieces of at most ``size`` images."""
@@ -135,7 +135,7 @@ class Batches:
             torch.from_numpy(labels),
             torch.from_numpy(symmetry[mine]),
             torch.from_numpy(timesteps[mine]),
-            noise_seeds[mine].tolist(),
+            torch.from_numpy(noise_seeds[mine]),
         )
 
     def _shuffled(self, positions: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ def backward(
     mean = torch.zeros((), device=accelerator.device)
     parts = batch.parts(size)
     for part in parts:
-        torch.manual_seed(part.noise_seeds[0])  # dropout follows the images seen as well
+        torch.manual_seed(int(part.noise_seeds[0]))  # dropout follows the images seen as well
         with nullcontext() if part is parts[-1] else accelerator.no_sync(unet):
             loss = objective.losses(unet, part, accelerator.device).sum() / len(batch.images)
             accelerator.backward(loss)

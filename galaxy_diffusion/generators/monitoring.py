@@ -139,7 +139,7 @@ class ValidationLoss:
             torch.from_numpy(labels[chosen]),
             torch.zeros(len(chosen), dtype=torch.int64),
             torch.from_numpy((positions * objective.scheduler.config.num_train_timesteps).astype(np.int64)),
-            rng.integers(2**62, size=len(chosen)).tolist(),
+            torch.from_numpy(rng.integers(2**62, size=len(chosen))),
         )
         self.classes = torch.from_numpy(galaxies.labels[chosen])
         self.class_names = galaxies.class_names

@@ -125,7 +125,7 @@ class Objective:
         seeds = batch.noise_seeds
         noise = seen = noise_like(clean, seeds)
         if self.input_perturbation:
-            seen = noise + self.input_perturbation * noise_like(clean, [seed ^ DISTURBED for seed in seeds])
+            seen = noise + self.input_perturbation * noise_like(clean, seeds ^ DISTURBED)
         noisy = self.scheduler.add_noise(clean, seen, timesteps)
         prediction = self.image_format.predict(unet, noisy, timesteps, labels)
         errors = (prediction.float() - self.target(clean, noise, timesteps)).square().mean(dim=(1, 2, 3))

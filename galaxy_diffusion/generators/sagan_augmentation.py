@@ -15,7 +15,7 @@ SHIFT = 1 / 8
 """Largest translation, as a share of the side."""
 
 
-def augment(images: torch.Tensor, kinds: Sequence[str], seeds: list[int]) -> torch.Tensor:
+def augment(images: torch.Tensor, kinds: Sequence[str], seeds: torch.Tensor) -> torch.Tensor:
     """Change each image at random, according to its own seed.
 
     Parameters
@@ -24,7 +24,7 @@ def augment(images: torch.Tensor, kinds: Sequence[str], seeds: list[int]) -> tor
     kinds : sequence of str
         Of `KINDS`: colour changes brightness, saturation and contrast, translation shifts and repeats the edge, cutout
         lays a grey square of half the side over the image.
-    seeds : list of int, length B
+    seeds : Tensor of int64, shape (B,)
 
     Returns
     -------
@@ -32,7 +32,7 @@ def augment(images: torch.Tensor, kinds: Sequence[str], seeds: list[int]) -> tor
     """
     if not kinds:
         return images
-    numbers = torch.stack([torch.rand(7, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    numbers = torch.stack([torch.rand(7, generator=torch.Generator().manual_seed(seed)) for seed in seeds.tolist()])
     numbers = numbers.to(images.device)
     if "colour" in kinds:
         images = recolour(images, numbers[:, :3])

@@ -68,16 +68,16 @@ class AdversarialObjective:
         """Loss on latents that the discriminator has not been trained on; only the generator gets gradients."""
         labels = batch.labels.to(self.accelerator.device)
         judge = self._unwrapped(self.discriminator).requires_grad_(False)
-        images = self.generator(self._latents([seed ^ GENERATORS_TURN for seed in batch.noise_seeds]), labels).float()
+        images = self.generator(self._latents(batch.noise_seeds ^ GENERATORS_TURN), labels).float()
         with self.accelerator.autocast():
             loss = generator_loss(judge(self._augment_generated(images, batch), labels).float())
         judge.requires_grad_(True)
         return loss
 
     def _augment_generated(self, images: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return augment(images, self.augmentations, [seed ^ OF_GENERATED for seed in batch.noise_seeds])
+        return augment(images, self.augmentations, batch.noise_seeds ^ OF_GENERATED)
 
-    def _latents(self, seeds: list[int]) -> torch.Tensor:
+    def _latents(self, seeds: torch.Tensor) -> torch.Tensor:
         return noise_like(torch.empty(len(seeds), self.latent_dim, device=self.accelerator.device), seeds)
 
     def _unwrapped(self, net: torch.nn.Module) -> torch.nn.Module:

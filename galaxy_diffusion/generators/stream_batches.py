@@ -76,7 +76,7 @@ class StreamedBatches:
             torch.from_numpy(labels),
             torch.from_numpy(symmetry[mine]),
             torch.from_numpy(timesteps[mine]),
-            noise_seeds[mine].tolist(),
+            torch.from_numpy(noise_seeds[mine]),
         )
 
     def _submit(self, key: tuple[int, int, int]) -> list[Future[Galaxy]]:

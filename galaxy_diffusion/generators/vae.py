@@ -158,7 +158,7 @@ def standardized_patches(batch: Batch, image_format: ImageFormat, device: torch.
     Without that noise the likelihood of flat images is unbounded (Theis et al. 2016, arXiv:1511.01844).
     """
     images = to_model_range(batch.images, device)
-    images = images + ROUNDING * noise_like(images, [seed ^ OF_ROUNDING for seed in batch.noise_seeds])
+    images = images + ROUNDING * noise_like(images, batch.noise_seeds ^ OF_ROUNDING)
     images = turn(image_format.standardize(images), batch.symmetry.to(device))
     return pixel_unshuffle(images, image_format.patch_size)
 

@@ -59,7 +59,8 @@ class ImageFormat:
         return pixel_shuffle(prediction, self.patch_size)
 
     def _mean(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.tensor(self.image_mean, device=images.device).view(-1, 1, 1)
+        channels = [torch.full((1, 1, 1), mean, device=images.device) for mean in self.image_mean]
+        return torch.cat(channels)  # not copied from the host, for which a GPU would have to wait
 
 
 class ClassTable(torch.nn.Embedding):

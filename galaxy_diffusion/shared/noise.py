@@ -6,8 +6,8 @@ GOLDEN_GAMMA = 0x9E3779B97F4A7C15 - 2**64
 """The odd integer nearest to 2^64 over the golden ratio, as a signed integer."""
 
 
-def noise_like(images: torch.Tensor, seeds: list[int]) -> torch.Tensor:
-    """Standard normal noise in float32, from one seed per image, drawn on the images' device.
+def noise_like(images: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
+    """Standard normal noise in float32, from one seed (int64) per image, drawn on the images' device.
 
     Each value depends only on seed and position: a hash of both (SplitMix64; Steele, Lea & Flood 2014,
     doi:10.1145/2660193.2660195) made normal in pairs (Box & Muller 1958). So a batch takes a few GPU
@@ -15,7 +15,7 @@ def noise_like(images: torch.Tensor, seeds: list[int]) -> torch.Tensor:
     """
     size = images[0].numel()
     place = torch.arange(1, (size + 1) // 2 + 1, device=images.device)
-    seed = torch.tensor(seeds, device=images.device).view(-1, 1)
+    seed = seeds.to(images.device, non_blocking=True).view(-1, 1)
     bits = seed + place * GOLDEN_GAMMA  # integers of 64 bits wrap around
     for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
         bits = (bits ^ shifted_right(bits, shift)) * factor

@@ -69,7 +69,7 @@ def test_processes_share_the_same_global_batch(processes):
     for name in ("images", "labels", "symmetry", "timesteps"):
         together = torch.stack([getattr(share, name) for share in shares], dim=1).flatten(0, 1)
         torch.testing.assert_close(together, getattr(whole, name))
-    assert [seed for row in zip(*(s.noise_seeds for s in shares), strict=True) for seed in row] == whole.noise_seeds
+    assert torch.equal(torch.stack([s.noise_seeds for s in shares], 1).flatten(), whole.noise_seeds)
 
 
 def test_another_process_draws_the_same():
@@ -124,7 +124,7 @@ def test_pieces_of_a_batch_are_the_batch():
     assert [len(part.images) for part in parts] == [5, 5, 2]
     for name in ("images", "labels", "symmetry", "timesteps"):
         torch.testing.assert_close(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))
-    assert [seed for part in parts for seed in part.noise_seeds] == batch.noise_seeds
+    assert torch.equal(torch.cat([part.noise_seeds for part in parts]), batch.noise_seeds)
 
 
 def test_batches_made_ahead_are_those_of_the_moment():
@@ -180,12 +180,12 @@ def test_turn_gives_the_eight_symmetries_of_the_square():
 
 def test_noise_depends_on_its_own_seed_alone():
     images = torch.zeros(3, 3, 8, 8)
-    together = noise_like(images, [5, 6, 7])
-    torch.testing.assert_close(together[1:2], noise_like(images[:1], [6]), rtol=0, atol=0)
+    together = noise_like(images, torch.tensor([5, 6, 7]))
+    torch.testing.assert_close(together[1:2], noise_like(images[:1], torch.tensor([6])), rtol=0, atol=0)
 
 
 def test_noise_is_normal_and_independent_between_places_and_seeds():
-    noise = noise_like(torch.zeros(256, 3, 16, 16), list(range(256))).flatten(1)
+    noise = noise_like(torch.zeros(256, 3, 16, 16), torch.arange(256)).flatten(1)
     assert kstest(noise.flatten(), "norm").pvalue > 0.01
     square = (noise**2 - 1) / np.sqrt(2)
     for values in (noise, square):
@@ -201,7 +201,7 @@ def test_noise_is_normal_and_independent_between_places_and_seeds():
 
 
 def test_noise_of_an_odd_number_of_values_and_of_large_seeds():
-    noise = noise_like(torch.zeros(2, 3), [2**62 - 1, 2**31 ^ (2**62 - 1)])
+    noise = noise_like(torch.zeros(2, 3), torch.tensor([2**62 - 1, 2**31 ^ (2**62 - 1)]))
     assert noise.shape == (2, 3)
     assert noise.isfinite().all()
     assert not torch.equal(noise[0], noise[1])

@@ -24,7 +24,7 @@ def some_batch(size: int = 6) -> Batch:
         torch.zeros(size, dtype=torch.int64),
         torch.zeros(size, dtype=torch.int64),
         torch.arange(size) * 180 + 5,
-        list(range(size)),
+        torch.arange(size),
     )
 
 

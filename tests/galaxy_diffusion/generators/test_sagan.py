@@ -188,7 +188,7 @@ def test_standing_statistics_are_those_of_the_mixture():
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_augmentation_belongs_to_its_image_and_lets_gradients_through(kind):
     images = torch.rand(6, 3, 16, 16).requires_grad_()
-    seeds = list(range(10, 16))
+    seeds = torch.arange(10, 16)
     whole = augment(images, [kind], seeds)
     assert not torch.equal(whole, images)
     parts = torch.cat([augment(images[i : i + 1], [kind], seeds[i : i + 1]) for i in range(6)])

@@ -81,7 +81,7 @@ def test_the_mean_is_learned_by_its_error_and_the_variance_by_the_likelihood():
 def test_patches_are_turned_and_standardised_and_rounding_is_made_good():
     images = torch.randint(256, (4, 8, 8, 3), dtype=torch.uint8)
     symmetry = torch.tensor([0, 1, 5, 7])
-    batch = Batch(images, torch.zeros(4, dtype=torch.int64), symmetry, torch.zeros(4), [5, 6, 7, 8])
+    batch = Batch(images, torch.zeros(4, dtype=torch.int64), symmetry, torch.zeros(4), torch.tensor([5, 6, 7, 8]))
     patches = standardized_patches(batch, FORMAT, torch.device("cpu"))
     plain = turn(FORMAT.standardize(to_model_range(images, torch.device("cpu"))), symmetry)
     difference = (pixel_shuffle(patches, 2) - plain) * FORMAT.image_std
