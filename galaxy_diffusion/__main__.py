@@ -53,6 +53,7 @@ COMMANDS = {
     "train-vae": Command("train a VAE, a baseline", "train_vae.py", launched=True),
     "train-autoregressive": Command("train an autoregressive model", "train_autoregressive.py", launched=True),
     "generate": Command("generate labelled galaxies with a trained model", "generate.py", launched=True),
+    "adopt": Command("take another generator's images, with what it has seen", "adopt_images.py"),
     "train-classifier": Command("train a galaxy classifier and test it", "train_classifier.py", launched=True),
     "evaluate": Command("compare generated galaxies with real ones", "evaluate_images.py"),
     "report": Command("draw the tables and figures of a study", "report.py"),

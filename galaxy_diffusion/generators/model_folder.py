@@ -17,6 +17,8 @@ from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.hub import files_in, upload
 
 INDEX, RECORD = "model_index.json", "run.json"
+SHARD_SIZE = "10MB"
+"""Largest file of weights of a model in half precision, so that it can be kept in a repository."""
 RECORDS = (RECORD, "settings.json", "metrics.jsonl", SEEN_FILE, "README.md")
 
 
@@ -43,11 +45,11 @@ def begin_saving(folder: Path) -> None:
     (folder / INDEX).unlink(missing_ok=True)
 
 
-def save_pipeline(pipeline: DiffusionPipeline, folder: Path) -> None:
+def save_pipeline(pipeline: DiffusionPipeline, folder: Path, **options: object) -> None:
     """Save each file aside and rename it, the index last: where the index exists, the model is complete."""
     aside = folder / ".pipeline"
     shutil.rmtree(aside, ignore_errors=True)
-    pipeline.save_pretrained(aside)
+    pipeline.save_pretrained(aside, **options)
     if isinstance(pipeline, ClassConditionalDDPMPipeline):
         make_scheduler(DEFAULT, pipeline.scheduler).save_pretrained(aside / SAMPLER_FOLDER)
     for entry in sorted(aside.iterdir(), key=lambda entry: entry.name == INDEX):
@@ -83,7 +85,7 @@ def save_in_half_precision(model: Path, folder: Path) -> None:
     for name in (*RECORDS, *(f"samples/{grid.name}" for grid in sorted((model / "samples").glob("*.png"))[-1:])):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(model / name, folder / name)
-    save_pipeline(pipeline, folder)
+    save_pipeline(pipeline, folder, max_shard_size=SHARD_SIZE)
 
 
 def push(folder: Path, repo_id: str) -> str:

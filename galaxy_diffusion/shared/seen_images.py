@@ -21,6 +21,9 @@ from gz2_dataset.crop import crop_in_words, recorded_crop
 
 FILE = "seen_images.csv"
 COLUMNS = ("image_id", "sha256")
+SAW_NOTHING = "none"
+"""Stands in both columns of the only row where a generator is said to have seen no galaxy: an empty list may be a
+damaged one."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,11 @@ class SeenImages:
 
     image_ids: frozenset[str]
     digests: frozenset[str]
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the generator is said to have seen no galaxy."""
+        return self.image_ids == {SAW_NOTHING}
 
     def rows(self, galaxies: GalaxyArrays) -> np.ndarray:
         """Rows of the galaxies that are among the seen ones, int (n,)."""
@@ -54,8 +62,13 @@ def write_seen_images(folder: Path, *splits: GalaxyArrays, parent: Path | None =
     """
     rows = [row for split in splits for row in zip(split.image_ids, split.digests, strict=True)]
     if parent:
-        with parent.open(newline="") as file:
-            rows += [tuple(row[column] for column in COLUMNS) for row in csv.DictReader(file)]
+        rows += read_rows(parent)
+    write_rows(folder, rows)
+
+
+def write_rows(folder: Path, rows: list[tuple[str, str]]) -> None:
+    """Write pairs of image_id and SHA-256 as the list of a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     with written_aside(folder / FILE) as aside, aside.open("w", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *dict.fromkeys(rows)])
 
@@ -69,19 +82,29 @@ def read_seen_images(folder: str | Path) -> SeenImages:
         If there is none, or it is empty, or a galaxy lacks one of the two columns.
     """
     path = file_of_model(str(folder), FILE)
+    pairs = read_rows(path or Path(folder) / FILE)
+    return SeenImages(*(frozenset(column) for column in zip(*pairs, strict=True)))
+
+
+def read_rows(path: Path) -> list[tuple[str, str]]:
+    """The pairs of image_id and SHA-256 of a list.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it is empty, or a galaxy lacks one of the two columns.
+    """
     try:
-        if path is None:
-            raise OSError("is missing")
         with path.open(newline="") as file:
             pairs = [tuple(row[column] for column in COLUMNS) for row in csv.DictReader(file)]
         if not pairs or not all(map(all, pairs)):
-            raise ValueError("is empty or cut short")
+            raise ValueError("it is empty or cut short")
     except (OSError, KeyError, ValueError) as error:
         raise UserError(
-            f"{folder}/{FILE}: does not say which images the generator saw ({error}); train the model with this "
-            "toolkit and make the images with generate.py"
+            f"{path}: does not say which images the generator saw ({error}); train the model with this toolkit and "
+            "make the images with generate.py, or take another generator's with adopt_images.py"
         ) from None
-    return SeenImages(*(frozenset(column) for column in zip(*pairs, strict=True)))
+    return pairs
 
 
 def copy_seen_images(model: str, folder: Path) -> None:
