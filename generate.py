@@ -17,13 +17,13 @@ from galaxy_diffusion.sampling.schedulers import DEFAULT, STOCHASTIC
 from galaxy_diffusion.sampling.seeded_images import check_sampler, generate_batch, load_pipeline, weights_hash
 from galaxy_diffusion.sampling.settings import FixedSampling, Sampling
 from galaxy_diffusion.sampling.variations import load_originals
-from galaxy_diffusion.shared.image_folder import file_of, parse_counts, save_image, write_metadata
+from galaxy_diffusion.shared.image_folder import file_of, save_image, write_metadata
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import same_run, write_json
 from galaxy_diffusion.shared.seen_images import copy_seen_images, seen_crop
 from gz2_dataset import UserError
 from gz2_dataset.aside import written_aside
-from gz2_dataset.command_line import provenance, run
+from gz2_dataset.command_line import parse_counts, provenance, run
 
 DIFFUSION_OPTIONS = (
     *("scheduler", "num_inference_steps", "guidance_scale", "guidance_interval", "variations_of", "strength"),

@@ -29,14 +29,15 @@ from galaxy_diffusion.classifiers.trainer import (
     newest_checkpoint,
     save_predictions,
 )
-from galaxy_diffusion.shared.image_folder import load_generated, parse_counts
+from galaxy_diffusion.shared.image_folder import load_generated
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import FREE, fixed_settings, same_run, write_json
 from galaxy_diffusion.shared.seen_images import refuse_if_seen
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.aside import write_whole
-from gz2_dataset.command_line import provenance, run
+from gz2_dataset.command_line import parse_counts, provenance, run
 from gz2_dataset.galaxy_stream import GalaxyStream
+from gz2_dataset.splits import RESERVE
 from gz2_dataset.streaming import load_stream
 
 # Where training images come from.
@@ -220,7 +221,7 @@ def training_images(config: Config, train: GalaxyArrays | GalaxyStream, held_out
     """What to train on, by origin."""
     parts = {} if config.synthetic_only else {"real": train}
     if config.augment_with:
-        refuse_if_seen(config.augment_with, held_out)
+        refuse_if_seen(config.augment_with, {**held_out, RESERVE: load_split(config, RESERVE)})
         generated = load_generated(config.augment_with, train.class_names, config.resolution, train.center_crop)
         choice = train.counts, config.augment_ratio, config.filtered
         parts["generated"] = select_generated(config.augment_with, generated, *choice)

@@ -32,6 +32,7 @@ from galaxy_diffusion.shared.seen_images import file_of_model, refuse_if_seen
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.galaxy_stream import GalaxyStream
+from gz2_dataset.splits import RESERVE
 from gz2_dataset.streaming import load_stream
 
 MOST_LEFT_OUT = 0.1
@@ -106,8 +107,11 @@ def main(config: Config) -> None:
         )
         seen_before = file_of_model(parent.model, SEEN_FILE) if parent else None
         if seen_before:
-            test = (load_stream if config.streaming else load_arrays)(config.data, "test", config.resolution)
-            refuse_if_seen(parent.model, {"validation": validation, "test": test})
+            test, reserve = (
+                (load_stream if config.streaming else load_arrays)(config.data, split, config.resolution)
+                for split in ("test", RESERVE)
+            )
+            refuse_if_seen(parent.model, {"validation": validation, "test": test, RESERVE: reserve})
     conditioning = Conditioning(labelled.class_names, config.conditioning)
     batches = make_batches(config, labelled, unlabelled, conditioning, device)
     unet, noise_scheduler, image_format = make_net(config, parent, conditioning, batches)

@@ -2,6 +2,7 @@
 
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 from gz2_dataset.audit import audit as auditing
 from gz2_dataset.mock.survey import write_mock_survey
@@ -37,6 +38,9 @@ def build(
     num_folds: int = 1,
     fold: int = 0,
     center_crop: int | None = None,
+    keep: str | None = None,
+    draw: int = 0,
+    others: Literal["reserve", "unlabelled"] = "reserve",
     resolution: int | None = None,
 ) -> None:
     """Write Parquet shards for each split and a dataset card; after an interruption, the same command continues.
@@ -50,10 +54,10 @@ def build(
         config_name: five_class, the paper's clean samples; galaxy_zoo_2, all galaxies with their vote fractions; or
             image_folder, your own classes. Recognised if not given
         rules: YAML table of rules that make other classes from the votes, in the form of gz2_dataset/five_class.yaml
-        test_per_class: test galaxies of each class, at most 30 % of a small class validation_per_class: validation
-        galaxies of each class, at most 10 % of a small class near_duplicates: decode every image and remove from train
-        any galaxy that a held-out image also shows; without this
-            only files with the same bytes are found, and nothing is decoded
+        test_per_class: test galaxies of each class, at most 30 % of a small class
+        validation_per_class: validation galaxies of each class, at most 10 % of a small class
+        near_duplicates: decode every image and remove from train any galaxy that a held-out image also shows; without
+            this only files with the same bytes are found, and nothing is decoded
         num_folds: number of disjoint test sets; a small class is divided among them, so that each of its galaxies is
             tested in one. Build each fold into its own folder
         fold: which of these test sets to build, counted from 0
@@ -61,6 +65,10 @@ def build(
             whole image; of an image that is not square, or smaller, the largest central square is kept. It is recorded
             in build.json, where everything reads it. Without it 224 if most images have 424 x 424 pixels, like those of
             Galaxy Zoo 2, else the whole image
+        keep: make classes rare on purpose: edge_on=41 leaves edge_on 41 training galaxies; validation and test keep all
+        draw: which galaxies these are; another number draws others
+        others: where the other training galaxies of the class go: into the split reserve, which no training reads
+            unless it is told to; or among the unlabelled, without their class
         resolution: also prepare the arrays of this resolution that generators, evaluations and classifiers read
     """
     if data_dir is None and source not in (None, "kaggle"):
@@ -79,6 +87,9 @@ def build(
         num_folds,
         fold,
         center_crop,
+        keep,
+        draw,
+        others,
     )
     print(record.count_table.to_string())
     for note in record.notes:

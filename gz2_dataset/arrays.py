@@ -145,7 +145,7 @@ def load_arrays(data: str, split: str, resolution: int, jpeg: bool = False) -> G
     data : str
         As in `load`.
     split : str
-        train, validation, test or unlabelled; an absent one gives empty arrays.
+        One of `splits.SPLITS`; an absent one gives empty arrays.
     resolution : int
         Height and width in pixels.
     jpeg : bool

@@ -9,6 +9,7 @@ import pandas as pd
 from .command_line import UserError
 from .crop import GZ2_CROP
 from .rules import Rule, rule_of
+from .splits import RESERVE
 
 BUILD_FILE = "build.json"
 
@@ -43,6 +44,12 @@ class BuildRecord:
     center_crop : int
         Side in pixels of the central square of each image that everything reads; 0 is the whole image. Where a file
         does not name it, it is older than the choice, and 224 was the crop of all.
+    set_aside : dict of str to int
+        Galaxies that `rarity.make_rare` has taken out of train, by class.
+    draw : int
+        Which galaxies of these classes were kept.
+    others : str
+        The split that the galaxies set aside are in: reserve, or unlabelled, where they have no class.
     notes : tuple of str
         What a reader should know, one line each.
 
@@ -69,6 +76,9 @@ class BuildRecord:
     num_folds: int = 1
     fold: int = 0
     center_crop: int = GZ2_CROP
+    set_aside: dict[str, int] = field(default_factory=dict)
+    draw: int = 0
+    others: str = RESERVE
     notes: tuple[str, ...] = ()
 
     @property
@@ -81,6 +91,11 @@ class BuildRecord:
         """Galaxies of each class in a split, or in all together."""
         counts = list(self.counts.values()) if split is None else [self.counts.get(split, {})]
         return {name: sum(part.get(name, 0) for part in counts) for name in self.classes}
+
+    @property
+    def hidden(self) -> dict[str, int]:
+        """Galaxies that lost their class on purpose, by class."""
+        return self.set_aside if self.others != RESERVE else {}
 
     def to_json(self) -> str:
         """The text of ``build.json``."""

@@ -213,8 +213,10 @@ def command_of(record: BuildRecord) -> str:
     name = one_line(record.config_name)
     configuration = f"--config_name {name}" if name in CONFIGURATIONS else f"--rules {shlex.quote(f'{name}.yaml')}"
     folds = f" --num_folds {record.num_folds} --fold {record.fold}" if record.num_folds > 1 else ""
+    keep = ",".join(f"{one_line(rare)}={record.counts['train'][rare]}" for rare in record.set_aside)
+    rare = f" --keep {shlex.quote(keep)} --draw {record.draw} --others {record.others}" if keep else ""
     return (
         f"python -m gz2_dataset build --data_dir DATA_DIR --output OUTPUT --source {record.source} {configuration} "
         f"--test_per_class {record.test_per_class} --validation_per_class {record.validation_per_class} "
-        f"--center_crop {record.center_crop}{folds}"
+        f"--center_crop {record.center_crop}{folds}{rare}"
     ).replace(" --source mock", "")

@@ -6,7 +6,7 @@ import inspect
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -95,6 +95,37 @@ def call(function: Callable, *args: Any, **kwargs: Any) -> None:
         fail(str(error))
     except KeyboardInterrupt:
         fail("interrupted; the same command continues from what is done")
+
+
+def parse_counts(option: str, text: str, class_names: Sequence[str]) -> dict[str, int]:
+    """Galaxies or images of each class as an option gives them.
+
+    Parameters
+    ----------
+    option : str
+        Its name, for errors.
+    text : str
+        ``"spiral=3,edge_on=2"``, or ``"8"`` for 8 of every class.
+    class_names : sequence of str
+
+    Raises
+    ------
+    UserError
+        If a class is unknown or a count is not a number.
+
+    Examples
+    --------
+    >>> parse_counts("num_images", "8", ["spiral", "edge_on"])
+    {'spiral': 8, 'edge_on': 8}
+    """
+    pairs = [pair.partition("=") for pair in text.split(",")] if "=" in text else [(c, "=", text) for c in class_names]
+    wanted = {name.strip(): count.strip() for name, _, count in pairs}
+    for name, count in wanted.items():
+        if name not in class_names:
+            raise UserError(f"{option} {text!r}: no class {name!r}; there are {', '.join(class_names)}")
+        if not count.isdecimal():
+            raise UserError(f"{option} {text!r}: {count!r} is not a number; write for instance {class_names[0]}=100")
+    return {name: int(count) for name, count in wanted.items()}
 
 
 def provenance(config: Any) -> dict[str, Any]:

@@ -30,13 +30,12 @@ def load(data: str) -> datasets.DatasetDict:
     Returns
     -------
     DatasetDict
-        Splits train, validation, test and, where there are any, unlabelled.
+        Splits train, validation, test and, where there are any, unlabelled and reserve.
 
     Raises
     ------
     UserError
-        If it does not exist, or a galaxy in train or unlabelled is also in validation or test, by its image_id or its
-        bytes.
+        If it does not exist, or a galaxy of another split is also in validation or test, by its image_id or its bytes.
     """
     folder = local_folder(data)
     try:

@@ -12,13 +12,14 @@ import pyarrow as pa
 from gz2_dataset.sources.sources import Source, read_source
 
 from .build_record import BuildRecord
-from .command_line import UserError
+from .command_line import UserError, parse_counts
 from .crop import usual_crop
 from .inspection import inspect
 from .parallel import in_threads
+from .rarity import OTHERS, make_rare
 from .repeats import repeats_across, same_bytes, same_sky
 from .rules import CLASS_NAMES, RULES, read_rules
-from .splits import SPLITS, read_splits, split_galaxies
+from .splits import RESERVE, SPLITS, read_splits, split_galaxies
 
 SHARD_BYTES = 64 * 2**20
 CONFIGURATIONS = {
@@ -49,6 +50,12 @@ class GalaxyZoo2Config(datasets.BuilderConfig):
     center_crop : int, optional
         Side in pixels of the central square of each image that everything reads, 0 for the whole image; by default 224
         if most images have 424 x 424 pixels, like those of Galaxy Zoo 2, else the whole.
+    keep : str, optional
+        Training galaxies that classes are left with, such as edge_on=41; see `rarity.make_rare`.
+    draw : int
+        Which galaxies these are.
+    others : str
+        One of `rarity.OTHERS`: where the other training galaxies of the class go.
     """
 
     source: str | None = None
@@ -60,6 +67,9 @@ class GalaxyZoo2Config(datasets.BuilderConfig):
     num_folds: int = 1
     fold: int = 0
     center_crop: int | None = None
+    keep: str | None = None
+    draw: int = 0
+    others: str = RESERVE
 
     def __post_init__(self):
         super().__post_init__()
@@ -67,6 +77,10 @@ class GalaxyZoo2Config(datasets.BuilderConfig):
             raise UserError(f"fold {self.fold} of {self.num_folds}: give a --fold from 0 to --num_folds less 1")
         if (self.center_crop or 0) < 0:
             raise UserError(f"center_crop {self.center_crop}: give a side in pixels, or 0 for the whole image")
+        if self.others not in OTHERS:
+            raise UserError(
+                f"others {self.others!r}: the galaxies that a class does not keep go to {' or '.join(OTHERS)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,8 @@ class Plan:
         Galaxies taken out because a held-out one shows the same, as ``exact`` or as ``near`` duplicates.
     center_crop : int
         Side in pixels of the central square of each image that everything reads; 0 is the whole image.
+    set_aside : dict of str to int
+        Galaxies that `make_rare` has taken out of train, by class.
     shards : list of Shard
     """
 
@@ -109,6 +125,7 @@ class Plan:
     unsound: pd.DataFrame
     moved: dict[str, int]
     center_crop: int
+    set_aside: dict[str, int]
     shards: list[Shard] = field(default_factory=list)
 
     @property
@@ -144,6 +161,11 @@ class Plan:
             for kind, n in self.moved.items()
             if n
         ]
+        rare = [
+            f"{name}: made rare on purpose, {n} of its training galaxies are in {self.config.others} instead "
+            f"(draw {self.config.draw})"
+            for name, n in self.set_aside.items()
+        ]
         return BuildRecord(
             source=self.source.kind,
             config_name=self.name,
@@ -159,7 +181,10 @@ class Plan:
             num_folds=self.config.num_folds,
             fold=self.config.fold,
             center_crop=self.center_crop,
-            notes=(*left_out, *moved, *small),
+            set_aside=self.set_aside,
+            draw=self.config.draw,
+            others=self.config.others,
+            notes=(*left_out, *moved, *small, *rare),
         )
 
     def read(self, shard: Shard) -> pa.Table:
@@ -226,7 +251,7 @@ def name_of(config: GalaxyZoo2Config, source: Source) -> str:
 
 
 def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = None) -> Plan:
-    """Look at the images, sort the sound ones into splits and remove repeats of held-out galaxies.
+    """Look at the images, sort the sound ones into splits, remove repeats of held-out galaxies, make classes rare.
 
     Parameters
     ----------
@@ -239,7 +264,7 @@ def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = N
     Raises
     ------
     UserError
-        If a class has no sound image.
+        If a class has no sound image, or fewer training galaxies than it shall keep.
     """
     name = name_of(config, source)
     looks, signatures = inspect(source, config.near_duplicates, scratch)
@@ -258,8 +283,6 @@ def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = N
     table[["split", "fold"]] = split_galaxies(
         table, config.test_per_class, config.validation_per_class, earlier, *folds
     )
-    if name == "galaxy_zoo_2":
-        table["split"] = table["split"].replace("unlabelled", "train")
     known = table["image_id"].isin([] if earlier is None else earlier["image_id"])
     exact_pairs = same_bytes(table["sha256"])
     exact = repeats_across(table, exact_pairs, known, config.num_folds)
@@ -269,14 +292,21 @@ def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = N
         pairs = np.concatenate([exact_pairs, same_sky(signatures)])
         repeated = exact | repeats_across(table, pairs, known, config.num_folds)
         near = int((repeated & ~exact).sum())
-    table = table.assign(split=pd.Categorical(table["split"], SPLITS))[~repeated]
+    table = table[~repeated]
+    keep = parse_counts("keep", config.keep, source.class_names) if config.keep else {}
+    before = table.loc[table["split"] == "train", "galaxy_class"].value_counts()
+    table = make_rare(table, keep, config.draw, config.others)
+    if name == "galaxy_zoo_2":
+        table["split"] = table["split"].replace("unlabelled", "train")
+    table = table.assign(split=pd.Categorical(table["split"], SPLITS))
     table = table.sort_values(["split", "image_id"], ignore_index=True)
     table["split"] = table["split"].astype(str)
     moved = {"exact": int(exact.sum()), "near": near}
     center_crop = config.center_crop
     if center_crop is None:
         center_crop = usual_crop(*looks.loc[sound, ["width", "height"]].value_counts().idxmax())
-    return Plan(config, name, source, table, skipped, unsound, moved, center_crop, cut_shards(table))
+    set_aside = {rare: int(before[rare]) - count for rare, count in keep.items()}
+    return Plan(config, name, source, table, skipped, unsound, moved, center_crop, set_aside, cut_shards(table))
 
 
 def cut_shards(table: pd.DataFrame, shard_bytes: int = SHARD_BYTES) -> list[Shard]:

@@ -7,7 +7,9 @@ import pandas as pd
 
 from .command_line import UserError
 
-SPLITS = ("train", "validation", "test", "unlabelled")
+RESERVE = "reserve"
+"""Galaxies that `rarity.make_rare` has set aside."""
+SPLITS = ("train", "validation", "test", "unlabelled", RESERVE)
 HELD_OUT = ("validation", "test")
 SPLIT_FILE = "splits.csv"
 TEST_SHARE = 0.3
@@ -125,7 +127,10 @@ def check_no_leak(data: str, table: pd.DataFrame) -> None:
 
 
 def read_splits(path: Path, num_folds: int = 1, fold: int = 0) -> pd.DataFrame:
-    """The split file of an earlier build of a fold: columns image_id, galaxy_class, split (text) and fold (int)."""
+    """The split file of an earlier build of a fold: columns image_id, galaxy_class, split (text) and fold (int).
+
+    Galaxies of the reserve are in train again, from which `rarity.make_rare` may take them anew.
+    """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
@@ -137,6 +142,7 @@ def read_splits(path: Path, num_folds: int = 1, fold: int = 0) -> pd.DataFrame:
     if table["image_id"].duplicated().any():
         twice = table["image_id"][table["image_id"].duplicated()].iloc[0]
         raise UserError(f"{path}: galaxy {twice} appears twice; a galaxy can only be in one split, remove the file")
+    table["split"] = table["split"].replace(RESERVE, "train")
     if "fold" not in table:
         table["fold"] = (table["split"] == "test").map({True: "0", False: ""})
     table["fold"] = pd.to_numeric(table["fold"].replace("", "-1"), errors="coerce").fillna(num_folds).astype(int)

@@ -56,8 +56,8 @@ def open_stream(data: str) -> OpenStream:
     Raises
     ------
     UserError
-        If it cannot be read or is not in Parquet, or if a galaxy in train or unlabelled is also in validation or test,
-        by its image_id or the SHA-256 in ``splits.csv``.
+        If it cannot be read or is not in Parquet, or if a galaxy of another split is also in validation or test, by its
+        image_id or the SHA-256 in ``splits.csv``.
     """
     try:
         builder = datasets.load_dataset_builder(data)

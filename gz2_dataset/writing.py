@@ -18,7 +18,7 @@ from .command_line import UserError
 from .parquet_rows import SHARD_FOLDER
 from .pictures import save_pictures
 from .plan import CONFIGURATIONS, GalaxyZoo2Config, Plan, make_plan, name_of, open_source
-from .splits import COLUMNS, SPLIT_FILE
+from .splits import COLUMNS, RESERVE, SPLIT_FILE
 
 CARD_FILE, UNSOUND_FILE = "README.md", "left_out.csv"
 ROW_GROUP = 256
@@ -37,6 +37,9 @@ def build(
     num_folds: int = 1,
     fold: int = 0,
     center_crop: int | None = None,
+    keep: str | None = None,
+    draw: int = 0,
+    others: str = RESERVE,
 ) -> BuildRecord:
     """Write the galaxies of ``data_dir`` as Parquet shards per split with a dataset card.
 
@@ -52,7 +55,9 @@ def build(
         Folder of the dataset; ``load_dataset(output)`` reads it.
     config_name : str, optional
         One of `CONFIGURATIONS`; by default five_class, or image_folder where the classes are the user's own.
-    source, rules, test_per_class, validation_per_class, near_duplicates, num_folds, fold, center_crop
+    source, rules, test_per_class, validation_per_class, near_duplicates, num_folds, fold, center_crop, keep, draw
+        As in `GalaxyZoo2Config`.
+    others : str
         As in `GalaxyZoo2Config`.
 
     Returns
@@ -81,6 +86,9 @@ def build(
         num_folds=num_folds,
         fold=fold,
         center_crop=center_crop,
+        keep=keep,
+        draw=draw,
+        others=others,
         split_file=str(output / SPLIT_FILE) if (output / SPLIT_FILE).exists() else None,
     )
     lock = output.with_name(f".{output.name}.lock")

@@ -97,6 +97,14 @@ def toy_data(toy_source, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def rare_data(toy_source, tmp_path_factory) -> Path:
+    """The toy survey with three edge-on galaxies for training; the other twelve are set aside."""
+    output = tmp_path_factory.mktemp("built") / "rare"
+    build(toy_source, output, test_per_class=4, validation_per_class=1, keep="edge_on=3")
+    return output
+
+
+@pytest.fixture(scope="session")
 def tiny_model(toy_data, tmp_path_factory) -> Path:
     """A diffusion model trained with the test preset."""
     import train_ddpm  # here, because most tests, and the process that starts the workers, do not need its libraries

@@ -341,6 +341,11 @@ def test_settings_that_contradict_each_other_are_one_clear_line(toy_data, tmp_pa
     assert "\n" not in str(error.value)
 
 
+def test_images_of_a_generator_that_saw_what_a_rare_class_has_set_aside_are_refused(rare_data, generated, tmp_path):
+    with pytest.raises(UserError, match="of the reserve split"):
+        main(tiny(rare_data, tmp_path / "run", augment_with=str(generated)))
+
+
 def test_early_stopping_needs_a_validation_split(toy_data, tmp_path, monkeypatch):
     def load(source, split, *args, **kwargs):
         return load_arrays(source, "absent" if split == "validation" else split, *args, **kwargs)

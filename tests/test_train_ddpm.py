@@ -21,6 +21,7 @@ from benchmarks import kill_and_resume
 from galaxy_diffusion.generators.model_folder import save_in_half_precision
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline
+from galaxy_diffusion.shared.seen_images import read_seen_images
 from galaxy_diffusion.shared.symmetry import turn
 from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError, load_arrays
 from gz2_dataset.command_line import run
@@ -234,6 +235,17 @@ def test_a_start_from_a_model_that_has_seen_held_out_galaxies_is_refused(trained
     assert not (tmp_path / "run").exists()
     (parent / "seen_images.csv").unlink()
     train_ddpm.main(config)  # a model from elsewhere does not say what it has seen
+
+
+def test_what_a_rare_class_has_set_aside_is_not_learned_from(trained, rare_data, tmp_path):
+    """Not even by way of the model that the training starts from."""
+    reserve = load_arrays(str(rare_data), "reserve", 32)
+    train_ddpm.main(tiny(rare_data, tmp_path / "run", total_images=8))
+    assert len(reserve) == 12
+    assert len(read_seen_images(tmp_path / "run").rows(reserve)) == 0
+    config = train_ddpm.Config(str(rare_data), tmp_path / "more", init_from=str(trained), total_images=8, batch_size=8)
+    with pytest.raises(UserError, match=f"saw {reserve.image_ids[0]} of the reserve split"):
+        train_ddpm.main(config)
 
 
 def test_votes_of_data_without_votes_are_refused(toy_data, tmp_path):

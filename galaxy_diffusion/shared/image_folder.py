@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,37 +77,6 @@ def read_metadata(folder: str) -> list[dict]:
     if not path.exists():
         raise UserError(f"{path}: no such file; make the images with generate.py --output_dir {folder}")
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def parse_counts(option: str, text: str, class_names: Sequence[str]) -> dict[str, int]:
-    """Images of each class as an option gives them.
-
-    Parameters
-    ----------
-    option : str
-        Its name, for errors.
-    text : str
-        ``"spiral=3,edge_on=2"``, or ``"8"`` for 8 of every class.
-    class_names : sequence of str
-
-    Raises
-    ------
-    UserError
-        If a class is unknown or a count is not a number.
-
-    Examples
-    --------
-    >>> parse_counts("num_images", "8", ["spiral", "edge_on"])
-    {'spiral': 8, 'edge_on': 8}
-    """
-    pairs = [pair.partition("=") for pair in text.split(",")] if "=" in text else [(c, "=", text) for c in class_names]
-    wanted = {name.strip(): count.strip() for name, _, count in pairs}
-    for name, count in wanted.items():
-        if name not in class_names:
-            raise UserError(f"{option} {text!r}: no class {name!r}; there are {', '.join(class_names)}")
-        if not count.isdecimal():
-            raise UserError(f"{option} {text!r}: {count!r} is not a number; write for instance {class_names[0]}=100")
-    return {name: int(count) for name, count in wanted.items()}
 
 
 def file_of(folder: Path, class_name: str, seed: int) -> Path:

@@ -60,7 +60,7 @@ def count_classes(record: BuildRecord) -> list[ClassCount]:
         expected, paper = (rules[0].expected_count, rules[0].paper_count) if len(rules) == 1 else (None, None)
         found = record.found.get(name, 0) if rules else None
         kept = record.per_class()[name]
-        reasons = [difference(record, name, found, expected, paper), loss(found, kept)]
+        reasons = [difference(record, name, found, expected, paper), loss(found, kept, record.hidden.get(name, 0))]
         table.append(
             ClassCount(name, ", or ".join(texts), found, expected, paper, kept, "; ".join(filter(None, reasons)))
         )
@@ -84,10 +84,13 @@ def difference(record: BuildRecord, name: str, found: int | None, expected: int 
     return f"votes differ from the public file: {found - expected:+d}"
 
 
-def loss(found: int | None, kept: int) -> str:
-    if found is None or found == kept:
-        return ""
-    return f"{found - kept:,} of them left out: no sound image, or a held-out galaxy shows the same"
+def loss(found: int | None, kept: int, hidden: int) -> str:
+    """Why there are fewer galaxies than the rule finds."""
+    lost = 0 if found is None else found - kept - hidden
+    return "; ".join(
+        [f"{hidden:,} of them unlabelled on purpose"] * (hidden > 0)
+        + [f"{lost:,} of them left out: no sound image, or a held-out galaxy shows the same"] * (lost != 0)
+    )
 
 
 def count_text(table: list[ClassCount]) -> str:
