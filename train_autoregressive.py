@@ -74,10 +74,11 @@ def main(config: Config) -> None:
     ema = EMAModel(transformer.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
     nets = accelerator.prepare(vqvae, transformer)
     optimizers = [accelerator.prepare(torch.optim.AdamW(net.parameters(), fused=True)) for net in nets]
-    accelerator.register_for_checkpointing(ema)
 
     fingerprints = {"labelled": labelled.fingerprint, "unlabelled": unlabelled.fingerprint}
-    training = TrainingRun(accelerator, config, "train_autoregressive", fingerprints, labelled.center_crop)
+    parts = {"vqvae": nets[0], "transformer": nets[1], "ema": ema}
+    parts |= {"vqvae_optimizer": optimizers[0], "transformer_optimizer": optimizers[1]}
+    training = TrainingRun(accelerator, parts, config, "train_autoregressive", fingerprints, labelled.center_crop)
     ema.to(device)
     for batch in training.batches(batches):
         patches, labels = standardized_patches(batch, image_format, device), batch.labels.to(device)

@@ -25,6 +25,7 @@ from galaxy_diffusion.classifiers.stream_data import StreamedTrainingBatches
 from galaxy_diffusion.classifiers.trainer import (
     ClassifierTrainer,
     EarlyStopping,
+    FittingOptimizer,
     Progress,
     newest_checkpoint,
     save_predictions,
@@ -174,7 +175,7 @@ def main(config: Config) -> None:
         train_dataset=make_batches(config, args, images, mean, std),
         eval_dataset=GalaxyBatches([validation], mean, std) if len(validation) else None,
         compute_metrics=figures,
-        callbacks=[progress, EarlyStopping(patience)] if patience else [progress],
+        callbacks=[progress, FittingOptimizer(), *([EarlyStopping(patience)] if patience else [])],
         optimizers=(torch.optim.AdamW(groups, lr=config.learning_rate, fused=True), None),
     )
     trainer.remove_callback(PrinterCallback)

@@ -126,7 +126,6 @@ def main(config: Config) -> None:
     trained = [weight for weight in unet.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, fused=True)
     unet, optimizer = accelerator.prepare(unet, optimizer)
-    accelerator.register_for_checkpointing(ema)
     first_batch, share = batches.at(0, rank, processes), config.batch_size // processes
     micro_batch = math.ceil(share / config.gradient_accumulation_steps)
     if config.dry_run:
@@ -138,7 +137,8 @@ def main(config: Config) -> None:
         return
 
     fingerprints = {"labelled": labelled.fingerprint, "unlabelled": unlabelled.fingerprint}
-    training = TrainingRun(accelerator, config, "train_ddpm", fingerprints, labelled.center_crop)
+    parts = {"unet": unet, "optimizer": optimizer, "ema": ema}
+    training = TrainingRun(accelerator, parts, config, "train_ddpm", fingerprints, labelled.center_crop)
     ema.to(device)
     unet.train()
     micro_batch = find_micro_batch(accelerator, unet, optimizer, objective, first_batch, micro_batch)

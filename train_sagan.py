@@ -73,11 +73,12 @@ def main(config: Config) -> None:
     generator, discriminator, generators, discriminators = accelerator.prepare(
         generator, discriminator, generators, discriminators
     )
-    accelerator.register_for_checkpointing(ema)
     objective = AdversarialObjective(accelerator, generator, discriminator, config.latent_dim, config.diff_augment)
 
     fingerprints = {"labelled": galaxies.fingerprint}
-    training = TrainingRun(accelerator, config, "train_sagan", fingerprints, galaxies.center_crop)
+    parts = {"generator": generator, "generator_optimizer": generators, "ema": ema}
+    parts |= {"discriminator": discriminator, "discriminator_optimizer": discriminators}
+    training = TrainingRun(accelerator, parts, config, "train_sagan", fingerprints, galaxies.center_crop)
     ema.to(accelerator.device)
     for batch in training.batches(batches):
         loss, saturation = objective.of_discriminator(batch)

@@ -63,10 +63,10 @@ def main(config: Config) -> None:
     groups = [{"params": list(part.parameters())} for part in (net.vae, net.prior)]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
     net, optimizer = accelerator.prepare(net, optimizer)
-    accelerator.register_for_checkpointing(ema)
 
     fingerprints = {"labelled": labelled.fingerprint, "unlabelled": unlabelled.fingerprint}
-    training = TrainingRun(accelerator, config, "train_vae", fingerprints, labelled.center_crop)
+    parts = {"net": net, "optimizer": optimizer, "ema": ema}
+    training = TrainingRun(accelerator, parts, config, "train_vae", fingerprints, labelled.center_crop)
     ema.to(device)
     for batch in training.batches(batches):
         span = (training.images_seen, training.images_seen + config.batch_size, config.total_images)

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from safetensors import safe_open
 from tqdm.auto import tqdm
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState
+from transformers.trainer_pt_utils import safe_globals
 
-from galaxy_diffusion.shared.run_folder import MetricsLog
+from galaxy_diffusion.shared.run_folder import MetricsLog, no_checkpoint
+from galaxy_diffusion.shared.state_file import fit_to_parameters
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import written_aside
 
@@ -83,10 +87,38 @@ class EarlyStopping(EarlyStoppingCallback):
         control.should_training_stop = self.early_stopping_patience_counter >= self.early_stopping_patience
 
 
+class FittingOptimizer(TrainerCallback):
+    """Refuses a checkpoint whose optimizer does not fit the net, before a kernel writes beyond its memory."""
+
+    def on_train_begin(self, args, state, control, optimizer: torch.optim.Optimizer, **kwargs) -> None:
+        try:
+            fit_to_parameters(optimizer)
+        except ValueError as error:
+            raise no_checkpoint(Path(args.output_dir, f"checkpoint-{state.global_step}"), error) from None
+
+
 def newest_checkpoint(folder: Path) -> str | None:
-    """The newest complete checkpoint: `Trainer` writes trainer_state.json last."""
+    """The newest complete checkpoint: `Trainer` writes trainer_state.json last.
+
+    Raises
+    ------
+    UserError
+        If a file in it is damaged, or is a pickle of more than tensors and numbers, which `Trainer` would not run
+        either.
+    """
     whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
-    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
+    if not whole:
+        return None
+    newest = max(whole, key=lambda path: int(path.name.split("-")[1]))
+    try:
+        TrainerState.load_from_json(newest / "trainer_state.json")
+        safe_open(newest / "model.safetensors", "pt")
+        with safe_globals():
+            for file in newest.glob("*.pt*"):
+                torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise no_checkpoint(newest, error) from None
+    return str(newest)
 
 
 def save_predictions(path: Path, test: GalaxyArrays, probabilities: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -55,7 +56,8 @@ class TrainingRun:
     Parameters
     ----------
     accelerator : Accelerator
-        Everything that belongs in a checkpoint must be prepared by it or registered with it.
+    parts : dict
+        The nets, optimizers and averages that a checkpoint holds, by the names of their files.
     config : TrainingConfig
     name : str
         Name of the project in a tracker.
@@ -80,19 +82,20 @@ class TrainingRun:
     def __init__(
         self,
         accelerator: Accelerator,
+        parts: dict[str, Any],
         config: TrainingConfig,
         name: str,
         fingerprints: dict[str, str],
         center_crop: int,
     ):
-        self.accelerator, self.config, self.name = accelerator, config, name
+        self.accelerator, self.parts, self.config, self.name = accelerator, parts, config, name
         self.data = {"center_crop": center_crop, "data_fingerprint": fingerprints}
         self.folder, self.is_main = config.output_dir, accelerator.is_main_process
         self.settings = provenance(config)["config"]
         if self.is_main:
             fixed = fixed_settings(config)
             same_run(self.folder / "settings.json", {**fixed, **self.data})
-        self.images_seen = load_newest(accelerator, self.folder / "checkpoints")
+        self.images_seen = load_newest(accelerator, parts, self.folder / "checkpoints")
         self.log = MetricsLog(self.folder / "metrics.jsonl", self.images_seen) if self.is_main else None
         self.record = {"images_seen": self.images_seen, "seconds": 0.0, **(self.log.last if self.log else {})}
         self.interval = Interval(accelerator, self.images_seen, self.record["seconds"])
@@ -124,7 +127,7 @@ class TrainingRun:
 
     def save_checkpoint(self) -> None:
         """Write a checkpoint; all processes call this."""
-        save_checkpoint(self.accelerator, self.folder / "checkpoints", self.images_seen)
+        save_checkpoint(self.accelerator, self.parts, self.folder / "checkpoints", self.images_seen)
 
     @property
     def new_grid(self) -> Path:

@@ -6,8 +6,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 
+from galaxy_diffusion.shared.state_file import fit_to_parameters, read_state, write_state
 from gz2_dataset import UserError
 from gz2_dataset.aside import write_whole
 
@@ -16,13 +19,18 @@ FREE = {"free": True}
 """Metadata of a dataclass field that may change between two calls of the same run."""
 
 
-def save_checkpoint(accelerator: Accelerator, folder: Path, images_seen: int, keep: int = 2) -> None:
-    """Write everything that ``accelerator`` knows to a hidden folder, then rename it; the newest ``keep`` stay.
+def save_checkpoint(
+    accelerator: Accelerator, parts: dict[str, Any], folder: Path, images_seen: int, keep: int = 2
+) -> None:
+    """Write the state of a training to a hidden folder, then rename it; the newest ``keep`` stay.
 
     Parameters
     ----------
     accelerator : Accelerator
-        All processes call this; objects that it has not prepared must be registered with it.
+        All processes call this.
+    parts : dict
+        Nets, optimizers and averages, prepared or not, by the names of their files. The gradient scaler of
+        ``accelerator`` and the state of the random numbers of each process are added.
     folder : Path
         The run's checkpoint folder.
     images_seen : int
@@ -36,8 +44,12 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, images_seen: int, ke
         aside.mkdir(parents=True)
     accelerator.wait_for_everyone()
     try:
-        accelerator.save_state(str(aside))
-    except OSError as error:
+        if accelerator.is_main_process:
+            for name, part in stateful(accelerator, parts).items():
+                write_state(aside / f"{name}.safetensors", part.state_dict())
+        random = {kind: module.get_rng_state() for kind, module in generators(accelerator.device).items()}
+        write_state(aside / random_file(accelerator), random)
+    except (OSError, SafetensorError) as error:
         raise UserError(
             f"{aside}: cannot write the checkpoint ({error}); free space, then run the command again"
         ) from None
@@ -51,6 +63,22 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, images_seen: int, ke
     accelerator.wait_for_everyone()
 
 
+def stateful(accelerator: Accelerator, parts: dict[str, Any]) -> dict[str, Any]:
+    """What is saved of a training: its parts without what accelerate has put around them, and the gradient scaler."""
+    scaler = {"scaler": accelerator.scaler} if accelerator.scaler else {}
+    nets = {name: accelerator.unwrap_model(part) for name, part in parts.items() if isinstance(part, torch.nn.Module)}
+    return parts | nets | scaler
+
+
+def random_file(accelerator: Accelerator) -> str:
+    return f"random_{accelerator.process_index}.safetensors"
+
+
+def generators(device: torch.device) -> dict[str, Any]:
+    """The random numbers of torch, which dropout draws; all others come from a seed and the images seen."""
+    return {"cpu": torch.random} | {kind: torch.get_device_module(kind) for kind in {device.type} - {"cpu"}}
+
+
 def remove(checkpoint: Path) -> None:
     """Hide a checkpoint, then remove it, so that an interruption never leaves half a checkpoint."""
     hidden = checkpoint.with_name(f".removed-{checkpoint.name}")
@@ -59,13 +87,39 @@ def remove(checkpoint: Path) -> None:
     shutil.rmtree(hidden, ignore_errors=True)
 
 
-def load_newest(accelerator: Accelerator, folder: Path) -> int:
-    """Load the newest whole checkpoint; returns the images seen, 0 if there is none."""
+def load_newest(accelerator: Accelerator, parts: dict[str, Any], folder: Path) -> int:
+    """Load the newest whole checkpoint into the parts of a training; returns the images seen, 0 if there is none.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, of another net, or of a version that wrote pickles.
+    """
     found = checkpoints(folder)
     if not found:
         return 0
-    accelerator.load_state(str(found[-1]))
-    return int(found[-1].name.removeprefix(PREFIX))
+    newest = found[-1]
+    try:
+        for name, part in stateful(accelerator, parts).items():
+            part.load_state_dict(read_state(newest / f"{name}.safetensors"))
+            if isinstance(part, torch.optim.Optimizer):
+                fit_to_parameters(part)
+        if (own := newest / random_file(accelerator)).exists():  # absent if there were fewer processes
+            random, known = read_state(own), generators(accelerator.device)
+            for kind in random.keys() & known.keys():
+                known[kind].set_rng_state(random[kind])
+    except Exception as error:
+        raise no_checkpoint(newest, error) from None
+    return int(newest.name.removeprefix(PREFIX))
+
+
+def no_checkpoint(folder: Path, error: Exception) -> UserError:
+    """What to say of a checkpoint that cannot be loaded."""
+    reason = " ".join(f"{type(error).__name__}: {error}".partition(". ")[0].split())[:200]
+    return UserError(
+        f"{folder}: is no checkpoint of this version and net ({reason}); remove it, and the same command goes on from "
+        "the one before or from the start"
+    )
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 
 from galaxy_diffusion.shared.run_folder import (
     FREE,
@@ -18,6 +19,7 @@ from galaxy_diffusion.shared.run_folder import (
     same_run,
     save_checkpoint,
 )
+from galaxy_diffusion.shared.state_file import write_state
 from gz2_dataset import UserError
 
 
@@ -33,50 +35,80 @@ class Settings:
 @pytest.fixture
 def run():
     accelerator = Accelerator(cpu=True)
-    model = torch.nn.Linear(2, 2)
-    return accelerator, accelerator.prepare(model)
+    return accelerator, {"net": accelerator.prepare(torch.nn.Linear(2, 2))}
 
 
 def test_the_newest_whole_checkpoint_is_loaded_and_old_ones_go(run, tmp_path):
-    accelerator, model = run
+    accelerator, parts = run
     for images_seen in (10, 20, 300):
-        torch.nn.init.constant_(model.weight, images_seen)
-        save_checkpoint(accelerator, tmp_path, images_seen)
-    torch.nn.init.zeros_(model.weight)
-    assert load_newest(accelerator, tmp_path) == 300
-    assert model.weight.unique().tolist() == [300]
+        torch.nn.init.constant_(parts["net"].weight, images_seen)
+        save_checkpoint(accelerator, parts, tmp_path, images_seen)
+    torch.nn.init.zeros_(parts["net"].weight)
+    assert load_newest(accelerator, parts, tmp_path) == 300
+    assert parts["net"].weight.unique().tolist() == [300]
     assert len(checkpoints(tmp_path)) == 2
 
 
 def test_an_interrupted_checkpoint_is_as_if_it_were_not(run, tmp_path, monkeypatch):
-    accelerator, _ = run
-    save_checkpoint(accelerator, tmp_path, 10)
+    accelerator, parts = run
+    save_checkpoint(accelerator, parts, tmp_path, 10)
 
-    def killed(folder):
+    def killed(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(accelerator, "save_state", killed)
+        context.setattr("galaxy_diffusion.shared.run_folder.write_state", killed)
         with pytest.raises(KeyboardInterrupt):
-            save_checkpoint(accelerator, tmp_path, 20)
-    assert load_newest(accelerator, tmp_path) == 10
-    save_checkpoint(accelerator, tmp_path, 20)
-    assert load_newest(accelerator, tmp_path) == 20
+            save_checkpoint(accelerator, parts, tmp_path, 20)
+    assert load_newest(accelerator, parts, tmp_path) == 10
+    save_checkpoint(accelerator, parts, tmp_path, 20)
+    assert load_newest(accelerator, parts, tmp_path) == 20
 
 
-def test_a_full_disk_is_told_in_one_line(run, tmp_path, monkeypatch):
-    accelerator, _ = run
+@pytest.mark.parametrize("fault", [OSError, SafetensorError])
+def test_a_full_disk_is_told_in_one_line(run, tmp_path, monkeypatch, fault):
+    accelerator, parts = run
 
-    def full(folder):
-        raise OSError(28, "No space left on device")
+    def full(*_):
+        raise fault("No space left on device")
 
-    monkeypatch.setattr(accelerator, "save_state", full)
+    monkeypatch.setattr("galaxy_diffusion.shared.run_folder.write_state", full)
     with pytest.raises(UserError, match="No space left on device"):
-        save_checkpoint(accelerator, tmp_path, 20)
+        save_checkpoint(accelerator, parts, tmp_path, 20)
+
+
+def test_the_random_numbers_go_on_where_they_were(run, tmp_path):
+    accelerator, parts = run
+    torch.manual_seed(3)
+    save_checkpoint(accelerator, parts, tmp_path, 10)
+    expected = torch.rand(4)
+    load_newest(accelerator, parts, tmp_path)
+    assert torch.equal(torch.rand(4), expected)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda checkpoint: (checkpoint / "net.safetensors").unlink(),
+        lambda checkpoint: (checkpoint / "net.safetensors").write_bytes(b""),
+        lambda checkpoint: (checkpoint / "net.safetensors").write_bytes(b"\xff" * 64),
+        lambda checkpoint: (checkpoint / "random_0.safetensors").write_bytes(b"cut"),
+        lambda checkpoint: write_state(checkpoint / "net.safetensors", {"weight": torch.ones(9, 9)}),
+        lambda checkpoint: write_state(checkpoint / "net.safetensors", 7),
+    ],
+    ids=["gone", "empty", "garbage", "random", "shape", "kind"],
+)
+def test_a_checkpoint_that_cannot_be_continued_is_told_in_one_line(run, tmp_path, spoil):
+    accelerator, parts = run
+    save_checkpoint(accelerator, parts, tmp_path, 10)
+    spoil(tmp_path / "images-000000000010")
+    with pytest.raises(UserError, match=r"images-000000000010: is no checkpoint .*; remove it, and the same") as told:
+        load_newest(accelerator, parts, tmp_path)
+    assert "\n" not in str(told.value)
 
 
 def test_nothing_to_load_means_the_beginning(run, tmp_path):
-    assert load_newest(run[0], tmp_path / "none") == 0
+    assert load_newest(*run, tmp_path / "none") == 0
 
 
 def test_metrics_are_cut_back_to_the_checkpoint(tmp_path):
@@ -129,9 +161,9 @@ def test_fixed_settings_are_those_that_are_not_free(tmp_path):
 
 
 def test_half_a_removed_checkpoint_is_none(run, tmp_path, monkeypatch):
-    accelerator, _ = run
+    accelerator, parts = run
     for images_seen in (10, 20):
-        save_checkpoint(accelerator, tmp_path, images_seen)
+        save_checkpoint(accelerator, parts, tmp_path, images_seen)
 
     def killed(*args, **kwargs):
         raise KeyboardInterrupt
