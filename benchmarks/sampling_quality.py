@@ -81,6 +81,8 @@ class Config:
     of different resolution can be compared; None is that of the model."""
     batch_size: int = 50
     """Images at a time."""
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    """Precision of the net."""
     compile: bool = False
     """Compile the UNet."""
     seed: int = 0
@@ -98,7 +100,7 @@ def main(config: Config) -> None:
     splits = {name: load(split=name) for name in ("validation", "train")}
     if config.split == "validation":
         refuse_if_seen(config.model, {"validation": splits["validation"]})
-    keys = ("split", "num_images", "max_real", "measure_at", "seed")
+    keys = ("split", "num_images", "max_real", "measure_at", "mixed_precision", "seed")
     same = {key: getattr(config, key) for key in keys} | {"checkpoint": weights_hash(pipeline)}
     refuse_other_crop(config.model, splits["train"].center_crop)
     same |= {"center_crop": splits["train"].center_crop}
@@ -151,7 +153,8 @@ def load_pipelines(config: Config, settings: Sequence[Setting]) -> dict[str, Cla
     pipelines = {}
     for setting in settings:
         if (name := setting.scheduler) not in pipelines:
-            pipelines[name] = load_pipeline(config.model, name, PartialState().device, compiled=config.compile)
+            options = PartialState().device, config.mixed_precision, config.compile
+            pipelines[name] = load_pipeline(config.model, name, *options)
             pipelines[name].unet = next(iter(pipelines.values())).unet
         check_sampler(pipelines[name], Sampling(name, setting.steps, setting.guidance_scale, setting.guidance_interval))
     return pipelines
