@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from galaxy_diffusion.study.arms import planned_runs
+from galaxy_diffusion.study.arms import check_names, planned_runs
+from gz2_dataset import UserError
 
 from .conftest import ROOT
 from .cores import all_cores
@@ -75,6 +78,47 @@ def test_from_drawn_galaxies_to_the_report_and_no_further(preset):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
     assert "Nothing to be done" in snakemake(preset)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
+
+
+COMMANDS = ("build", "train_ddpm.py", "generate.py", "evaluate_images.py", "train_classifier.py", "report.py")
+
+
+def test_no_value_of_a_preset_is_carried_out(preset, tmp_path):
+    """Each value that reaches a command does so as one word, whatever is in it; and so do paths with spaces."""
+    study = yaml.safe_load(preset.read_text())
+    word = (
+        """a; touch it_ran ' ; touch it_ran ; ' " ; touch it_ran ; " $(touch it_ran) `touch it_ran` && touch it_ran #"""
+    )
+    harmless = tmp_path / f"my galaxies {word}"
+    study |= {"output_dir": str(harmless / "study"), "data": {"data_dir": word, "build": {"center_crop": word}}}
+    study["accelerate"] = study["ddpm"]["config"] = study["classifiers"]["tiny"] = str(harmless / "preset.yaml")
+    study["ddpm"]["options"] = study["classifier_options"] = study["arms"]["diffusion"]["options"] = {"seed": word}
+    study["generated"]["generated"]["num_images"] = study["showcase"]["num_images"] = word
+    study["evaluate"] = {"generated": {"net": word}}
+    harmless.mkdir()
+    (harmless / "preset.yaml").write_text("{}")
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    planned = snakemake(tmp_path / "study.yaml", "--dry-run", "--printshellcmds", "--forceall", "--quiet", "host")
+    commands = re.findall(r"^Shell command: (?!None$)(.*)", planned, re.MULTILINE)
+    assert {name for name in COMMANDS for command in commands if name in command} == set(COMMANDS)
+    for command in commands:
+        as_words = f'python() {{ printf \'%s\\n\' "$@"; }}; accelerate() {{ python "$@"; }}; {command}'
+        shown = subprocess.run(["sh", "-c", as_words], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert shown.stdout.splitlines() == shlex.split(command)[1:], command
+        assert any(argument.startswith(str(harmless)) for argument in shown.stdout.splitlines())
+    assert not any((folder / "it_ran").exists() for folder in (ROOT, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["fold 0 $(touch x) --num_folds", "..", "a/b", "-x", "", "a\nb", "a|b", "{x}"])
+@pytest.mark.parametrize("section", ["generated", "arms", "classifiers", "classifier_options", "model"])
+def test_a_name_in_a_preset_is_a_name(name, section, preset):
+    study = yaml.safe_load(preset.read_text())
+    if section == "model":
+        study["generated"]["generated"]["model"] = name
+    else:
+        study[section][name] = {"model": "ddpm"}
+    with pytest.raises(UserError, match="is no name"):
+        check_names(study)
 
 
 @pytest.mark.parametrize("study", STUDY_PRESETS, ids=lambda path: path.stem)

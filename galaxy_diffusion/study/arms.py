@@ -1,5 +1,6 @@
-"""The arms of a study: which runs a preset plans, and how arms are named and ordered."""
+"""The arms of a study: which runs a preset plans, how arms are named and ordered, and what may be a name."""
 
+import re
 from typing import Any, NamedTuple
 
 from gz2_dataset import UserError
@@ -19,6 +20,35 @@ class Run(NamedTuple):
     def path(self) -> str:
         """Its folder within ``STUDY/classifiers``."""
         return f"{self.backbone}/{self.arm}/seed{self.seed}"
+
+
+def check_names(preset: dict[str, Any]) -> None:
+    """Refuse a preset in which a name is more than a name: they become folders, options and files of snakemake.
+
+    Parameters
+    ----------
+    preset : dict
+        All keys, at any depth, must be plain words, as must be the ``model`` of each of its folders of images.
+
+    Raises
+    ------
+    UserError
+        If one is not, or if the ``output_dir`` has a brace or a line break, which snakemake would take for its own.
+    """
+
+    def names(value: Any) -> list[str]:
+        if isinstance(value, list):
+            return [name for entry in value for name in names(entry)]
+        return [str(key) for key in value] + names([*value.values()]) if isinstance(value, dict) else []
+
+    models = [str(images["model"]) for images in preset.get("generated", {}).values()]
+    for name in names(preset) + models:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
+            raise UserError(f"study preset: {name!r} is no name; take letters, digits and _ . + -")
+    if unknown := set(models) - preset.keys():
+        raise UserError(f"study preset: no section {min(unknown)!r}, from which images are to be drawn; add it")
+    if re.search(r"[{}\x00-\x1f]", folder := str(preset.get("output_dir", ""))):
+        raise UserError(f"study preset: output_dir {folder!r} has a brace or a line break; rename it")
 
 
 def planned_runs(preset: dict[str, Any]) -> list[Run]:
