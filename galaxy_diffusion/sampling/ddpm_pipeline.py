@@ -17,7 +17,7 @@ from diffusers.image_processor import PipelineImageInput, VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-DEFAULT_GUIDANCE = 2.0
+DEFAULT_GUIDANCE = 1.0
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ SCHEDULERS = {
     "euler": Sampler(EulerDiscreteScheduler, KARRAS, 100),
     "heun": Sampler(HeunDiscreteScheduler, KARRAS, 18),
 }
-DEFAULT = "heun"
+DEFAULT = "sde-dpmsolver++"
 FOLDER = "sampler"
 """Subfolder of a saved model with the scheduler that `DEFAULT` makes for it; the model's own is for training."""
 STOCHASTIC = {"ddpm", "sde-dpmsolver++"}  # these add noise at each step

@@ -27,7 +27,7 @@ class Sampling:
     Examples
     --------
     >>> Sampling("unipc").kwargs
-    {'guidance_scale': 2.0, 'num_inference_steps': 18}
+    {'guidance_scale': 1.0, 'num_inference_steps': 18}
     """
 
     scheduler: str = DEFAULT
