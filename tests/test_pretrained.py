@@ -21,12 +21,13 @@ def model(request) -> Path:
     return request.param
 
 
-def test_there_is_one():
-    assert "galaxies-64" in {folder.name for folder in MODELS}
+def test_there_are_two():
+    assert [folder.name for folder in MODELS] == ["galaxies-224", "galaxies-64"]
 
 
 def test_it_is_whole_and_small(model):
-    assert sum(path.stat().st_size for path in model.rglob("*")) < 12e6
+    assert sum(path.stat().st_size for path in model.rglob("*")) < 14e6
+    assert max(path.stat().st_size for path in model.rglob("*")) < 10e6
     names = {path.name for path in model.iterdir()}
     assert {"README.md", "run.json", "seen_images.csv", "pipeline.py", "sampler", "scheduler", "unet"} <= names
     assert len(read_seen_images(model).digests) == len(pd.read_csv(model / "seen_images.csv"))

@@ -17,7 +17,7 @@ from diffusers.image_processor import PipelineImageInput, VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-DEFAULT_GUIDANCE = 2.0
+DEFAULT_GUIDANCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class ImageFormat:
         return pixel_shuffle(prediction, self.patch_size)
 
     def _mean(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.tensor(self.image_mean, device=images.device).view(-1, 1, 1)
+        channels = [torch.full((1, 1, 1), mean, device=images.device) for mean in self.image_mean]
+        return torch.cat(channels)  # not copied from the host, for which a GPU would have to wait
 
 
 class ClassTable(torch.nn.Embedding):
