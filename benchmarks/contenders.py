@@ -17,6 +17,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.training_utils import EMAModel
 
 import train_ddpm
+from galaxy_diffusion.generators.training_run import TrainingRun
 from galaxy_diffusion.generators.unet import make_unet
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from gz2_dataset import UserError
@@ -127,14 +128,21 @@ def train_ours(config: Contenders, piece: Piece) -> Clock:
     lengths = {"total_images": piece.total_images, "cooldown_images": piece.cooldown_images}
     settings = replace(our_settings(config), output_dir=piece.folder, **lengths)
 
-    def save() -> None:
-        settings.sample_images = settings.checkpoint_images = 1
+    count, ending = TrainingRun.count, []
+
+    def count_or_end(training: TrainingRun, *events: str) -> set[str]:
+        due = count(training, *events)
+        return due | {"sample", "checkpoint"} if ending else due
 
     def keep(pipeline: ClassConditionalDDPMPipeline, *_: object) -> None:
         if piece.snapshot:
             pipeline.save_pretrained(piece.snapshot)
 
-    with mock.patch.object(train_ddpm, "save_grid", keep), timed(piece.seconds, save) as clock:
+    with (
+        mock.patch.object(train_ddpm, "save_grid", keep),
+        mock.patch.object(TrainingRun, "count", count_or_end),
+        timed(piece.seconds, lambda: ending.append(True)) as clock,
+    ):
         train_ddpm.main(settings)
     return clock
 

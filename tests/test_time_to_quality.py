@@ -7,10 +7,24 @@ from diffusers import UNet2DModel
 from diffusers.training_utils import EMAModel
 
 from benchmarks import contenders
-from benchmarks.contenders import EXAMPLE, OURS, TUNED, Piece, keep_example, timed
+from benchmarks.contenders import (
+    EXAMPLE,
+    OURS,
+    TUNED,
+    Contenders,
+    Piece,
+    keep_example,
+    our_settings,
+    timed,
+    train_ours,
+)
 from benchmarks.quality_over_time import REAL, markdown, plot
 from benchmarks.time_to_quality import Config, forget_unrecorded, is_done, total_images, turns
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
+from galaxy_diffusion.sampling.seeded_images import load_pipeline
+from gz2_dataset import CLASS_NAMES
+
+from .conftest import ROOT
 
 
 def result(contender: str, minutes: float, kid: float, half: float = 0.005) -> dict:
@@ -55,6 +69,17 @@ def test_a_piece_ends_one_step_after_its_checkpoint_and_its_first_step_counts_as
     assert (len(clock.ends), clock.seconds, average.optimization_step, saved) == (3, 3.0, 3, [3])
     average.step(weights)
     assert average.optimization_step == 4, "outside, a step is a step again"
+
+
+def test_a_piece_of_ours_ends_with_a_checkpoint_and_a_snapshot_from_which_the_next_goes_on(toy_data, tmp_path):
+    config = Contenders(str(toy_data), tmp_path, Path("-"), ROOT / "configs/ddpm_tiny.yaml", mixed_precision="no")
+    seen = []
+    for name in ("first", "second"):
+        piece = Piece(OURS, tmp_path / OURS, 0.0, 640, 0, tmp_path / name, CLASS_NAMES)
+        clock = train_ours(config, piece)
+        seen.append(len(clock.ends) * our_settings(config).batch_size)
+        assert load_pipeline(str(tmp_path / name), "unipc", torch.device("cpu")).class_names == list(CLASS_NAMES)
+        assert (tmp_path / OURS / "checkpoints" / f"images-{sum(seen):012d}").is_dir()
 
 
 def test_checkpoints_whose_time_is_unknown_are_removed(tmp_path):
