@@ -17,7 +17,7 @@ from galaxy_diffusion.evaluation.pair import load_real_and_generated
 from galaxy_diffusion.evaluation.questions import Answer
 from galaxy_diffusion.evaluation.section import fidelity_section
 from galaxy_diffusion.shared.image_folder import write_verdicts
-from galaxy_diffusion.shared.run_folder import write_json
+from galaxy_diffusion.shared.run_folder import refuse_links, write_json
 from gz2_dataset import UserError
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
@@ -101,6 +101,7 @@ def refuse_nets_of_one_name(nets: list[str]) -> None:
 def save(answer: Answer, config: Config, record: dict) -> None:
     """Write the figures, tables and pictures, and the summary that the report shows."""
     output = config.output_dir
+    refuse_links(output)
     files = {"fidelity.png": beside_floor(answer.metrics)}
     files |= {f"{name}.png": png for name, png in answer.pictures.items()}
     files |= {f"{name}.csv": table.to_csv(index=False) for name, table in answer.tables.items()}
@@ -118,8 +119,9 @@ def forget_others(folder: Path, files: Iterable[str]) -> None:
     """Remove what an earlier evaluation wrote and this one does not, such as pictures of a former class."""
     record = folder / "run.json"
     earlier = json.loads(record.read_text()).get("files", []) if record.exists() else []
-    for name in set(earlier) - set(files):
-        (folder / name).unlink(missing_ok=True)
+    for name in map(str, earlier):
+        if name not in files and name == Path(name).name and name.endswith((".png", ".csv")):
+            (folder / name).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import numpy as np
 
 from galaxy_diffusion.evaluation.section import fidelity_section
 from galaxy_diffusion.shared import drawing
+from galaxy_diffusion.shared.run_folder import refuse_links
 from galaxy_diffusion.study import arm_figures, arm_tables, dataset_tables, generator_figures
 from galaxy_diffusion.study.arms import BASELINE, QUESTION
 from galaxy_diffusion.study.calibration import calibration
@@ -35,6 +36,7 @@ class Config:
 def main(config: Config) -> None:
     folders = config.study if isinstance(config.study, list) else [config.study]
     study = read_study(folders)
+    refuse_links(config.output_dir)
     page = Page(study, Verdict("missing", "No classifier has been trained yet: there is nothing to compare."))
 
     if study.build:

@@ -17,8 +17,8 @@ from tqdm.auto import tqdm
 from .aside import written_aside
 from .command_line import UserError
 from .crop import WHOLE, prepare_image
-from .images import decode
-from .loading import crop_of, digests, encoded, encoded_bytes, load
+from .images import decode, encoded_bytes
+from .loading import crop_of, digests, encoded, load
 from .votes import VOTE_COLUMNS
 
 NATIVE_RESOLUTION = 224

@@ -1,15 +1,44 @@
 """Image files as bytes: whether one is a whole image of sensible size, and its pixels as 8-bit RGB."""
 
 from io import BytesIO
+from pathlib import Path
 
+import datasets
 import numpy as np
 import simplejpeg
+from huggingface_hub import constants
 from PIL import Image, ImageOps
+
+from .command_line import UserError
 
 MAX_PIXELS = 8192**2
 FORMATS = ("JPEG", "PNG")
 END_OF_FILE = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 TAIL, HEAD = 1024, 4096
+
+
+def encoded_bytes(image: dict | None) -> bytes:
+    """The file of an image in a dataset, which may come from anybody.
+
+    Parameters
+    ----------
+    image : dict
+        With ``bytes``, or with the ``path`` of a file, which is read only from the cache of the Hub, where `datasets`
+        puts the images of a dataset that is not in Parquet.
+
+    Raises
+    ------
+    UserError
+        If there is neither, or if the path leads elsewhere: to a private file, for instance.
+    """
+    if image and image["bytes"] is not None:
+        return image["bytes"]
+    path = Path(image["path"]).resolve() if image and image["path"] else None
+    caches = (constants.HF_HUB_CACHE, datasets.config.HF_DATASETS_CACHE)
+    if path is None or not path.is_file() or not any(path.is_relative_to(Path(cache).resolve()) for cache in caches):
+        named = f"the file {image['path']!r} outside the dataset" if path else "nothing"
+        raise UserError(f"an image of the dataset is {named}; its bytes must be in the dataset")
+    return path.read_bytes()
 
 
 def problem_of(content: bytes) -> str:
@@ -48,6 +77,12 @@ def header_of(content: bytes) -> tuple[int, int, str]:
         return *image.size, image.format
 
 
+def refuse_too_large(width: int, height: int) -> None:
+    """Raise an `OSError` before pixels are made that no galaxy cutout has."""
+    if width * height > MAX_PIXELS:
+        raise OSError(f"{width} x {height} pixels are more than {MAX_PIXELS:,}")
+
+
 def decode(content: bytes) -> np.ndarray:
     """The pixels of an image file as upright 8-bit RGB.
 
@@ -61,15 +96,17 @@ def decode(content: bytes) -> np.ndarray:
     Raises
     ------
     OSError
-        If it cannot be decoded.
+        If it cannot be decoded, or has more than 67 million pixels.
     """
     try:
         # The same library as Pillow's, in two thirds of the time; only rare JPEG files need Pillow.
         if content.startswith(b"\xff\xd8") and b"Exif" not in content[:HEAD]:
-            _, _, colours, _ = simplejpeg.decode_jpeg_header(content)
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
+            refuse_too_large(height, width)
             if colours in ("YCbCr", "Gray"):
                 return simplejpeg.decode_jpeg(content, "RGB")
         image = Image.open(BytesIO(content), formats=FORMATS)
+        refuse_too_large(*image.size)
         image.load()
     except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise OSError(str(error)) from None

@@ -10,8 +10,10 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from .build_record import BUILD_FILE, BuildRecord
+from .class_names import check_class_names
 from .command_line import UserError
 from .crop import guessed_crop
+from .images import encoded_bytes
 from .parquet_rows import shard_files
 from .splits import SPLITS, check_no_leak, check_splits
 from .writing import build
@@ -50,8 +52,16 @@ def load(data: str) -> datasets.DatasetDict:
     check_splits(data, set(map(str, opened)))
     if missing := {"image", "label", "image_id"} - set(opened["train"].column_names):
         raise UserError(f"{data}: column {sorted(missing)[0]} is missing; build it with python -m gz2_dataset build")
+    check_class_names(class_names_of(data, opened["train"].features["label"]), data)
     check_no_leak(data, listed_galaxies(opened))
     return opened
+
+
+def class_names_of(data: str, label: object) -> list[str]:
+    """The names of the classes of a column of labels; a `UserError` if it has none."""
+    if not isinstance(label, datasets.ClassLabel) or not label.names:
+        raise UserError(f"{data}: the column label has no names of classes; build it with python -m gz2_dataset build")
+    return label.names
 
 
 def is_on_hub(name: str) -> bool:
@@ -132,7 +142,3 @@ def digests(split: datasets.Dataset) -> list[str]:
 def encoded(split: datasets.Dataset) -> datasets.Dataset:
     """The image column undecoded: dictionaries with bytes and path."""
     return split.select_columns(["image"]).cast_column("image", datasets.Image(decode=False)).with_format(None)["image"]
-
-
-def encoded_bytes(image: dict) -> bytes:
-    return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()

@@ -13,9 +13,11 @@ import pandas as pd
 from huggingface_hub.errors import HTTPError
 
 from .build_record import BUILD_FILE, BuildRecord
+from .class_names import check_class_names
 from .command_line import UserError
 from .crop import guessed_crop
 from .galaxy_stream import COLUMNS, GalaxyStream
+from .loading import class_names_of
 from .parquet_rows import ParquetRows
 from .splits import SPLIT_FILE, check_no_leak, check_splits
 from .votes import VOTE_COLUMNS
@@ -71,7 +73,7 @@ def open_stream(data: str) -> OpenStream:
     features = builder.info.features or datasets.Features.from_arrow_schema(next(iter(splits.values())).schema)
     if missing := [column for column in COLUMNS if column not in features]:
         raise UserError(f"{data}: column {missing[0]} is missing; build it with python -m gz2_dataset build")
-    class_names = tuple(features["label"].names)
+    class_names = check_class_names(class_names_of(data, features["label"]), data)
     table = listed_galaxies(f"{builder.base_path}/{SPLIT_FILE}", class_names)
     if table is None:
         print(f"note: {data} has no {SPLIT_FILE} with sha256; splits are compared by image_id only", file=sys.stderr)

@@ -1,20 +1,30 @@
 """Nothing in a file from a stranger runs, and none leads outside its folder; see docs/reliability.md."""
 
 import ast
+import io
+import json
+import os
 import shutil
 from pathlib import Path
 
+import datasets
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
 from transformers import Trainer
 
+import evaluate_images
 import generate
 import train_classifier
 import train_ddpm
-from gz2_dataset import UserError
+from galaxy_diffusion.shared.image_folder import load_generated, read_metadata
+from galaxy_diffusion.shared.run_folder import refuse_links, same_run
+from gz2_dataset import UserError, build, load
+from gz2_dataset.images import encoded_bytes
 
-from .conftest import ROOT
+from .conftest import ROOT, draw_toy_galaxy, write_class_list
 
 
 class Opens:
@@ -174,3 +184,141 @@ def test_nothing_in_the_source_reads_a_pickle():
                     called not in ("yaml.load", "joblib.load", "torch.load") or options.get("weights_only") == "True"
                 ), path
                 assert options.get("allow_pickle", "False") == "False", path
+
+
+@pytest.mark.parametrize("name", ["../../X", "{outside}/X", "..", "a/b", "null", "=1", "x" * 300, 7])
+def test_the_classes_of_a_foreign_model_lead_nowhere(name, tiny_model, tmp_path):
+    model, output = shutil.copytree(tiny_model, tmp_path / "model"), tmp_path / "a/b/images"
+    index = json.loads((model / "model_index.json").read_text())
+    index["id2label"]["0"] = name.format(outside=tmp_path) if isinstance(name, str) else name
+    (model / "model_index.json").write_text(json.dumps(index))
+    options = {"num_images": "1", "scheduler": "ddim", "num_inference_steps": 1}
+    with pytest.raises(UserError, match=r"model: class .*; rename it"):
+        generate.main(generate.Config(model=str(model), output_dir=output, **options))
+    assert {path.name for path in tmp_path.iterdir()} == {"model"}
+
+
+@pytest.mark.parametrize("id2label", [None, ["a", "b"], {"1": "a", "3": "b"}, {"x": "a"}, "ab"])
+def test_a_foreign_model_that_does_not_number_its_classes_is_refused(id2label, tiny_model, tmp_path):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    index = json.loads((model / "model_index.json").read_text()) | {"id2label": id2label}
+    (model / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match="id2label does not number"):
+        generate.main(generate.Config(model=str(model), output_dir=tmp_path / "images", num_images="1"))
+
+
+@pytest.mark.parametrize("name", ["../../RING", "macro", "x" * 300, "=HYPERLINK(1)", "a,b"])
+def test_a_class_of_foreign_data_that_cannot_be_one_is_refused_when_it_is_built(name, tmp_path):
+    source = write_class_list(tmp_path / "source", {"spiral": 6, "ring": 6})
+    labels = (source / "labels.csv").read_text().replace(",ring", f',"{name}"')
+    (source / "labels.csv").write_text(labels)
+    with pytest.raises(UserError, match=r"source: class .*; rename it"):
+        build(source, tmp_path / "built")
+    assert not (tmp_path / "built").exists()
+
+
+def jpeg_of(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    draw_toy_galaxy("spiral", np.random.default_rng(seed)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def write_parquet(file: Path, images: list[dict | None], names: list[str]) -> Path:
+    """A dataset of somebody else, with a column of images as `datasets` stores them."""
+    features = datasets.Features(
+        image=datasets.Image(), label=datasets.ClassLabel(names=names), image_id=datasets.Value("string")
+    )
+    rows = {
+        "image": images,
+        "label": [i % 2 for i in range(len(images))],
+        "image_id": list(map(str, range(len(images)))),
+    }
+    file.parent.mkdir(parents=True)
+    pq.write_table(features.arrow_schema and datasets.Dataset.from_dict(rows, features).data.table, file)
+    return file.parent
+
+
+@pytest.mark.parametrize("path", ["private.jpg", "/dev/zero", "no such file", None])
+def test_an_image_in_parquet_that_is_a_file_elsewhere_is_not_read(path, tmp_path):
+    """A private file would land in a dataset that is then published."""
+    (tmp_path / "private.jpg").write_bytes(jpeg_of(99))
+    images = [{"bytes": jpeg_of(i), "path": None} for i in range(20)]
+    images[0] = path and {"bytes": None, "path": str(tmp_path / path)}
+    theirs = write_parquet(tmp_path / "theirs/train.parquet", images, ["a", "b"])
+    with pytest.raises(UserError, match=r"an image of the dataset is (nothing|the file)"):
+        build(theirs, tmp_path / "mine")
+
+
+def test_an_image_that_the_hub_has_put_into_its_cache_is_read():
+    cache = Path(datasets.config.HF_DATASETS_CACHE)
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / "galaxy.jpg").write_bytes(jpeg_of(0))
+    assert encoded_bytes({"bytes": None, "path": str(cache / "galaxy.jpg")}) == jpeg_of(0)
+
+
+def test_a_class_of_a_built_dataset_of_another_is_checked_when_it_is_opened(tmp_path):
+    build(write_class_list(tmp_path / "source", {"spiral": 6, "ring": 6}), tmp_path / "built")
+    for file in (tmp_path / "built/data").glob("*.parquet"):
+        table = pq.read_table(file)
+        metadata = {key: value.replace(b'"ring"', b'"../ring"') for key, value in table.schema.metadata.items()}
+        pq.write_table(table.replace_schema_metadata(metadata), file)
+    with pytest.raises(UserError, match=r"built: class '../ring' has"):
+        load(str(tmp_path / "built"))
+
+
+@pytest.fixture
+def generated(tmp_path) -> Path:
+    """A folder of one generated image, beside a private one."""
+    (tmp_path / "images/spiral").mkdir(parents=True)
+    for file in ("images/spiral/00000000.jpg", "private.jpg"):
+        (tmp_path / file).write_bytes(jpeg_of(0))
+    (tmp_path / "images/run.json").write_text('{"center_crop": 0}')
+    return tmp_path / "images"
+
+
+@pytest.mark.parametrize(
+    "name", ["../private.jpg", "{private}", "link.jpg", "spiral/../../private.jpg", "pipe.jpg", "up"]
+)
+def test_no_row_of_a_foreign_folder_of_images_leads_outside(name, generated):
+    (generated / "link.jpg").symlink_to(generated.parent / "private.jpg")
+    (generated / "up").symlink_to("/dev/zero")
+    os.mkfifo(generated / "pipe.jpg")
+    row = {"file_name": name.format(private=generated.parent / "private.jpg"), "label": "spiral", "seed": 0}
+    (generated / "metadata.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match=r"line 1: .* is outside the folder|no regular file"):
+        load_generated(str(generated), ("spiral",), 64, 0)
+
+
+@pytest.mark.parametrize(
+    "line", ["5", "{", '{"x": 1}', '{"file_name": 3, "label": "a"}', '{"file_name": "a"}', "[]", "\0"]
+)
+def test_a_foreign_line_of_metadata_is_named(line, generated):
+    (generated / "metadata.jsonl").write_text('{"file_name": "spiral/00000000.jpg", "label": "spiral"}\n' + line + "\n")
+    with pytest.raises(UserError, match=r"metadata.jsonl, line 2: .*; remove the line") as told:
+        read_metadata(str(generated))
+    assert "\n" not in str(told.value)
+
+
+def test_an_evaluation_removes_only_pictures_and_tables_of_its_folder(tmp_path):
+    names = ["../precious.csv", "sub/precious.csv", "precious.txt", "former.png", str(tmp_path / "precious.csv"), 3]
+    (tmp_path / "out/sub").mkdir(parents=True)
+    for name in ("precious.csv", "out/sub/precious.csv", "out/precious.txt", "out/former.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "out/run.json").write_text(json.dumps({"files": names}))
+    evaluate_images.forget_others(tmp_path / "out", {})
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left == {"sub", "precious.txt", "run.json"}
+    assert (tmp_path / "precious.csv").exists()
+    assert (tmp_path / "out/sub/precious.csv").exists()
+
+
+def test_nothing_is_written_through_a_link_that_leads_out_of_a_folder(tmp_path):
+    (tmp_path / "run/deep").mkdir(parents=True)
+    (tmp_path / "run/deep/inside").symlink_to(tmp_path / "run")
+    refuse_links(tmp_path / "run")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "run/deep/checkpoints").symlink_to(tmp_path / "home")
+    with pytest.raises(UserError, match="checkpoints: is a link that leads out"):
+        same_run(tmp_path / "run/settings.json", {})
+    (tmp_path / "mine").symlink_to(tmp_path / "home")  # the user's own choice of a disk
+    refuse_links(tmp_path / "mine")

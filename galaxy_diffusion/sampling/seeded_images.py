@@ -16,6 +16,7 @@ from galaxy_diffusion.sampling.settings import Sampling
 from galaxy_diffusion.sampling.vae_pipeline import ConditionalVAEPipeline
 from galaxy_diffusion.shared.shipped import find_model
 from gz2_dataset import UserError
+from gz2_dataset.class_names import check_class_names
 
 GeneratorPipeline = (
     ClassConditionalDDPMPipeline | ConditionalSAGANPipeline | ConditionalVAEPipeline | ConditionalAutoregressivePipeline
@@ -83,6 +84,7 @@ def load_pipeline(
         pipeline = PIPELINES.get(kind, ClassConditionalDDPMPipeline).from_pretrained(model, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: cannot be loaded as a pipeline ({str(error).splitlines()[0]})") from None
+    check_model_classes(pipeline, model)
     if isinstance(pipeline, ClassConditionalDDPMPipeline):
         pipeline.scheduler = make_scheduler(scheduler, pipeline.scheduler)
     pipeline.set_progress_bar_config(disable=True)
@@ -95,6 +97,15 @@ def load_pipeline(
         if compiled:
             net.compile()
     return pipeline.to(device)
+
+
+def check_model_classes(pipeline: GeneratorPipeline, model: str) -> None:
+    """Raise a `UserError` if the classes that a model names are none: they become folders."""
+    try:
+        names = pipeline.class_names
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise UserError(f"{model}: id2label does not number its classes from 0; take another model") from None
+    check_class_names(names, model)
 
 
 def check_sampler(pipeline: ClassConditionalDDPMPipeline, sampling: Sampling) -> None:

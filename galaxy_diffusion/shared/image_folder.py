@@ -54,6 +54,8 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int, c
         if row["label"] not in class_names:
             raise UserError(f"{path}: class {row['label']!r} is not one of the data's ({', '.join(class_names)})")
         try:
+            if path.exists() and not path.is_file():
+                raise OSError("no regular file")
             content = path.read_bytes()
             image = decode(content)
         except OSError as error:
@@ -72,11 +74,23 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int, c
 
 
 def read_metadata(folder: str) -> list[dict]:
-    """The rows of a generated folder's metadata.jsonl."""
+    """The rows of a generated folder's metadata.jsonl; a row that names a file outside is refused, links resolved."""
     path = Path(folder) / METADATA
     if not path.exists():
         raise UserError(f"{path}: no such file; make the images with generate.py --output_dir {folder}")
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    rows, inside = [], Path(folder).resolve()
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            row = json.loads(line)
+            file = Path(folder, row["file_name"]).resolve()
+            problem = "" if file.is_relative_to(inside) else f"{row['file_name']!r} is outside the folder"
+            problem = problem or ("" if isinstance(row["label"], str) else "its label is no class")
+        except (ValueError, TypeError, KeyError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        if problem:
+            raise UserError(f"{path}, line {number}: {problem}; remove the line, or make the images again")
+        rows.append(row)
+    return rows
 
 
 def file_of(folder: Path, class_name: str, seed: int) -> Path:

@@ -1,6 +1,7 @@
 """A run's folder: checkpoints that are whole or absent, metrics that match them."""
 
 import json
+import os
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -127,6 +128,20 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{PREFIX}*"))
 
 
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder to be written to that has a link to another: what came from somebody else could lead anywhere.
+
+    Raises
+    ------
+    UserError
+        If one of its folders, at any depth, is a link that leads out of it.
+    """
+    for parent, folders, _ in os.walk(folder):
+        for link in (Path(parent, name) for name in folders):
+            if link.is_symlink() and not link.resolve().is_relative_to(folder.resolve()):
+                raise UserError(f"{link}: is a link that leads out of {folder}; remove it, or link the whole folder")
+
+
 def same_run(path: Path, description: dict[str, Any]) -> None:
     """Write the description of a run, or refuse to continue where another run has begun.
 
@@ -140,8 +155,10 @@ def same_run(path: Path, description: dict[str, Any]) -> None:
     Raises
     ------
     UserError
-        If the file has another value; a key that only one of them has counts as None in the other.
+        If the file has another value; a key that only one of them has counts as None in the other. If the folder has
+        links that lead out of it.
     """
+    refuse_links(path.parent)
     if not path.exists():
         write_json(path, description)
         return

@@ -45,8 +45,6 @@ def check_names(preset: dict[str, Any]) -> None:
     for name in names(preset) + models:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
             raise UserError(f"study preset: {name!r} is no name; take letters, digits and _ . + -")
-    if unknown := set(models) - preset.keys():
-        raise UserError(f"study preset: no section {min(unknown)!r}, from which images are to be drawn; add it")
     if re.search(r"[{}\x00-\x1f]", folder := str(preset.get("output_dir", ""))):
         raise UserError(f"study preset: output_dir {folder!r} has a brace or a line break; rename it")
 

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from galaxy_diffusion.study.arms import BASELINE, QUESTION, Run, planned_runs
+from galaxy_diffusion.study.arms import BASELINE, QUESTION, Run, check_names, planned_runs
 from galaxy_diffusion.study.endpoints import MARGIN, Question
 from galaxy_diffusion.study.runs import Runs, pool, read_runs
 from gz2_dataset import UserError
@@ -167,6 +167,7 @@ def read_folder(folder: Path) -> Study:
         raise UserError(f"{folder}: not a study (no {', '.join(PARTS)} in it); make one with make study CONFIG=...")
     file = folder / "study.yaml"
     preset = (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
+    check_names(preset)
     sets = {
         name: read_lines(folder / name / "metadata.jsonl") for name in {GENERATED: {}} | preset.get("generated", {})
     }

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gz2_dataset.command_line import UserError
+from gz2_dataset.images import encoded_bytes
 from gz2_dataset.votes import VOTE_COLUMNS, VOTES, clean_votes
 
 ID_COLUMNS = ("image_id", "id_str", "GalaxyID", "galaxy_id", "dr7objid", "objid", "id")
@@ -75,8 +76,7 @@ def read_hub(data: str) -> tuple[pd.DataFrame, tuple[str, ...], Counter, Callabl
         raise UserError(f"{data}: has neither votes nor one of {', '.join(LABEL_COLUMNS)}")
 
     def read(row: str) -> bytes:
-        image = images[int(row)]["image"][0].as_py()
-        return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+        return encoded_bytes(images[int(row)]["image"][0].as_py())
 
     return table, tuple(votes), skipped, read, opened._fingerprint
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from gz2_dataset.class_names import check_class_names
 from gz2_dataset.command_line import UserError, how_to_install
 from gz2_dataset.rules import CLASS_NAMES, RULES, Rule, classes_of, classify
 from gz2_dataset.sources.files import Files
@@ -92,11 +93,11 @@ def read_source(data_dir: str, kind: str | None = None, rules: tuple[Rule, ...] 
     files = Files(Path(data_dir)) if kind != "hub" else None
     kind = kind or recognise(files)
     if kind == "hub":
-        return finish(kind, *read_hub(data_dir), rules)
+        return finish(kind, data_dir, *read_hub(data_dir), rules)
     table, vote_columns, skipped = READERS[kind].read(files)
     if kind == "kaggle" and files.find(MOCK_TRUTH):
         kind = "mock"
-    return finish(kind, table, vote_columns, skipped + files.skipped, files.read, files.stamp(), rules)
+    return finish(kind, data_dir, table, vote_columns, skipped + files.skipped, files.read, files.stamp(), rules)
 
 
 def recognise(files: Files) -> str:
@@ -203,6 +204,7 @@ KINDS = (*READERS, "hub")
 
 def finish(
     kind: str,
+    where: str,
     table: pd.DataFrame,
     vote_columns: tuple[str, ...],
     skipped: Counter,
@@ -223,6 +225,7 @@ def finish(
         present = set(table["galaxy_class"]) - {""}
         order = CLASS_NAMES if present <= set(CLASS_NAMES) else sorted(present)
         class_names, rules = tuple(name for name in order if name in present), None
+    check_class_names(class_names, where)
     table = table[table["file"].notna()]
     table = table[["image_id", "galaxy_class", "file", *vote_columns]].sort_values("image_id", ignore_index=True)
     return Source(kind, table, class_names, read, stamp, rows, vote_columns, rules, found, +skipped)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -33,6 +34,12 @@ def huge_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
+def huge_jpeg(width: int, height: int) -> bytes:
+    """A JPEG whose header claims other sides than its data have."""
+    start = JPEG.index(b"\xff\xc0") + 5
+    return JPEG[:start] + struct.pack(">HH", height, width) + JPEG[start + 4 :]
+
+
 @pytest.mark.parametrize("content", [JPEG, PNG, JPEG + bytes(100)])
 def test_a_sound_image_has_no_problem(content):
     assert problem_of(content) == ""
@@ -60,6 +67,15 @@ def test_a_problem_is_named_from_the_bytes_alone(problem, content):
 def test_what_cannot_be_decoded_is_an_os_error(content):
     with pytest.raises(OSError):  # noqa: PT011 - Pillow's own text
         decode(content)
+
+
+@pytest.mark.parametrize("content", [huge_png(8_193), huge_jpeg(65_000, 65_000), huge_jpeg(65_000, 1_100)])
+def test_an_image_of_absurd_size_is_refused_before_its_pixels_are_made(content):
+    tracemalloc.start()
+    with pytest.raises(OSError, match="are more than 67,108,864"):
+        decode(content)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
 
 
 PIXELS = np.asarray(GALAXY)
