@@ -19,7 +19,7 @@ from galaxy_diffusion.classifiers.card import classifier_card
 from galaxy_diffusion.classifiers.data import GalaxyBatches, TrainingBatches, check_classes, collate
 from galaxy_diffusion.classifiers.loss import ClassificationLoss, inverse_frequency
 from galaxy_diffusion.classifiers.metric import GalaxyClassification
-from galaxy_diffusion.classifiers.model import make_model
+from galaxy_diffusion.classifiers.model import make_model, save_model
 from galaxy_diffusion.classifiers.remedies import balanced_rows, select_generated, smote
 from galaxy_diffusion.classifiers.stream_data import StreamedTrainingBatches
 from galaxy_diffusion.classifiers.trainer import (
@@ -38,8 +38,10 @@ from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import parse_counts, provenance, run
 from gz2_dataset.galaxy_stream import GalaxyStream
+from gz2_dataset.images import header_of
+from gz2_dataset.loading import first_image
 from gz2_dataset.splits import RESERVE
-from gz2_dataset.streaming import load_stream
+from gz2_dataset.streaming import first_streamed_image, load_stream
 
 # Where training images come from.
 ORIGINS = ("real", "generated", "smote")
@@ -185,7 +187,7 @@ def main(config: Config) -> None:
     logits = trainer.predict(GalaxyBatches([test], mean, std)).predictions
     results = metric.compute(predictions=logits.argmax(axis=1), references=test.labels, class_names=train.class_names)
     if trainer.is_world_process_zero():
-        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(folder)
+        save_model(trainer.accelerator.unwrap_model(trainer.model), folder, train.center_crop, image_side(config))
         save_predictions(folder / "predictions.csv", test, softmax(logits.astype(np.float64), axis=1))
         steps = trainer.state.global_step
         results |= {
@@ -216,6 +218,12 @@ def load_split(config: Config, split: str) -> GalaxyArrays | GalaxyStream:
         return load_arrays(*arguments, jpeg=True)
     stream = load_stream(*arguments, jpeg=True)
     return stream if split == "train" else stream.to_arrays()
+
+
+def image_side(config: Config) -> int:
+    """Shorter side in pixels of the data's files, judged by the first."""
+    content = first_streamed_image(config.data) if config.streaming else first_image(config.data)
+    return min(header_of(content)[:2])
 
 
 def training_images(config: Config, train: GalaxyArrays | GalaxyStream, held_out: dict[str, GalaxyArrays]) -> dict:

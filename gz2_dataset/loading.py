@@ -87,11 +87,16 @@ def crop_of(data: str) -> int:
         As in `load`.
     """
     folder = local_folder(data)
-    train = load(data)["train"]
+    load(data)
     file = folder / BUILD_FILE if folder else file_on_hub(data, BUILD_FILE)
     if file is None:
-        return guessed_crop(data, encoded_bytes(encoded(train)[0]))
+        return guessed_crop(data, first_image(data))
     return BuildRecord.from_json(file.read_bytes(), str(file)).center_crop
+
+
+def first_image(data: str) -> bytes:
+    """The file of the first training galaxy of a dataset, which `load` opens."""
+    return encoded_bytes(encoded(load(data)["train"])[0])
 
 
 def local_folder(data: str) -> Path | None:

@@ -81,11 +81,19 @@ def open_stream(data: str) -> OpenStream:
     check_no_leak(data, table)
     url = f"{builder.base_path}/{BUILD_FILE}"
     if (content := read_if_there(url)) is None:
-        first = splits["train"].read(0, ["image"])["image"][0]["bytes"].as_py()
-        center_crop = guessed_crop(data, first)
+        center_crop = guessed_crop(data, first_image_of(splits["train"]))
     else:
         center_crop = BuildRecord.from_json(content, url).center_crop
     return OpenStream(splits, class_names, set(VOTE_COLUMNS) <= set(features), table, center_crop)
+
+
+def first_image_of(rows: ParquetRows) -> bytes:
+    return rows.read(0, ["image"])["image"][0]["bytes"].as_py()
+
+
+def first_streamed_image(data: str) -> bytes:
+    """The file of the first training galaxy of a dataset, which `open_stream` opens."""
+    return first_image_of(open_stream(data).splits["train"])
 
 
 def listed_galaxies(url: str, class_names: tuple[str, ...]) -> pd.DataFrame | None:

@@ -70,13 +70,13 @@ def draw_clumpy_galaxies(n: int, seed: int, size: int = 32) -> np.ndarray:
     return np.stack(images).round().clip(0, 255).astype(np.uint8)
 
 
-def write_class_list(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
+def write_class_list(folder: Path, counts: dict[str, int], seed: int = 0, size: int = 64) -> Path:
     """A class list with images; an empty class name means galaxies without a class."""
     rng = np.random.default_rng(seed)
     (folder / "images").mkdir(parents=True)
     rows = [(f"g{seed}-{c}-{i}", name) for c, (name, count) in enumerate(counts.items()) for i in range(count)]
     for image_id, name in rows:
-        draw_toy_galaxy(name, rng).save(folder / "images" / f"{image_id}.jpg", quality=75)
+        draw_toy_galaxy(name, rng, size).save(folder / "images" / f"{image_id}.jpg", quality=75)
     pd.DataFrame(rows, columns=["image_id", "galaxy_class"]).to_csv(folder / "labels.csv", index=False)
     return folder
 
@@ -113,6 +113,27 @@ def tiny_model(toy_data, tmp_path_factory) -> Path:
     preset = yaml.safe_load((ROOT / "configs/ddpm_tiny.yaml").read_text())
     with FileLock(f"{folder}.lock"):
         train_ddpm.main(train_ddpm.Config(data=str(toy_data), output_dir=folder, **preset))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cutouts(tmp_path_factory) -> Path:
+    """A class list of raw 424 px files, of which the central 224 px are taken: 9 galaxies of each of three classes."""
+    return write_class_list(tmp_path_factory.mktemp("cutouts") / "raw", dict.fromkeys(CLASS_NAMES[:3], 9), size=424)
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(cutouts, tmp_path_factory) -> Path:
+    """A classifier of the test preset that has learned a little from `cutouts`."""
+    import train_classifier  # here, as in `tiny_model`
+
+    folder = shared_folder(tmp_path_factory) / "tiny_classifier"
+    preset = yaml.safe_load((ROOT / "configs/classifier_tiny.yaml").read_text()) | {"total_images": 480}
+    with FileLock(f"{folder}.lock"):
+        data = str(folder.with_name("cutouts"))
+        if not Path(data, "build.json").exists():
+            build(cutouts, Path(data), test_per_class=3, validation_per_class=1)
+        train_classifier.main(train_classifier.Config(data=data, output_dir=folder, **preset))
     return folder
 
 

@@ -1,15 +1,12 @@
 """A dataset's crop through all commands: each reads it from the data, and none mixes two."""
 
 import json
-import re
-import sys
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
 
 import evaluate_images
 import generate
@@ -19,8 +16,6 @@ import train_ddpm
 import train_sagan
 from galaxy_diffusion.evaluation.pair import load_real_and_generated
 from gz2_dataset import UserError, build, load_arrays
-from gz2_dataset.crop import prepare_image
-from gz2_dataset.images import decode
 
 from .conftest import ROOT
 
@@ -123,18 +118,6 @@ def test_a_training_does_not_go_on_with_another_crop(toy_data, model):
         train(toy_data, model)
 
 
-def test_the_snippet_of_the_classifiers_card_gives_it_a_file_as_it_saw_it(
-    toy_source, classifier, tmp_path, monkeypatch
-):
-    """From the file on: the central square is cut out and resized before the processor of transformers sees it."""
-    seen = []
-    monkeypatch.setattr(sys.modules["transformers"], "pipeline", lambda *_, **__: seen.append)
-    monkeypatch.chdir(tmp_path)
-    content = next((toy_source / "images").iterdir()).read_bytes()
-    (tmp_path / "galaxy.jpg").write_bytes(content)
-    code = re.search("```python\n(.*?)```", (classifier / "README.md").read_text(), re.DOTALL)[1]
-    exec(code, {})
-    (image,) = seen
-    expected = prepare_image(decode(content), SIZE, CROP)
-    assert isinstance(image, Image.Image)
-    assert abs(np.asarray(image).astype(int) - expected).max() <= 1
+def test_a_classifiers_image_processors_know_the_crop(classifier):
+    assert record_of(classifier, "preprocessor_config.json")["center_crop"] == CROP
+    assert record_of(classifier, "config.json")["pretrained_cfg"]["crop_pct"] == CROP / 64

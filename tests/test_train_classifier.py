@@ -1,6 +1,8 @@
 """train_classifier.py end to end on drawn galaxies whose class is easy to see."""
 
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,6 +130,37 @@ def test_pipeline_agrees_with_the_predictions(trained, data):
     for image, (_, row) in zip(images[::5], table.iloc[::5].iterrows(), strict=True):
         scores = {answer["label"]: answer["score"] for answer in classify(Image.fromarray(np.asarray(image)))}
         assert scores == pytest.approx({name: row[f"p_{name}"] for name in CLASSES}, abs=1e-5)
+
+
+def probabilities(folder: Path) -> pd.DataFrame:
+    """Of the test galaxies, one column per class."""
+    table = pd.read_csv(folder / "predictions.csv", index_col="image_id").filter(like="p_")
+    return table.rename(columns=lambda name: name.removeprefix("p_"))
+
+
+def test_the_cards_own_snippet_sees_a_file_as_the_training_did(tiny_classifier, cutouts, tmp_path, monkeypatch):
+    """The whole way from a raw 424 px file: crop, resampling, compression, normalisation."""
+    monkeypatch.chdir(tmp_path)
+    code = re.search(r"```python\n(.*?)\n```", (tiny_classifier / "README.md").read_text(), re.DOTALL)[1]
+    *lines, last = code.splitlines()
+    for image_id, expected in probabilities(tiny_classifier).iterrows():
+        shutil.copy(cutouts / f"images/{image_id}.jpg", "galaxy.jpg")
+        names: dict = {}
+        exec("\n".join(lines), names)
+        scores = {answer["label"]: answer["score"] for answer in eval(last, names)}
+        assert scores == pytest.approx(expected.to_dict(), abs=1e-4)
+
+
+def test_without_the_code_in_its_folder_a_pipeline_sees_the_same_crop(tiny_classifier, cutouts):
+    """A white square that fills the crop fills the net's input, and the probabilities are nearly the same."""
+    classify = pipeline("image-classification", str(tiny_classifier), device="cpu")
+    square = np.zeros((424, 424, 3), np.uint8)
+    square[100:324, 100:324] = 255
+    seen = classify.image_processor(Image.fromarray(square), return_tensors="pt")["pixel_values"]
+    assert (seen > 0).float().mean() > 0.95
+    for image_id, expected in probabilities(tiny_classifier).iterrows():
+        scores = {answer["label"]: answer["score"] for answer in classify(f"{cutouts}/images/{image_id}.jpg")}
+        assert scores == pytest.approx(expected.to_dict(), abs=0.1)
 
 
 def test_a_finished_run_returns_at_once(trained, data, monkeypatch, capsys):

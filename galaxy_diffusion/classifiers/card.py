@@ -47,7 +47,7 @@ def classifier_card(name: str, results: dict[str, Any]) -> str:
         side=config["resolution"],
         crop=crop_in_words(results["center_crop"]),
         backbone=as_text(config["backbone"]),
-        snippet=code_block(snippet(name, config["resolution"], results["center_crop"]), "python"),
+        snippet=code_block(snippet(name), "python"),
         counts=markdown_table(
             ["class", *ORIGIN_TITLES.values()],
             [[as_text(label), *(f"{n[key]:,}" for key in ORIGIN_TITLES)] for label, n in results["n_train"].items()],
@@ -89,15 +89,10 @@ def measured(results: dict[str, Any]) -> list[EvalResult]:
     ]
 
 
-def snippet(name: str, side: int, center_crop: int) -> str:
-    """Python code that classifies an image file with transformers, cropped as `prepare_image` does."""
-    crop = f"min({center_crop}, *image.size)" if center_crop else "min(image.size)"
+def snippet(name: str) -> str:
+    """Python code that classifies an image file with transformers, prepared as in training."""
     return (
-        "from PIL import Image\nfrom transformers import pipeline\n\n"
-        f'classify = pipeline("image-classification", {json.dumps(name, ensure_ascii=False)})\n'
-        'image = Image.open("galaxy.jpg").convert("RGB")\n'
-        f"crop = {crop}\n"
-        "left, top = (image.width - crop) // 2, (image.height - crop) // 2\n"
-        "box = (left, top, left + crop, top + crop)\n"
-        f"classify(image.resize(({side}, {side}), Image.Resampling.LANCZOS, box))"
+        "from transformers import pipeline\n\n"
+        f'classify = pipeline("image-classification", {json.dumps(name, ensure_ascii=False)}, trust_remote_code=True)\n'
+        'classify("galaxy.jpg")'
     )

@@ -1,18 +1,23 @@
 """Any timm backbone as a transformers model that `pipeline("image-classification")` can load."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 from transformers import TimmWrapperConfig, TimmWrapperForImageClassification
 
+from galaxy_diffusion.classifiers import image_processor
+from galaxy_diffusion.shared.run_folder import write_json
 from gz2_dataset import UserError
+from gz2_dataset.arrays import jpeg_settings
 
 
 def make_model(
     backbone: str, model_args: dict[str, Any], pretrained: bool, resolution: int, class_names: tuple[str, ...]
 ) -> TimmWrapperForImageClassification:
-    """A timm network in the format of transformers, with what its image processor needs to know.
+    """A timm network in the format of transformers.
 
     Parameters
     ----------
@@ -55,8 +60,6 @@ def make_model(
             "input_size": [3, resolution, resolution],
             "mean": list(original.mean),
             "std": list(original.std),
-            "interpolation": original.interpolation,
-            "crop_pct": 1.0,
         },
     )
     try:
@@ -72,3 +75,39 @@ def make_model(
         reason = " ".join(str(error).split())
         raise UserError(f"backbone {backbone} with model_args {model_args} at {resolution} px: {reason}") from None
     return model.to(memory_format=torch.channels_last)
+
+
+def save_model(model: TimmWrapperForImageClassification, folder: Path, center_crop: int, image_side: int) -> None:
+    """Write the model with two ways to prepare image files for it, which `AutoImageProcessor` chooses from.
+
+    With ``trust_remote_code=True`` it takes `GalaxyImageProcessor`, a copy of whose file is in the folder: exactly what
+    the training did. Otherwise it takes timm's transform, which cuts the same share of each image, to whole pixels, and
+    does not compress.
+
+    Parameters
+    ----------
+    model : TimmWrapperForImageClassification
+    folder : Path
+    center_crop : int
+        As in `GalaxyArrays`.
+    image_side : int
+        Shorter side in pixels of the images that the crop is taken from.
+    """
+    module = Path(image_processor.__file__)
+    auto_map = {"AutoImageProcessor": f"{module.stem}.{image_processor.GalaxyImageProcessor.__name__}"}
+    prepared = model.config.pretrained_cfg
+    prepared.update(interpolation="lanczos", crop_pct=min(1.0, center_crop / image_side) if center_crop else 1.0)
+    model.config.auto_map = auto_map  # read from here in a folder, from preprocessor_config.json on the Hub
+    model.save_pretrained(folder)
+    shutil.copyfile(module, folder / module.name)
+    resolution = prepared["input_size"][-1]
+    settings = {
+        "image_processor_type": "TimmWrapperImageProcessor",
+        "auto_map": auto_map,
+        "resolution": resolution,
+        "center_crop": center_crop,
+        "image_mean": prepared["mean"],
+        "image_std": prepared["std"],
+        "jpeg": jpeg_settings(resolution),
+    }
+    write_json(folder / "preprocessor_config.json", settings)

@@ -45,11 +45,10 @@ def test_hostile_names_stay_in_their_places(name):
     of_training, of_test = tables(text)
     assert of_training[2:] == [[as_shown(label), "1,200", "0", "2"] for label in HOSTILE]
     assert of_test[2:] == [[as_shown(label), "0.250", "0.500", "0.333", "3"] for label in HOSTILE]
-    code = ast.parse(snippet(name, 8, 224))
+    code = ast.parse(snippet(name))
     assert [node.value for node in ast.walk(code) if isinstance(node, ast.Constant)].count(name) == 1
     called = {ast.unparse(node.func) for node in ast.walk(code) if isinstance(node, ast.Call)}
-    opened = "Image.open('galaxy.jpg').convert"
-    assert called == {"pipeline", opened, "Image.open", "min", "image.resize", "classify"}
+    assert called == {"pipeline", "classify"}
 
 
 def test_the_model_it_started_from_is_named_where_there_is_one():
