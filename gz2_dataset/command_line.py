@@ -6,6 +6,7 @@ import inspect
 import os
 import platform
 import sys
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -48,8 +49,8 @@ def fail(message: str) -> NoReturn:
 def run(main: Callable[[Any], None], config_class: type, description: str) -> None:
     """Run a script: parse its arguments into ``config_class`` and call ``main`` with them.
 
-    Arguments come from ``--config FILE.yaml`` and from ``--field value``, which takes precedence. An unknown option or
-    key, or a `UserError`, ends the script with one line on stderr and exit status 2.
+    Arguments come from ``--config FILE.yaml`` and from ``--field value``, which takes precedence; a list takes one or
+    more values. An unknown option or key, or a `UserError`, ends the script with one line on stderr and exit status 2.
 
     Parameters
     ----------
@@ -68,9 +69,36 @@ def run(main: Callable[[Any], None], config_class: type, description: str) -> No
     parser = OneLineParser(description=description)
     parser.add_argument("--config", action="config", help="YAML file with any of the fields below")
     parser.add_class_arguments(config_class)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(with_lists(sys.argv[1:], config_class))
     values = {field.name: arguments[field.name] for field in dataclasses.fields(config_class)}
     call(main, config_class(**values))
+
+
+def with_lists(arguments: Sequence[str], config_class: type) -> list[str]:
+    """Arguments in which ``--name A B`` of a list is what jsonargparse takes: ``--name=[] --name+=A --name+=B``.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        As typed.
+    config_class : type
+        The dataclass whose fields say what is a list.
+    """
+    hints = typing.get_type_hints(config_class).items()
+    lists = {f"--{name}" for name, hint in hints if list in map(typing.get_origin, (hint, *typing.get_args(hint)))}
+    found, name = [], ""
+    for argument in arguments:
+        if argument in lists:
+            name = argument
+            found.append(f"{name}=[]")
+        elif argument.startswith("--"):
+            name = ""
+            found.append(argument)
+        elif name:
+            found.append(f"{name}={argument}" if argument.startswith("[") else f"{name}+={argument}")
+        else:
+            found.append(argument)
+    return found
 
 
 def run_functions(functions: dict[str, Callable], description: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -66,6 +66,29 @@ def test_an_editor_gets_the_schema_of_a_preset(monkeypatch, capsys):
     assert schema["properties"]["data"]["description"] == "Where the galaxies are."
     assert schema["properties"]["steps"]["default"] == 3
     assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--models", "a"], ["a"]),
+        (["--models", "a b", "c=[1]", "--steps", "9"], ["a b", "c=[1]"]),
+        (["--steps", "9", "--models", "[a, c]"], ["a", "c"]),
+        (["--models", "a", "--models+", "c"], ["a", "c"]),
+        (["--models=[a,c]"], ["a", "c"]),
+        (["--models", "--steps", "9"], []),
+    ],
+)
+def test_a_list_takes_one_or_more_values(arguments, expected, monkeypatch, tmp_path):
+    @dataclass
+    class Several(Config):
+        models: list[str] = field(default_factory=list)
+
+    (tmp_path / "preset.yaml").write_text("data: here\nmodels: [in_the_preset]\n")
+    monkeypatch.setattr(sys, "argv", ["script.py", "--config", str(tmp_path / "preset.yaml"), *arguments])
+    received = []
+    run(received.append, Several, "")
+    assert received[0].models == expected
 
 
 def test_help_explains_each_option(monkeypatch, capsys):
