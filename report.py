@@ -28,7 +28,7 @@ class Config:
 
     study: list[Path] | Path
     """Folder of the study, as the workflow writes it; the report names what is not there yet. Several folders,
-    given as --study FOLD0 --study+ FOLD1, are the folds of a cross-validation: their test galaxies are pooled."""
+    given as --study FOLD0 FOLD1, are the folds of a cross-validation: their test galaxies are pooled."""
     output_dir: Path
     """Folder for index.html, the tables as CSV files, tables.md and the figures as PNG files."""
 
@@ -53,7 +53,7 @@ def main(config: Config) -> None:
     for finished in sorted((study.folder / "fidelity").glob("*/fidelity.json")):
         page.fidelity[finished.parent.name] = fidelity_section(finished.parent)
 
-    command = f"python report.py --study {' --study+ '.join(map(str, folders))} --output_dir {config.output_dir}"
+    command = f"python report.py --study {' '.join(map(str, folders))} --output_dir {config.output_dir}"
     html = render(page, command)
     for name, png in page.all_images.items():
         write_whole(config.output_dir / f"{name}.png", png)

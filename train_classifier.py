@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import transformers
 from accelerate.utils import parse_choice_from_env
-from scipy.special import softmax
 from timm.optim import param_groups_weight_decay
 from transformers import PrinterCallback, TrainingArguments, set_seed
 
@@ -30,6 +29,7 @@ from galaxy_diffusion.classifiers.trainer import (
     newest_checkpoint,
     save_predictions,
 )
+from galaxy_diffusion.shared.classifier_folder import PREDICTIONS
 from galaxy_diffusion.shared.image_folder import load_generated
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import FREE, fixed_settings, same_run, write_json
@@ -54,7 +54,7 @@ class Config:
     data: str = field(metadata=FREE)
     """Folder of python -m gz2_dataset build, Hub id, or a folder with one subfolder per class."""
     output_dir: Path = field(metadata=FREE)
-    """Becomes the model's folder, with metrics.json, predictions.csv and metrics.jsonl."""
+    """Becomes the model's folder, with metrics.json, predictions.csv, validation_predictions.csv and metrics.jsonl."""
     streaming: bool = False
     """Read training galaxies from the Hub as they are needed, without a local copy; the test and validation splits
     are read into memory once. ``data`` is then a Hub id or a folder of python -m gz2_dataset build."""
@@ -184,11 +184,18 @@ def main(config: Config) -> None:
     with contextlib.closing(progress):
         trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
 
-    logits = trainer.predict(GalaxyBatches([test], mean, std)).predictions
-    results = metric.compute(predictions=logits.argmax(axis=1), references=test.labels, class_names=train.class_names)
+    logits = {
+        split: trainer.predict(GalaxyBatches([galaxies], mean, std)).predictions
+        for split, galaxies in held_out.items()
+        if len(galaxies)
+    }
+    results = metric.compute(
+        predictions=logits["test"].argmax(axis=1), references=test.labels, class_names=train.class_names
+    )
     if trainer.is_world_process_zero():
         save_model(trainer.accelerator.unwrap_model(trainer.model), folder, train.center_crop, image_side(config))
-        save_predictions(folder / "predictions.csv", test, softmax(logits.astype(np.float64), axis=1))
+        for split, its_logits in logits.items():
+            save_predictions(folder / PREDICTIONS[split], held_out[split], its_logits)
         steps = trainer.state.global_step
         results |= {
             **provenance(config),

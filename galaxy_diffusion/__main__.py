@@ -55,6 +55,7 @@ COMMANDS = {
     "generate": Command("generate labelled galaxies with a trained model", "generate.py", launched=True),
     "adopt": Command("take another generator's images, with what it has seen", "adopt_images.py"),
     "train-classifier": Command("train a galaxy classifier and test it", "train_classifier.py", launched=True),
+    "predict": Command("apply trained classifiers to a survey", "predict.py"),
     "evaluate": Command("compare generated galaxies with real ones", "evaluate_images.py"),
     "report": Command("draw the tables and figures of a study", "report.py"),
     "study": Command("run a whole study, from data to report", "snakemake"),

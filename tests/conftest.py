@@ -118,8 +118,8 @@ def tiny_model(toy_data, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def cutouts(tmp_path_factory) -> Path:
-    """A class list of raw 424 px files, of which the central 224 px are taken: 9 galaxies of each of three classes."""
-    return write_class_list(tmp_path_factory.mktemp("cutouts") / "raw", dict.fromkeys(CLASS_NAMES[:3], 9), size=424)
+    """A class list of raw 424 px files, of which the central 224 px are taken: 20 galaxies of each of three classes."""
+    return write_class_list(tmp_path_factory.mktemp("cutouts") / "raw", dict.fromkeys(CLASS_NAMES[:3], 20), size=424)
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +132,7 @@ def tiny_classifier(cutouts, tmp_path_factory) -> Path:
     with FileLock(f"{folder}.lock"):
         data = str(folder.with_name("cutouts"))
         if not Path(data, "build.json").exists():
-            build(cutouts, Path(data), test_per_class=3, validation_per_class=1)
+            build(cutouts, Path(data), test_per_class=4, validation_per_class=3)
         train_classifier.main(train_classifier.Config(data=data, output_dir=folder, **preset))
     return folder
 

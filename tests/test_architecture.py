@@ -20,6 +20,7 @@ LEANS_ON = {
     "generators": {"shared", "sampling"},
     "classifiers": {"shared"},
     "evaluation": {"shared"},
+    "prediction": {"shared"},
     "study": {"shared"},
 }
 """Folders of galaxy_diffusion that each of them, and the command, may import, beside itself and gz2_dataset."""

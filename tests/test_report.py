@@ -265,7 +265,7 @@ def test_folds_are_pooled_from_the_command_line(quick, tmp_path, monkeypatch):
         for arm, right in (("original", 6), ("diffusion", 9)):
             folder = tmp_path / fold / "classifiers" / "net" / arm / "seed0"
             write_predictions(folder, right, 0, prefix=fold)
-    folds = "--study", tmp_path / "one", "--study+", tmp_path / "two"
+    folds = "--study", tmp_path / "one", tmp_path / "two"
     from_the_command_line(monkeypatch, *folds, "--output_dir", tmp_path / "r")
     text = text_of((tmp_path / "r" / "index.html").read_text())
     assert "200 test galaxies, 40 of the rare class" in text

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import safe_open
+from scipy.special import softmax
 from tqdm.auto import tqdm
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState
 from transformers.trainer_pt_utils import safe_globals
@@ -121,19 +122,25 @@ def newest_checkpoint(folder: Path) -> str | None:
     return str(newest)
 
 
-def save_predictions(path: Path, test: GalaxyArrays, probabilities: np.ndarray) -> None:
+def save_predictions(path: Path, galaxies: GalaxyArrays, logits: np.ndarray) -> None:
     """Write the table that all statistics are computed from.
 
     Parameters
     ----------
     path : Path
         CSV with image_id, label, prediction and one column ``p_CLASS`` per class.
-    test : GalaxyArrays
-    probabilities : ndarray, shape (N, classes)
+    galaxies : GalaxyArrays
+        Of a split that was held out.
+    logits : ndarray, shape (N, classes)
     """
-    names = np.array(test.class_names)
+    probabilities = softmax(logits.astype(np.float64), axis=1)
+    names = np.array(galaxies.class_names)
     table = pd.DataFrame(
-        {"image_id": test.image_ids, "label": names[test.labels], "prediction": names[probabilities.argmax(axis=1)]}
+        {
+            "image_id": galaxies.image_ids,
+            "label": names[galaxies.labels],
+            "prediction": names[probabilities.argmax(axis=1)],
+        }
     )
     table[[f"p_{name}" for name in names]] = probabilities
     with written_aside(path) as aside:

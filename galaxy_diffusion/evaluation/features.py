@@ -21,8 +21,8 @@ import numpy as np
 import timm
 import torch
 from tqdm.auto import tqdm
-from transformers import TimmWrapperForImageClassification
 
+from galaxy_diffusion.shared.classifier_folder import read_classifier
 from galaxy_diffusion.shared.image_cache import cached
 from gz2_dataset import UserError
 from gz2_dataset.command_line import how_to_install
@@ -180,13 +180,6 @@ def load_classifier(folder: Path) -> FeatureNet:
     return timm_feature_net(
         f"{classifier.config.architecture}_galaxies", classifier.timm_model, classifier.config.pretrained_cfg
     )
-
-
-def read_classifier(folder: Path) -> TimmWrapperForImageClassification:
-    """The output folder of train_classifier.py as a model."""
-    if not (folder / "model.safetensors").exists():
-        raise UserError(f"{folder}: no classifier (no model.safetensors in it); train one with train_classifier.py")
-    return TimmWrapperForImageClassification.from_pretrained(folder, use_safetensors=True).eval()
 
 
 def timm_feature_net(name: str, model: torch.nn.Module, config: dict) -> FeatureNet:

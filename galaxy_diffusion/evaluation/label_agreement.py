@@ -6,16 +6,16 @@ class. The floor is how often both agree for real galaxies that neither generato
 perfect generator they would agree equally often.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from galaxy_diffusion.evaluation.features import FeatureNet, configured_net, extract, read_classifier
+from galaxy_diffusion.evaluation.features import FeatureNet, configured_net, extract
 from galaxy_diffusion.evaluation.pair import RealAndGenerated
 from galaxy_diffusion.shared.class_prior import log_class_shares
+from galaxy_diffusion.shared.classifier_folder import class_names_of, read_classifier, read_results
 from galaxy_diffusion.shared.image_cache import cached
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.crop import recorded_crop
@@ -68,13 +68,10 @@ def load_independent(folder: Path, pair: RealAndGenerated) -> Classifier:
     """
     folder = Path(folder)
     model = read_classifier(folder)
-    try:
-        record = json.loads((folder / "metrics.json").read_text())
-    except OSError:
-        raise UserError(f"{folder}: no metrics.json; train it to the end with train_classifier.py") from None
+    record = read_results(folder)
     if record["config"]["augment_with"]:
         raise UserError(f"{folder}: was trained with generated images and cannot judge them; give one trained without")
-    if tuple(model.config.id2label[i] for i in range(model.config.num_labels)) != pair.test.class_names:
+    if class_names_of(model) != pair.test.class_names:
         raise UserError(
             f"{folder}: does not know the classes {', '.join(pair.test.class_names)}; train one on this data"
         )

@@ -11,6 +11,11 @@ STATUS = Path("/proc/self/status")
 """Where Linux reports the peak memory of a process."""
 
 
+def cores() -> int:
+    """How many cores this job may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def use_all_cores() -> None:
     """Divide the cores that this job may use among its processes, unless OMP_NUM_THREADS asks for more than one.
 
@@ -18,8 +23,7 @@ def use_all_cores() -> None:
     free for others, start with ``taskset``.
     """
     if int(os.environ.get("OMP_NUM_THREADS", "1")) <= 1:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+        torch.set_num_threads(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def free_memory(device: torch.device) -> int:

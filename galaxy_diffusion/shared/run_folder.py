@@ -142,7 +142,7 @@ def refuse_links(folder: Path) -> None:
                 raise UserError(f"{link}: is a link that leads out of {folder}; remove it, or link the whole folder")
 
 
-def same_run(path: Path, description: dict[str, Any]) -> None:
+def same_run(path: Path, description: dict[str, Any], option: str = "--output_dir") -> None:
     """Write the description of a run, or refuse to continue where another run has begun.
 
     Parameters
@@ -151,6 +151,8 @@ def same_run(path: Path, description: dict[str, Any]) -> None:
         JSON file in the run's folder.
     description : dict
         Everything that the result depends on: the config and the data's fingerprint.
+    option : str
+        With which the user says where the run is.
 
     Raises
     ------
@@ -167,7 +169,7 @@ def same_run(path: Path, description: dict[str, Any]) -> None:
         key = changed[0]
         raise UserError(
             f"{path.parent}: holds a run with another {key} ({earlier.get(key)!r}, now {now.get(key)!r}); "
-            "give another --output_dir or the same settings"
+            f"give another {option} or the same settings"
         )
 
 

@@ -22,7 +22,9 @@ CHUNK = 2**16
 MAX_IMAGE_BYTES, MAX_TABLE_BYTES = 2**26, 2**31
 NO_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 """What `zipfile` raises for a zip that is damaged, or packed in a way that it does not know."""
-UNWANTED = ("images_test", "all_ones", "all_zeros", "central_pixel")
+NOT_OF_THE_USER = (".", "__MACOSX")
+"""How the names of hidden files and of shadow files of macOS begin."""
+UNLABELLED = ("images_test", "all_ones", "all_zeros", "central_pixel")
 """How the names of the Kaggle files without labels begin."""
 
 
@@ -33,6 +35,8 @@ class Files:
     ----------
     root : Path
         A folder, or a zip file.
+    unwanted : tuple of str
+        How the names of files and folders begin that are left out.
 
     Attributes
     ----------
@@ -47,14 +51,16 @@ class Files:
         If there is no such folder, or a zip cannot be read.
     """
 
-    def __init__(self, root: Path):
-        self.root, self.skipped = root, Counter()
+    def __init__(self, root: Path, unwanted: tuple[str, ...] = (*NOT_OF_THE_USER, *UNLABELLED)):
+        self.root, self.unwanted, self.skipped = root, unwanted, Counter()
         self._entries: dict[str, Path | tuple[zipfile.ZipFile, zipfile.ZipInfo]] = {}
         if root.is_dir():
             for folder, subfolders, names in os.walk(root, followlinks=True):
                 inside = Path(folder).resolve()
-                subfolders[:] = [n for n in subfolders if wanted(n) and Path(folder, n).resolve() not in inside.parents]
-                for name in filter(wanted, names):
+                subfolders[:] = [
+                    n for n in subfolders if self._wanted(n) and Path(folder, n).resolve() not in inside.parents
+                ]
+                for name in filter(self._wanted, names):
                     path = Path(folder, name)
                     self._add(path.relative_to(root).as_posix(), path)
         elif root.suffix.lower() == ".zip" and root.exists():
@@ -88,9 +94,12 @@ class Files:
             path = PurePosixPath(info.filename.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts or info.filename[1:2] == ":":
                 self.skipped["zip entries with a path that leads outside"] += 1
-            elif not info.is_dir() and all(map(wanted, path.parts)):
+            elif not info.is_dir() and all(map(self._wanted, path.parts)):
                 members.append((f"{prefix}{path}", info))
         return members
+
+    def _wanted(self, name: str) -> bool:
+        return not name.startswith(self.unwanted)
 
     def find(self, *names: str) -> str | None:
         """The file with one of these last names that is nearest to the root; None if there is none."""
@@ -156,11 +165,6 @@ class Files:
             else:
                 digest.update(f"{name} {entry[1].file_size} {entry[1].CRC}\n".encode())
         return digest.hexdigest()
-
-
-def wanted(name: str) -> bool:
-    """Whether a file or folder is the user's: neither hidden, nor a shadow file of macOS, nor without labels."""
-    return not name.startswith((".", "__MACOSX", *UNWANTED))
 
 
 def inner_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> zipfile.ZipFile:

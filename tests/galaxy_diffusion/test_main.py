@@ -41,7 +41,9 @@ def test_what_only_prints_needs_no_accelerate(option):
     assert command_line(["train-classifier", option]) == [str(HOME / "train_classifier.py"), option]
 
 
-@pytest.mark.parametrize(("name", "script"), [("evaluate", "evaluate_images.py"), ("report", "report.py")])
+@pytest.mark.parametrize(
+    ("name", "script"), [("evaluate", "evaluate_images.py"), ("predict", "predict.py"), ("report", "report.py")]
+)
 def test_what_trains_nothing_needs_no_accelerate(name, script):
     assert command_line([name, "--output_dir", "x"]) == [str(HOME / script), "--output_dir", "x"]
 
