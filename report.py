@@ -68,7 +68,7 @@ def main(config: Config) -> None:
 def classifiers(page: Page) -> None:
     """The verdict, the endpoints, Tables 3 to 5 and the charts of the arms."""
     study, runs = page.study, page.study.runs
-    page.comparison = comparison = compare(runs, study.question, study.generators)
+    page.comparison = comparison = compare(runs, study.question, study.generators, study.ceilings)
     page.verdict = verdict = judge(comparison)
 
     page.tables["endpoints"] = arm_tables.endpoints(comparison)

@@ -14,12 +14,12 @@ from accelerate.utils import parse_choice_from_env
 from timm.optim import param_groups_weight_decay
 from transformers import PrinterCallback, TrainingArguments, set_seed
 
-from galaxy_diffusion.classifiers.card import classifier_card
+from galaxy_diffusion.classifiers.card import ORIGIN_TITLES, classifier_card
 from galaxy_diffusion.classifiers.data import GalaxyBatches, TrainingBatches, check_classes, collate
 from galaxy_diffusion.classifiers.loss import ClassificationLoss, inverse_frequency
 from galaxy_diffusion.classifiers.metric import GalaxyClassification
 from galaxy_diffusion.classifiers.model import make_model, save_model
-from galaxy_diffusion.classifiers.remedies import balanced_rows, select_generated, smote
+from galaxy_diffusion.classifiers.remedies import balanced_rows, duplicates, new_galaxies, select_generated, smote
 from galaxy_diffusion.classifiers.stream_data import StreamedTrainingBatches
 from galaxy_diffusion.classifiers.trainer import (
     ClassifierTrainer,
@@ -29,6 +29,7 @@ from galaxy_diffusion.classifiers.trainer import (
     newest_checkpoint,
     save_predictions,
 )
+from galaxy_diffusion.classifiers.unlabelled import load_teacher, pseudo_labelled, retrieved
 from galaxy_diffusion.shared.classifier_folder import PREDICTIONS
 from galaxy_diffusion.shared.image_folder import load_generated
 from galaxy_diffusion.shared.machine import use_all_cores
@@ -43,8 +44,8 @@ from gz2_dataset.loading import first_image
 from gz2_dataset.splits import RESERVE
 from gz2_dataset.streaming import first_streamed_image, load_stream
 
-# Where training images come from.
-ORIGINS = ("real", "generated", "smote")
+# Settings that add images to classes, by number.
+ADDED = ("smote", "duplicates", "reserve", "pseudo_labels", "retrieval")
 
 
 @dataclass
@@ -68,6 +69,19 @@ class Config:
     """Train on the generated images alone."""
     smote: str | None = None
     """Images to interpolate between real ones of a class, such as cigar_shaped_smooth=442 (Chawla et al. 2002)."""
+    duplicates: str | None = None
+    """Real images of a class to repeat: cigar_shaped_smooth=442 makes it as common as 442 generated images do."""
+    reserve: str | None = None
+    """New real galaxies to add, such as edge_on=328, of those that gz2_dataset build --keep has set aside."""
+    pseudo_labels: str | None = None
+    """Unlabelled galaxies to add to a class, such as cigar_shaped_smooth=442: those that the teacher finds most
+    probable."""
+    retrieval: str | None = None
+    """Unlabelled galaxies to add to a class: those that look most like its training galaxies to the teacher (Burg et
+    al. 2023)."""
+    teacher: str | None = field(default=None, metadata=FREE)
+    """Classifier that chooses for pseudo_labels and retrieval: the output folder of a training on the real galaxies of
+    the same data, and on them alone."""
     oversampling: bool = False
     """Draw every class equally often, taking the images of a class in turn."""
     class_weights: bool = False
@@ -201,7 +215,7 @@ def main(config: Config) -> None:
             **provenance(config),
             **of_data,
             "n_train": {
-                class_name: {name: int(counts[name][i]) if name in counts else 0 for name in ORIGINS}
+                class_name: {name: int(counts[name][i]) if name in counts else 0 for name in ORIGIN_TITLES}
                 for i, class_name in enumerate(train.class_names)
             },
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -241,8 +255,22 @@ def training_images(config: Config, train: GalaxyArrays | GalaxyStream, held_out
         generated = load_generated(config.augment_with, train.class_names, config.resolution, train.center_crop)
         choice = train.counts, config.augment_ratio, config.filtered
         parts["generated"] = select_generated(config.augment_with, generated, *choice)
-    if config.smote:
-        parts["smote"] = smote(train, parse_counts("smote", config.smote, train.class_names), config.seed)
+    counts = {name: parse_counts(name, text, train.class_names) for name in ADDED if (text := getattr(config, name))}
+    if name := next((name for name, of_class in counts.items() if not all(of_class.values())), None):
+        raise UserError(f"{name} {getattr(config, name)}: nothing to add to a class with 0; leave the class out")
+    if "smote" in counts:
+        parts["smote"] = smote(train, counts["smote"], config.seed)
+    if "duplicates" in counts:
+        parts["duplicates"] = duplicates(train, counts["duplicates"], config.seed)
+    if "reserve" in counts:
+        parts["reserve"] = new_galaxies(load_split(config, RESERVE), counts["reserve"], config.seed)
+    if config.teacher:
+        teacher = load_teacher(Path(config.teacher), train, held_out["test"], config.resolution)
+        unlabelled = load_split(config, "unlabelled")
+        if "pseudo_labels" in counts:
+            parts["pseudo_labels"] = pseudo_labelled(teacher, unlabelled, counts["pseudo_labels"])
+        if "retrieval" in counts:
+            parts["retrieval"] = retrieved(teacher, unlabelled, train, counts["retrieval"])
     return parts
 
 
@@ -271,8 +299,8 @@ def check_settings(config: Config) -> None:
     of_arrays = {
         "oversampling": config.oversampling,
         "mixing": config.mixing != "none",
-        "smote": config.smote,
         "synthetic_only": config.synthetic_only,
+        **{name: getattr(config, name) for name in ADDED},
     }
     if config.streaming and (name := next((name for name, wanted in of_arrays.items() if wanted), None)):
         raise UserError(
@@ -287,8 +315,12 @@ def check_settings(config: Config) -> None:
     }
     if not config.augment_with and (name := next((name for name, wanted in of_generated.items() if wanted), None)):
         raise UserError(f"{name} is about generated images, and there are none; name their folder with --augment_with")
-    if config.synthetic_only and config.smote:
-        raise UserError("smote interpolates real images, but synthetic_only trains on none; give only one of them")
+    if config.synthetic_only and (name := next((name for name in ADDED if getattr(config, name)), None)):
+        raise UserError(
+            f"{name} adds images of real galaxies, but synthetic_only trains on none; give only one of them"
+        )
+    if bool(config.teacher) != bool(config.pseudo_labels or config.retrieval):
+        raise UserError("pseudo_labels or retrieval, and a teacher that chooses: give both, or none of them")
     if min(config.focal_gamma, config.early_stopping_patience, config.warmup_images, config.validation_images) < 0:
         raise UserError("focal_gamma, early_stopping_patience, warmup_images and validation_images must be at least 0")
     if config.early_stopping_patience and not config.validation_images:

@@ -16,9 +16,11 @@ from transformers import Trainer
 
 import report
 import train_classifier
+from galaxy_diffusion.classifiers.card import ORIGIN_TITLES
 from galaxy_diffusion.classifiers.data import TrainingBatches
 from galaxy_diffusion.classifiers.remedies import balanced_rows
 from galaxy_diffusion.shared.card_metadata import told
+from galaxy_diffusion.study.arms import TAUGHT, options_of, read_preset
 from gz2_dataset import CLASS_NAMES, UserError, load_arrays
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.command_line import run
@@ -26,16 +28,17 @@ from train_classifier import Config, load_split, main, training_images
 
 from .conftest import ROOT, draw_toy_galaxy
 
-STUDY = yaml.safe_load((ROOT / "configs/study_gz2_real.yaml").read_text())
+CIGAR = "cigar_shaped_smooth"
+STUDY = read_preset(ROOT / "configs/study_gz2_real.yaml")
+STUDY["generated"]["generated"]["num_images"] = f"{CIGAR}=5"
 REMEDIES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs/arms").glob("*.yaml"))}
-ARMS = {name: REMEDIES.get(name, {}) | arm.get("options", {}) for name, arm in STUDY["arms"].items()}
+ARMS = {name: REMEDIES.get(name, {}) | options_of(STUDY, name) for name in STUDY["arms"]}
 WITH_IMAGES = [name for name, arm in STUDY["arms"].items() if "images" in arm]
 ONE_OF_EACH_KIND = [
     *("original", "oversampling", "class_weights", "focal_loss", "random_erasing", "cutmix", "smote"),
-    *("diffusion_filtered", "diffusion_x0.5", "synthetic_only"),
+    *("diffusion_filtered", "diffusion_x0.5", "synthetic_only", "duplicates", "pseudo_labels", "retrieval"),
 ]
 """Arms that are each trained; the others have another value of the same setting, or images of another generator."""
-CIGAR = "cigar_shaped_smooth"
 SIZE = 32
 BATCH = 16
 """Resolution of the test preset."""
@@ -87,7 +90,7 @@ def with_predictions_moved(trained: Path, folder: Path, rows: int) -> None:
 
 def test_tables_3_and_4_of_the_six_backbones_of_the_paper_come_from_one_command(toy_data, generated, tmp_path):
     """Both arms of a small net of each family represent all; figures are scikit-learn's on the predictions."""
-    study = yaml.safe_load((ROOT / "configs/study_paper.yaml").read_text())
+    study = read_preset(ROOT / "configs/study_paper.yaml")
     backbones, trained = list(study["classifiers"]), {}
     for number, (name, preset) in enumerate(study["classifiers"].items()):
         backbone = yaml.safe_load((ROOT / preset).read_text())["backbone"]
@@ -118,14 +121,23 @@ def test_tables_3_and_4_of_the_six_backbones_of_the_paper_come_from_one_command(
                 np.testing.assert_allclose(found[list(CLASS_NAMES)], values)
 
 
-def test_every_remedy_is_an_arm_of_the_study_and_every_other_arm_has_images():
-    assert sorted(REMEDIES) == sorted(ARMS.keys() - {"original", *WITH_IMAGES})
+def test_every_remedy_is_an_arm_of_the_study_and_every_other_arm_has_images_or_options():
+    others = {name for name in ARMS if name in WITH_IMAGES or "options" in STUDY["arms"][name]}
+    assert sorted(REMEDIES) == sorted(ARMS.keys() - {"original"} - (others - {"smote"}))
 
 
-def command_line(arm: str, data: Path, generated: Path, *more: object) -> list[str]:
+@pytest.fixture(scope="module")
+def teacher(toy_data, tmp_path_factory) -> Path:
+    """The arm original, trained until it knows the classes of the toy survey a little."""
+    folder = tmp_path_factory.mktemp("teacher") / "original"
+    main(tiny(toy_data, folder, total_images=20 * BATCH))
+    return folder
+
+
+def command_line(arm: str, data: Path, generated: Path, teacher: Path, *more: object) -> list[str]:
     words = ["--config", ROOT / "configs/classifier_tiny.yaml"]
     words += ["--config", ROOT / f"configs/arms/{arm}.yaml"] if arm in REMEDIES else []
-    options = STUDY["arms"][arm].get("options", {})
+    options = options_of(STUDY, arm) | ({"teacher": str(teacher)} if arm in TAUGHT else {})
     words += [word for key, value in options.items() for word in (f"--{key}", json.dumps(value).strip('"'))]
     words += ["--data", data, *(["--augment_with", generated] if arm in WITH_IMAGES else []), *more]
     return ["train_classifier.py", *map(str, words)]
@@ -134,13 +146,14 @@ def command_line(arm: str, data: Path, generated: Path, *more: object) -> list[s
 def cigars(arm: str) -> dict[str, int]:
     """Training images of the rare class by origin; of 10 galaxies 3 are for testing and 1 for validation."""
     count = {"diffusion_filtered": 4, "diffusion_x0.5": 3, "diffusion_x1": 6}.get(arm, 8 if arm in WITH_IMAGES else 0)
-    return {"real": 0 if arm == "synthetic_only" else 6, "generated": count, "smote": 442 if arm == "smote" else 0}
+    added = {arm: 5} if arm in ORIGIN_TITLES else {}
+    return dict.fromkeys(ORIGIN_TITLES, 0) | {"real": 0 if arm == "synthetic_only" else 6, "generated": count} | added
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_an_arm_takes_the_images_it_names(arm, toy_data, generated, tmp_path, monkeypatch):
+def test_an_arm_takes_the_images_it_names(arm, toy_data, generated, teacher, tmp_path, monkeypatch):
     """From the command line to the training images."""
-    monkeypatch.setattr("sys.argv", command_line(arm, toy_data, generated, "--output_dir", tmp_path))
+    monkeypatch.setattr("sys.argv", command_line(arm, toy_data, generated, teacher, "--output_dir", tmp_path))
     received = []
     run(received.append, Config, "")
     config = received[0]
@@ -149,13 +162,13 @@ def test_an_arm_takes_the_images_it_names(arm, toy_data, generated, tmp_path, mo
     held_out = {split: load_split(config, split) for split in ("validation", "test")}
     parts = training_images(config, load_split(config, "train"), held_out)
     counts = {name: int(part.counts[CLASS_NAMES.index(CIGAR)]) for name, part in parts.items()}
-    assert {"real": 0, "generated": 0, "smote": 0, **counts} == cigars(arm)
+    assert dict.fromkeys(ORIGIN_TITLES, 0) | counts == cigars(arm)
 
 
 @pytest.mark.parametrize("arm", ONE_OF_EACH_KIND)
-def test_an_arm_trains_from_the_command_line(arm, toy_data, generated, tmp_path, monkeypatch):
+def test_an_arm_trains_from_the_command_line(arm, toy_data, generated, teacher, tmp_path, monkeypatch):
     words = "--output_dir", tmp_path / "run", "--total_images", 2 * BATCH
-    monkeypatch.setattr("sys.argv", command_line(arm, toy_data, generated, *words))
+    monkeypatch.setattr("sys.argv", command_line(arm, toy_data, generated, teacher, *words))
     run(main, Config, "")
     found = results(tmp_path / "run")
     assert {key: found["config"][key] for key in ARMS[arm]} == ARMS[arm]
@@ -305,7 +318,7 @@ def test_the_card_says_what_the_model_learned_from_and_how_good_it_is(toy_data, 
     main(tiny(toy_data, tmp_path / "run", augment_with=str(generated), mixing="mixup", focal_gamma=2.0))
     card, found = ModelCard.load(tmp_path / "run/README.md"), results(tmp_path / "run")
     assert (card.data.library_name, card.data.pipeline_tag) == ("transformers", "image-classification")
-    assert f"| {CIGAR} | 6 | 8 | 0 |" in card.text
+    assert f"| {CIGAR} | 6 | 8 |" in card.text
     assert yaml.safe_load(re.search(r"```yaml\n(.*?)```", card.text, re.DOTALL)[1]) == told(found["config"])
     for name, figures in found["per_class"].items():
         row = " | ".join(f"{figures[key]:.3f}" for key in ("precision", "recall", "f1"))
@@ -331,7 +344,12 @@ def test_the_card_says_what_the_model_learned_from_and_how_good_it_is(toy_data, 
         ({"synthetic_only": True}, "synthetic_only is about generated images"),
         ({"filtered": True}, "filtered is about generated images"),
         ({"augment_ratio": 2.0}, "augment_ratio is about generated images"),
+        ({"streaming": True, "retrieval": f"{CIGAR}=3", "teacher": "original"}, "retrieval draws from all images"),
         ({"smote": "merger=3"}, "no class 'merger'"),
+        ({"duplicates": f"{CIGAR}=0"}, "duplicates cigar_shaped_smooth=0: nothing to add"),
+        ({"reserve": f"{CIGAR}=3"}, "reserve cigar_shaped_smooth=3: the data has set aside 0 galaxies"),
+        ({"pseudo_labels": f"{CIGAR}=3"}, "a teacher that chooses"),
+        ({"teacher": "original"}, "a teacher that chooses"),
         ({"focal_gamma": -1.0}, "at least 0"),
     ],
 )
@@ -344,6 +362,40 @@ def test_settings_that_contradict_each_other_are_one_clear_line(toy_data, tmp_pa
 def test_images_of_a_generator_that_saw_what_a_rare_class_has_set_aside_are_refused(rare_data, generated, tmp_path):
     with pytest.raises(UserError, match="of the reserve split"):
         main(tiny(rare_data, tmp_path / "run", augment_with=str(generated)))
+
+
+def test_the_ceiling_is_new_real_galaxies_of_which_more_include_the_fewer(rare_data, tmp_path):
+    """The seed decides which they are, and none of them is in train."""
+    main(tiny(rare_data, tmp_path / "run", reserve="edge_on=4"))
+    assert results(tmp_path / "run")["n_train"]["edge_on"] == dict.fromkeys(ORIGIN_TITLES, 0) | {
+        "real": 3,
+        "reserve": 4,
+    }
+    train, held_out = load_arrays(str(rare_data), "train", SIZE), {}
+
+    def added(count: int, seed: int) -> set[str]:
+        config = tiny(rare_data, tmp_path, reserve=f"edge_on={count}", seed=seed)
+        return set(training_images(config, train, held_out)["reserve"].image_ids)
+
+    assert added(4, 0) < added(8, 0)
+    assert added(8, 0) != added(8, 1)
+    assert not added(12, 0) & set(train.image_ids)
+    with pytest.raises(UserError, match="has set aside 12 galaxies"):
+        added(13, 0)
+
+
+def test_a_teacher_that_has_learned_from_anything_but_the_real_galaxies_of_the_data_is_refused(
+    toy_data, rare_data, generated, teacher, tmp_path
+):
+    wanted = {"pseudo_labels": f"{CIGAR}=3"}
+    main(tiny(toy_data, tmp_path / "helped", augment_with=str(generated)))
+    for data, chooser in ((toy_data, tmp_path / "helped"), (rare_data, teacher)):
+        with pytest.raises(UserError, match="has not learned from the real training galaxies"):
+            main(tiny(data, tmp_path / "run", **wanted, teacher=str(chooser)))
+    with pytest.raises(UserError, match="no classifier"):
+        main(tiny(toy_data, tmp_path / "run", **wanted, teacher=str(tmp_path / "nowhere")))
+    with pytest.raises(UserError, match="13 unlabelled galaxies wanted, but the data has 12"):
+        main(tiny(toy_data, tmp_path / "run", pseudo_labels=f"{CIGAR}=13", teacher=str(teacher)))
 
 
 def test_early_stopping_needs_a_validation_split(toy_data, tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import Trainer, pipeline
 
+from galaxy_diffusion.classifiers.card import ORIGIN_TITLES
 from galaxy_diffusion.classifiers.data import GalaxyBatches, TrainingBatches
 from galaxy_diffusion.classifiers.metric import GalaxyClassification
 from galaxy_diffusion.classifiers.model import make_model
@@ -77,6 +78,10 @@ def generated(tmp_path, data) -> Path:
     return folder
 
 
+def n_train(**counts: int) -> dict[str, int]:
+    return dict.fromkeys(ORIGIN_TITLES, 0) | counts
+
+
 def tiny(data: str, output: Path, **changes) -> Config:
     preset = yaml.safe_load((ROOT / "configs/classifier_tiny.yaml").read_text())
     return Config(data=data, output_dir=output, **{**preset, **changes})
@@ -117,7 +122,7 @@ def test_the_results_contract(trained, data):
         class_names=CLASSES,
     )
     assert {key: found[key] for key in expected} == expected
-    assert found["n_train"][CLASSES[0]] == {"real": 24, "generated": 0, "smote": 0}
+    assert found["n_train"][CLASSES[0]] == n_train(real=24)
     assert found["steps"] == 60
     assert found["config"]["backbone"] == "tf_efficientnetv2_b0"
     assert not list(trained.glob("checkpoint-*")), "checkpoints are only for resuming"
@@ -176,15 +181,15 @@ def test_a_finished_run_returns_at_once(trained, data, monkeypatch, capsys):
 def test_a_streamed_training_learns_as_well(data, tmp_path):
     main(tiny(data, tmp_path / "run", streaming=True))
     assert results(tmp_path / "run")["accuracy"] > 0.8
-    assert results(tmp_path / "run")["n_train"][CLASSES[0]] == {"real": 24, "generated": 0, "smote": 0}
+    assert results(tmp_path / "run")["n_train"][CLASSES[0]] == n_train(real=24)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_generated_images_are_added_to_training_only(data, generated, tmp_path, streaming):
     main(tiny(data, tmp_path / "run", augment_with=str(generated), total_images=64, streaming=streaming))
     found = results(tmp_path / "run")
-    assert found["n_train"][CLASSES[1]] == {"real": 24, "generated": 10, "smote": 0}
-    assert found["n_train"][CLASSES[0]] == {"real": 24, "generated": 0, "smote": 0}
+    assert found["n_train"][CLASSES[1]] == n_train(real=24, generated=10)
+    assert found["n_train"][CLASSES[0]] == n_train(real=24)
     assert {name: figures["n"] for name, figures in found["per_class"].items()} == dict.fromkeys(CLASSES, 12)
     assert set(found["data_fingerprint"]) == {"train", "test", "generated"}
 

@@ -8,10 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
-from galaxy_diffusion.study.arms import check_names, planned_runs
+from galaxy_diffusion.study.arms import check_names, planned_runs, read_preset
 from gz2_dataset import UserError
 
 from .conftest import ROOT
@@ -41,7 +42,10 @@ def preset(tmp_path_factory) -> Path:
     study = {
         "output_dir": str(folder / "run"),
         "accelerate": "configs/accelerate/one_process.yaml",
-        "data": {"mock": {"num_images": 150, "seed": 0}, "build": {"test_per_class": 6, "validation_per_class": 2}},
+        "data": {
+            "mock": {"num_images": 150, "seed": 0},
+            "build": {"test_per_class": 6, "validation_per_class": 2, "keep": "spiral=5"},
+        },
         "ddpm": {"config": "configs/ddpm_tiny.yaml"},
         "generated": {
             "generated": {"model": "ddpm", "num_images": "cigar_shaped_smooth=4", "seed": 0, "num_inference_steps": 2}
@@ -49,7 +53,12 @@ def preset(tmp_path_factory) -> Path:
         "showcase": {"num_images": 2, "seed": 100, "scheduler": "ddpm", "num_inference_steps": 10},
         "classifiers": {"tiny": "configs/classifier_tiny.yaml"},
         "classifier_options": {"total_images": 160},
-        "arms": {"original": {}, "diffusion": {"images": "generated"}},
+        "arms": {
+            "original": {},
+            "diffusion": {"images": "generated"},
+            **{name: {"options": {name: "generated"}} for name in ("duplicates", "pseudo_labels", "retrieval")},
+            "ceiling": {"options": {"reserve": "spiral=3"}},
+        },
         "seeds": [0],
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
@@ -67,13 +76,18 @@ def test_from_drawn_galaxies_to_the_report_and_no_further(preset):
     assert 'src="http' not in page
     for file in ("table1.csv", "table4.csv", "figure3.png", "figure4.png"):
         assert (run / "report" / file).stat().st_size > 0
-    original, diffusion = (
-        json.loads((run / f"classifiers/tiny/{arm}/seed0/metrics.json").read_text())
-        for arm in ("original", "diffusion")
-    )
-    cigars = original["n_train"]["cigar_shaped_smooth"]
-    assert diffusion["n_train"]["cigar_shaped_smooth"] == {"real": cigars["real"], "generated": 4, "smote": 0}
-    assert original["steps"] == diffusion["steps"] == 10
+    records = {
+        folder.parent.name: json.loads((folder / "metrics.json").read_text())
+        for folder in (run / "classifiers/tiny").glob("*/seed0")
+    }
+    original = records["original"]["n_train"]
+    for arm in ("diffusion", "duplicates", "pseudo_labels", "retrieval"):
+        origin = {"diffusion": "generated"}.get(arm, arm)
+        assert records[arm]["n_train"]["cigar_shaped_smooth"] == original["cigar_shaped_smooth"] | {origin: 4}
+    assert records["ceiling"]["n_train"]["spiral"] == original["spiral"] | {"real": 5, "reserve": 3}
+    assert {record["steps"] for record in records.values()} == {10}
+    comparisons = pd.read_csv(run / "report/comparisons.csv")
+    assert set(comparisons["arm"]) == records.keys() - {"original"}
 
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
     assert "Nothing to be done" in snakemake(preset)
@@ -123,7 +137,7 @@ def test_a_name_in_a_preset_is_a_name(name, section, preset):
 
 @pytest.mark.parametrize("study", STUDY_PRESETS, ids=lambda path: path.stem)
 def test_every_study_preset_names_files_that_exist(study):
-    settings = yaml.safe_load(study.read_text())
+    settings = read_preset(study)
     generators = [settings[images["model"]]["config"] for images in settings["generated"].values()]
     files = [settings["accelerate"], *generators, *settings["classifiers"].values()]
     assert [file for file in files if not (ROOT / file).exists()] == []
@@ -136,8 +150,7 @@ def test_every_study_preset_names_files_that_exist(study):
 
 @pytest.mark.parametrize("study", STUDY_PRESETS, ids=lambda path: path.stem)
 def test_a_study_preset_says_its_folder_once_and_leads_nowhere_outside(study):
-    text = study.read_text()
-    settings = yaml.safe_load(text)
+    text, settings = study.read_text(), read_preset(study)
     assert text.count(settings["output_dir"]) == 1
     assert not Path(settings["data"].get("data_dir", ".")).is_absolute()
     assert ".." not in Path(settings["data"].get("data_dir", ".")).parts
@@ -150,7 +163,7 @@ def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
     planned = snakemake(tmp_path / "preset.yaml", "--dry-run", "--printshellcmds", "--forceall", "--quiet", "host")
     commands = [line for line in planned.splitlines() if line.startswith("Shell command: ")]
     trainings = [command for command in commands if "train_classifier.py" in command]
-    assert len(trainings) == len(planned_runs(settings)) == 2 * (6 * 3 + 16)
+    assert len(trainings) == len(planned_runs(settings)) == 2 * (10 * 3 + 16)
 
     def the(*parts: str) -> str:
         found = [command for command in commands if all(part in command for part in parts)]
@@ -166,12 +179,17 @@ def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
     assert f"--classifier {tmp_path}/classifiers/efficientnetv2_tiny/original/seed0 --write_verdicts true" in judged
     the("evaluate_images.py", f"--output_dir {tmp_path}/fidelity/sagan_generated")
     swin = "configs/classifier_swin_mini.yaml"
-    original = the(swin, "/original/seed2")
+    original = the(swin, "/original/seed2 --seed")
     assert "--augment_with" not in original
     assert "configs/arms" not in original
-    assert f"--augment_with {tmp_path}/sagan_generated " in the(swin, "/sagan/seed1")
+    assert the(swin, "/sagan/seed1").endswith(f"--augment_with {tmp_path}/sagan_generated")
     assert f"--augment_with {tmp_path}/generated " in the(swin, "/diffusion_x0.5/", "--augment_ratio 0.5")
     assert "--smote cigar_shaped_smooth=442" in the(swin, "--config configs/arms/smote.yaml")
+    assert "--duplicates cigar_shaped_smooth=442" in the(swin, "/duplicates/seed1")
+    for arm in ("pseudo_labels", "retrieval"):
+        taught = the(swin, f"/{arm}/seed1")
+        assert f"--teacher {tmp_path}/classifiers/swin_mini/original/seed1 --{arm} cigar_shaped_smooth=442" in taught
+    assert f"--augment_with {tmp_path}/every_class" in the(swin, "/diffusion_every_class/seed1")
     the("evaluate_images.py", f"--output_dir {tmp_path}/fidelity/every_class", "--write_verdicts false")
     filtered = [
         i for i, line in enumerate(planned.splitlines()) if "output: " in line and "/diffusion_filtered/" in line
@@ -205,3 +223,15 @@ def test_an_arm_without_a_remedy_images_and_options_is_refused(tmp_path):
     (tmp_path / "preset.yaml").write_text(yaml.safe_dump(settings))
     with pytest.raises(AssertionError, match=r"arm oversamplin: no configs/arms/oversamplin.yaml"):
         snakemake(tmp_path / "preset.yaml", "--dry-run")
+
+
+def test_a_study_may_start_from_another_and_says_only_what_differs(tmp_path):
+    base = yaml.safe_load((ROOT / "configs/study_demo.yaml").read_text())
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
+    arms = {"original": {}, "diffusion": {"images": "generated"}}
+    own = {"config": "base.yaml", "output_dir": f"{tmp_path}/mine", "arms": arms}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(own))
+    assert read_preset(tmp_path / "mine.yaml") == base | {"output_dir": own["output_dir"], "arms": arms}
+    planned = snakemake(tmp_path / "mine.yaml", "--dry-run", "--printshellcmds", "--quiet", "host")
+    assert f"train_ddpm.py --config configs/ddpm_64_finetune.yaml --data {tmp_path}/mine/data" in planned
+    assert "oversampling" not in planned

@@ -13,8 +13,16 @@ from gz2_dataset.crop import crop_in_words
 from gz2_dataset.markdown import as_text, code_block, markdown_table
 
 TEMPLATE = Path(__file__).with_name("card.md")
-ORIGIN_TITLES = {"real": "real", "generated": "generated", "smote": "interpolated (SMOTE)"}
-"""Keys of n_train in metrics.json, and the card's names for them."""
+ORIGIN_TITLES = {
+    "real": "real",
+    "generated": "generated",
+    "smote": "interpolated (SMOTE)",
+    "duplicates": "repeated",
+    "reserve": "new real",
+    "pseudo_labels": "unlabelled, by probability",
+    "retrieval": "unlabelled, by likeness",
+}
+"""Where training images come from: the keys of n_train in metrics.json, and the card's names for them."""
 
 
 def classifier_card(name: str, results: dict[str, Any]) -> str:
@@ -29,6 +37,7 @@ def classifier_card(name: str, results: dict[str, Any]) -> str:
     """
     config, classes = results["config"], results["per_class"]
     title = name.rstrip("/").rpartition("/")[2]
+    origins = [key for key in ORIGIN_TITLES if any(of_class.get(key) for of_class in results["n_train"].values())]
     metadata = ModelCardData(
         library_name="transformers",
         pipeline_tag="image-classification",
@@ -49,8 +58,8 @@ def classifier_card(name: str, results: dict[str, Any]) -> str:
         backbone=as_text(config["backbone"]),
         snippet=code_block(snippet(name), "python"),
         counts=markdown_table(
-            ["class", *ORIGIN_TITLES.values()],
-            [[as_text(label), *(f"{n[key]:,}" for key in ORIGIN_TITLES)] for label, n in results["n_train"].items()],
+            ["class", *map(ORIGIN_TITLES.get, origins)],
+            [[as_text(label), *(f"{n[key]:,}" for key in origins)] for label, n in results["n_train"].items()],
         ),
         steps=f"{results['steps']:,}",
         batch_size=config["batch_size"],

@@ -77,6 +77,52 @@ def balanced_rows(labels: np.ndarray, seed: int) -> np.ndarray:
     return np.concatenate([np.resize(rows, max(map(len, members))) for rows in members])
 
 
+def duplicates(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays:
+    """Real images once more: the control that makes a class as common as generated images do, and says nothing new.
+
+    The images of a class are repeated equally often, give or take one; the seed decides which occur once more.
+
+    Parameters
+    ----------
+    real : GalaxyArrays
+        With images of each class in ``counts``.
+    counts : dict
+        Number of images to add, by class.
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    return real.take(np.concatenate([np.resize(rng.permutation(real.of_class(c)), n) for c, n in counts.items()]))
+
+
+def new_galaxies(reserve: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays:
+    """Real galaxies that were set aside: the ceiling of what as many generated ones may give.
+
+    Parameters
+    ----------
+    reserve : GalaxyArrays
+        Of `gz2_dataset.rarity.make_rare`.
+    counts : dict
+        Number of galaxies to add, by class.
+    seed : int
+        Decides which they are; more of them include the fewer.
+
+    Raises
+    ------
+    UserError
+        If fewer were set aside.
+    """
+    rng, rows = np.random.default_rng(seed), []
+    for name, count in counts.items():
+        members = rng.permutation(reserve.of_class(name))
+        if count > len(members):
+            raise UserError(
+                f"reserve {name}={count}: the data has set aside {len(members)} galaxies of the class; ask for fewer, "
+                f"or build it with a smaller --keep {name}"
+            )
+        rows.append(members[:count])
+    return reserve.take(np.concatenate(rows))
+
+
 def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays:
     """Images between an image and one of its nearest neighbours in its class [1]_, pixel by pixel.
 
@@ -96,7 +142,7 @@ def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays
     Raises
     ------
     UserError
-        If imbalanced-learn is not installed, a count is 0, or a class has fewer than two images.
+        If imbalanced-learn is not installed, or a class has fewer than two images.
 
     References
     ----------
@@ -109,8 +155,6 @@ def smote(real: GalaxyArrays, counts: dict[str, int], seed: int) -> GalaxyArrays
     images, labels = [], []
     for name, count in counts.items():
         label, members = real.class_names.index(name), real.images[real.of_class(name)]
-        if not count:
-            raise UserError(f"smote {name}=0: nothing to make; leave the class out")
         if len(members) < 2:
             raise UserError(f"smote {name}={count}: the class has {len(members)} training images, but two are needed")
         pixels = members.reshape(len(members), -1).astype(np.float32)

@@ -41,7 +41,7 @@ def name_of(data: str) -> str:
     return data if is_on_hub(data) else Path(data).resolve().name
 
 
-FOLDERS = ("data", "init_from", "augment_with")
+FOLDERS = ("data", "init_from", "augment_with", "teacher")
 """Settings that name a folder or something on the Hub."""
 
 

@@ -26,6 +26,7 @@ ARM_TITLES = {
     "mixup": "MixUp",
     "cutmix": "CutMix",
     "sample_pairing": "SamplePairing",
+    "pseudo_labels": "Pseudo-labels",
     "synthetic_only": "Generated images only",
 }
 

@@ -1,12 +1,21 @@
-"""The arms of a study: which runs a preset plans, how arms are named and ordered, and what may be a name."""
+"""The arms of a study: which runs a preset plans, with which options, how arms are named, and what may be a name."""
 
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import yaml
 
 from gz2_dataset import UserError
 
 BASELINE, QUESTION = "original", "diffusion"
 """What every arm is compared with, and the arm that the study asks about."""
+
+
+CEILING = "reserve"
+"""The option of train_classifier.py that adds new real galaxies: what generated images are not asked to outdo."""
+TAUGHT = frozenset({"pseudo_labels", "retrieval"})
+"""Its options for which the classifier of the baseline chooses galaxies."""
 
 
 class Run(NamedTuple):
@@ -81,3 +90,31 @@ def planned_runs(preset: dict[str, Any]) -> list[Run]:
         for name, arm in arms.items()
         for seed in arm.get("seeds", preset.get("seeds", ()))
     ]
+
+
+def options_of(preset: dict[str, Any], arm: str) -> dict[str, Any]:
+    """The options of train_classifier.py that an arm has.
+
+    An option that names a section of ``generated`` means as many images of each class as that section has.
+
+    Examples
+    --------
+    >>> arms = {"duplicates": {"options": {"duplicates": "more"}}}
+    >>> options_of({"generated": {"more": {"model": "ddpm", "num_images": "ring=5"}}, "arms": arms}, "duplicates")
+    {'duplicates': 'ring=5'}
+    """
+    sets, given = preset.get("generated", {}), preset["arms"][arm].get("options", {})
+    return {
+        key: sets[value]["num_images"] if isinstance(value, str) and value in sets else value
+        for key, value in given.items()
+    }
+
+
+def read_preset(path: Path) -> dict[str, Any]:
+    """A study preset; sections that it lacks are those of the preset beside it that its key ``config`` names."""
+    try:
+        preset = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); name a preset beside the study's own") from None
+    base = preset.pop("config", None)
+    return {**read_preset(path.parent / base), **preset} if base else preset

@@ -36,7 +36,7 @@ class Comparison:
         difference found with 80 % power) and, for the first endpoint in `scope`, p, p_holm, p_equivalence (Holm) and
         outcome.
     cheap : frozenset of str
-        Arms that are remedies without a generative model.
+        Arms that are remedies without a generative model and without new real galaxies.
     generators : dict of str to str
         The generator whose images an arm trains on, by arm.
     """
@@ -60,7 +60,12 @@ class Comparison:
         return self.differences[is_tested(self.differences, self.scope)].reset_index(drop=True)
 
 
-def compare(runs: Runs, question: Question, generators: Mapping[str, str] | None = None) -> Comparison:
+def compare(
+    runs: Runs,
+    question: Question,
+    generators: Mapping[str, str] | None = None,
+    ceilings: frozenset[str] = frozenset(),
+) -> Comparison:
     """All figures of a study and the differences between its arms.
 
     Parameters
@@ -69,6 +74,8 @@ def compare(runs: Runs, question: Question, generators: Mapping[str, str] | None
     question : Question
     generators : dict of str to str
         The generator whose images an arm trains on, by arm; see `folder.Study`.
+    ceilings : frozenset of str
+        Arms that train on new real galaxies; likewise.
     """
     generators = generators or {}
     keys = list(runs.probabilities)
@@ -115,7 +122,7 @@ def compare(runs: Runs, question: Question, generators: Mapping[str, str] | None
     differences = in_order(pd.concat(differences, ignore_index=True), runs) if differences else pd.DataFrame()
     if not differences.empty:
         differences = with_tests(differences, scope_of(figures))
-    cheap = frozenset(runs.arms) - {BASELINE, QUESTION, *generators}
+    cheap = frozenset(runs.arms) - {BASELINE, QUESTION, *generators, *ceilings}
     return Comparison(question, figures, differences, cheap, generators)
 
 

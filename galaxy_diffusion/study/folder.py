@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from galaxy_diffusion.study.arms import BASELINE, QUESTION, Run, check_names, planned_runs
+from galaxy_diffusion.study.arms import BASELINE, CEILING, QUESTION, Run, check_names, planned_runs
 from galaxy_diffusion.study.endpoints import MARGIN, Question
 from galaxy_diffusion.study.runs import Runs, pool, read_runs
 from gz2_dataset import UserError
@@ -109,7 +109,7 @@ class Study:
     def images(self) -> dict[str, str]:
         """The folder of generated images that an arm trains on, by arm: as the preset plans it, else as recorded.
 
-        An arm that is missing here is original, or a cheap remedy.
+        An arm that is missing here is original, a cheap remedy, or a ceiling.
         """
         runs = self.runs.probabilities if self.runs else ()
         planned = {arm: settings.get("images") for arm, settings in self.preset.get("arms", {}).items()}
@@ -122,6 +122,12 @@ class Study:
         """The generator of an arm's images, by arm; where the preset does not name it, the folder of images."""
         sets = self.preset.get("generated", {})
         return {arm: sets.get(name, {}).get("model", name) for arm, name in self.images.items()}
+
+    @property
+    def ceilings(self) -> frozenset[str]:
+        """Arms that train on new real galaxies, which generated images are not asked to outdo."""
+        runs = self.runs.probabilities if self.runs else ()
+        return frozenset(run.arm for run in runs if self.settings(run).get(CEILING))
 
     def is_in_sweep(self, run: Run) -> bool:
         """Whether a run is original, the study's question, or differs from the latter only in its number of images."""

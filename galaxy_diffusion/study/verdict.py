@@ -191,7 +191,7 @@ def caveats(findings: pd.DataFrame, lost: pd.DataFrame, comparison: Comparison) 
     if tests:
         lines.append(
             f"A difference counts (green, red) if p < {ALPHA:.2f} after Holm's correction for all {tests} comparisons: "
-            "every other arm against original, and diffusion against each cheap remedy and other generator."
+            "every other arm against original, and diffusion against each cheap remedy, other generator and ceiling."
         )
     for outcome, why in (
         ("uncertain", "but p is larger after that correction"),

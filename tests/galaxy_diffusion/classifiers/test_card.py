@@ -43,7 +43,8 @@ def test_hostile_names_stay_in_their_places(name):
     settings = re.search(r"^(`{3,})yaml\n(.*?)^\1$", text, re.DOTALL | re.MULTILINE)[2]
     assert yaml.safe_load(settings) == told(found["config"])
     of_training, of_test = tables(text)
-    assert of_training[2:] == [[as_shown(label), "1,200", "0", "2"] for label in HOSTILE]
+    assert of_training[0] == ["class", "real", "interpolated (SMOTE)"]
+    assert of_training[2:] == [[as_shown(label), "1,200", "2"] for label in HOSTILE]
     assert of_test[2:] == [[as_shown(label), "0.250", "0.500", "0.333", "3"] for label in HOSTILE]
     code = ast.parse(snippet(name))
     assert [node.value for node in ast.walk(code) if isinstance(node, ast.Constant)].count(name) == 1

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from galaxy_diffusion.classifiers.remedies import balanced_rows, select_generated, smote
+from galaxy_diffusion.classifiers.remedies import balanced_rows, duplicates, new_galaxies, select_generated, smote
 from gz2_dataset import GalaxyArrays, UserError
 
 CLASSES = ("round", "cigar", "spiral")
@@ -26,7 +26,10 @@ def folder(tmp_path):
     """Verdicts and seeds of eight generated images, six cigars and two spirals, not in the order of their seeds."""
     seeds, kept = [4, 0, 2, 5, 1, 3, 1, 0], [1, 0, 1, 1, 1, 0, 1, 1]
     verdicts = enumerate(zip(seeds, kept, strict=True))
-    rows = [{"file_name": f"{i}.jpg", "seed": seed, "kept": bool(verdict)} for i, (seed, verdict) in verdicts]
+    rows = [
+        {"file_name": f"{i}.jpg", "label": CLASSES[GENERATED.labels[i]], "seed": seed, "kept": bool(verdict)}
+        for i, (seed, verdict) in verdicts
+    ]
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
 
@@ -72,6 +75,29 @@ def test_balanced_rows_give_each_class_the_same_share_and_its_images_in_turns():
     assert not np.array_equal(rows, balanced_rows(labels, seed=2))
 
 
+def test_duplicates_are_real_images_each_equally_often():
+    real = arrays([0] * 5 + [1] * 3)
+    added = duplicates(real, {"cigar": 8, "round": 2}, seed=0)
+    times = {image_id: added.image_ids.count(image_id) for image_id in real.image_ids}
+    assert sorted(times[f"g{i}"] for i in (5, 6, 7)) == [2, 3, 3]
+    assert sorted(times[f"g{i}"] for i in range(5)) == [0, 0, 0, 1, 1]
+    for image_id, image, label in zip(added.image_ids, added.images, added.labels, strict=True):
+        row = real.image_ids.index(image_id)
+        assert np.array_equal(image, real.images[row])
+        assert label == real.labels[row]
+    assert added.fingerprint == duplicates(real, {"cigar": 8, "round": 2}, seed=0).fingerprint
+    assert len({duplicates(real, {"cigar": 8}, seed).fingerprint for seed in range(9)}) > 1
+
+
+def test_new_galaxies_are_of_their_class_and_more_include_the_fewer():
+    reserve = arrays([0] * 20 + [1] * 30)
+    few, many = (new_galaxies(reserve, {"cigar": n, "round": 4}, seed=3) for n in (6, 18))
+    assert (np.bincount(few.labels).tolist(), np.bincount(many.labels).tolist()) == ([4, 6], [4, 18])
+    assert set(few.image_ids) < set(many.image_ids)
+    with pytest.raises(UserError, match="reserve cigar=31: the data has set aside 30"):
+        new_galaxies(reserve, {"cigar": 31}, seed=0)
+
+
 def test_smote_images_lie_between_two_of_their_class():
     real = arrays([0] * 5 + [1] * 8)
     made = smote(real, {"cigar": 20, "round": 3}, seed=0)
@@ -98,8 +124,6 @@ def test_smote_images_pass_through_the_jpeg_of_all_images(monkeypatch):
 def test_smote_that_cannot_be_is_one_clear_line(monkeypatch):
     with pytest.raises(UserError, match="has 1 training images, but two are needed"):
         smote(arrays([0, 1]), {"cigar": 4}, seed=0)
-    with pytest.raises(UserError, match="cigar=0: nothing to make"):
-        smote(arrays([1, 1]), {"cigar": 0}, seed=0)
     monkeypatch.setitem(sys.modules, "imblearn.over_sampling", None)
     with pytest.raises(UserError, match=r"\.\[remedies\]"):
         smote(arrays([1, 1]), {"cigar": 4}, seed=0)

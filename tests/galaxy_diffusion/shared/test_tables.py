@@ -144,6 +144,17 @@ def test_diffusion_is_compared_with_each_cheap_remedy_and_other_generator():
     assert set(judge(found).findings["reference"]) == {"original", "flow", "synthetic_noise"}
 
 
+def test_diffusion_is_compared_with_a_ceiling_but_need_not_outdo_it():
+    arms = {"original": 40, "diffusion": 85, "duplicates": 50, "ceiling": 99}
+    runs = runs_with({"net": arms}, seeds=3)
+    found = compare(runs, QUESTION, {"diffusion": "ddpm"}, frozenset({"ceiling"}))
+    assert found.cheap == {"duplicates"}
+    verdict = judge(found)
+    assert set(verdict.findings["reference"]) == {"original", "duplicates", "ceiling"}
+    assert verdict.outcome == "better"
+    assert judge(compare(runs, QUESTION, {"diffusion": "ddpm"})).outcome == "worse"
+
+
 @pytest.mark.parametrize(
     ("arms", "outcome", "text"),
     [
