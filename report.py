@@ -12,6 +12,7 @@ from galaxy_diffusion.study import arm_figures, arm_tables, dataset_tables, gene
 from galaxy_diffusion.study.arms import BASELINE, QUESTION
 from galaxy_diffusion.study.calibration import calibration
 from galaxy_diffusion.study.comparison import compare
+from galaxy_diffusion.study.exchange import exchange
 from galaxy_diffusion.study.folder import first_by_seed, read_study
 from galaxy_diffusion.study.page import Page, markdown, render
 from galaxy_diffusion.study.verdict import Verdict, judge
@@ -72,6 +73,10 @@ def classifiers(page: Page) -> None:
     page.verdict = verdict = judge(comparison)
 
     page.tables["endpoints"] = arm_tables.endpoints(comparison)
+    if study.build:
+        real = study.build.per_class("train")[study.rare_class]
+        if table := exchange(comparison, real, study.added, study.ceilings):
+            page.tables["exchange"] = table
     page.tables |= arm_tables.per_class(comparison, study.steps)
     page.tables["table4"] = arm_tables.macro(comparison, study.steps)
     groups = dict.fromkeys(run[:2] for run in runs.probabilities)

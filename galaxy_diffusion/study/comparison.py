@@ -39,6 +39,8 @@ class Comparison:
         Arms that are remedies without a generative model and without new real galaxies.
     generators : dict of str to str
         The generator whose images an arm trains on, by arm.
+    first : dict of str to Bootstrap
+        The first endpoint in `scope`, without axes, by arm.
     """
 
     question: Question
@@ -46,6 +48,7 @@ class Comparison:
     differences: pd.DataFrame
     cheap: frozenset[str]
     generators: Mapping[str, str]
+    first: Mapping[str, Bootstrap]
 
     @property
     def scope(self) -> str:
@@ -94,13 +97,15 @@ def compare(
         replicates = np.mean([part.replicates for part, _ in parts.values()], axis=0)
         return {MEAN: (Bootstrap(value, replicates), min(seeds for _, seeds in parts.values())), **parts}
 
-    figures, differences = [], []
-    for arm in runs.arms:
+    figures, differences, first = [], [], {}
+    for j, arm in enumerate(runs.arms):
         parts = {}
         for i, backbone in enumerate(runs.backbones):
             if seeds := runs.seeds(backbone, arm):
-                parts[backbone] = of(backbone, arm, seeds).over_seeds(i), len(seeds)
+                # Each mean has its own draws of the seeds' error, because the trainings are independent.
+                parts[backbone] = of(backbone, arm, seeds).over_seeds(j * len(runs.backbones) + i), len(seeds)
         for backbone, (part, seeds) in averaged(parts).items():
+            first[backbone, arm] = Bootstrap(part.value[0], part.replicates[:, 0])
             low, high = np.clip(part.interval(), 0, 1)
             columns = {"value": part.value, "low": low, "high": high}
             figures.append(filled(layout, {"backbone": backbone, "arm": arm}, seeds, columns))
@@ -123,7 +128,8 @@ def compare(
     if not differences.empty:
         differences = with_tests(differences, scope_of(figures))
     cheap = frozenset(runs.arms) - {BASELINE, QUESTION, *generators, *ceilings}
-    return Comparison(question, figures, differences, cheap, generators)
+    in_scope = {arm: figure for (backbone, arm), figure in first.items() if backbone == scope_of(figures)}
+    return Comparison(question, figures, differences, cheap, generators, in_scope)
 
 
 def pairs(arms: tuple[str, ...], generators: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -106,6 +106,16 @@ class Study:
         return counts["generated"] / counts["real"] if counts and counts["real"] else None
 
     @property
+    def added(self) -> dict[str, int]:
+        """Images of the rare class that each arm adds to the real ones, as its first run recorded them, by arm."""
+        found: dict[str, int] = {}
+        for run in self.runs.probabilities if self.runs else ():
+            counts = self.record(run).get("n_train", {}).get(self.rare_class)
+            if counts and counts["real"]:
+                found.setdefault(run.arm, sum(counts.values()) - counts["real"])
+        return found
+
+    @property
     def images(self) -> dict[str, str]:
         """The folder of generated images that an arm trains on, by arm: as the preset plans it, else as recorded.
 
