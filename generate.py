@@ -25,6 +25,8 @@ from gz2_dataset import UserError
 from gz2_dataset.aside import written_aside
 from gz2_dataset.command_line import parse_counts, provenance, run
 
+SEEDS_APART = 1_000_000
+"""Between the first seeds of two classes, where each has its own."""
 DIFFUSION_OPTIONS = (
     *("scheduler", "num_inference_steps", "guidance_scale", "guidance_interval", "variations_of", "strength"),
     *("trajectory", "interpolate", "num_frames"),
@@ -44,7 +46,10 @@ class Config:
     output_dir: Path
     """Becomes an image folder with metadata.jsonl."""
     seed: int = 0
-    """Image i of a class depends only on seed + i, the class, the model and the sampler."""
+    """Image i of a class depends only on seed + i, the class, the model and the sampler; but see class_seeds."""
+    class_seeds: bool = False
+    """Give each class seeds of its own, a million apart. Images of one seed are near twins across the classes: good to
+    see what a class changes, and bad for a training set to which several classes are added."""
     scheduler: str = DEFAULT
     """A name in galaxy_diffusion/sampling/schedulers.py, such as sde-dpmsolver++, heun or unipc. Those that add noise
     at each step, as the default and ddpm do, correct the net's errors on the way."""
@@ -107,9 +112,11 @@ def main(config: Config) -> None:
             originals = load_originals(config.variations_of, config.model, classes, pipeline.image_shape[-1])
     if state.is_main_process:
         source = {"variations_of": originals.galaxies.fingerprint} if originals else {}
+        source |= {"class_seeds": True} if config.class_seeds else {}
         same_run(config.output_dir / "settings.json", {**record, "seed": config.seed, **source})
 
-    images = [(name, config.seed + i) for name, count in wanted.items() for i in range(count)]
+    first = {name: config.seed + config.class_seeds * SEEDS_APART * pipeline.label_of(name) for name in wanted}
+    images = [(name, first[name] + i) for name, count in wanted.items() for i in range(count)]
     missing = [image for image in images if not file_of(config.output_dir, *image).exists()]
     state.wait_for_everyone()  # before the first is written, so that all processes divide the same images
     step = config.batch_size * state.num_processes

@@ -147,6 +147,18 @@ def test_an_interrupted_run_goes_on_without_touching_what_is_there(reference, ti
     assert (tmp_path / "metadata.jsonl").read_text() == (folder / "metadata.jsonl").read_text()
 
 
+def test_with_seeds_of_its_own_a_class_has_no_twin_in_another(generated, tiny_model, tmp_path):
+    generate.main(settings(tiny_model, tmp_path / "own", class_seeds=True))
+    seeds = {row["label"]: row["seed"] for row in map(json.loads, (tmp_path / "own" / "metadata.jsonl").open())}
+    assert seeds == {"cigar_shaped_smooth": 2_000_014, "spiral": 4_000_012}
+    generate.main(settings(tiny_model, tmp_path / "later", seed=4_000_010))
+    spirals = [{k: v for k, v in pixels(tmp_path / name).items() if "spiral" in k} for name in ("own", "later")]
+    assert [list(part) for part in spirals] == [[f"spiral/040000{i}.jpg" for i in (10, 11, 12)]] * 2
+    assert all(np.array_equal(spirals[0][name], spirals[1][name]) for name in spirals[0])
+    with pytest.raises(UserError, match="another class_seeds"):
+        generate.main(settings(tiny_model, tmp_path / "own"))
+
+
 def test_more_images_are_added_and_other_settings_refused(generated, tiny_model, tmp_path):
     generate.main(settings(tiny_model, tmp_path, num_images="spiral=2"))
     generate.main(settings(tiny_model, tmp_path, num_images="spiral=3"))
