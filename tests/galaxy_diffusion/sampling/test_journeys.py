@@ -29,7 +29,7 @@ def test_a_trajectory_goes_from_noise_to_the_image(sampler, steps):
 @pytest.mark.parametrize("ends", [[(0, 3), (1, 3)], [(0, 3), (0, 4)], [("dark", 3), ("bright", 4)]])
 def test_an_interpolation_begins_and_ends_with_the_images_of_its_ends(ends):
     pipeline = untrained()
-    frames = interpolate(pipeline, ends, 5, num_inference_steps=6).astype(int)
+    frames = interpolate(pipeline, ends, 5, guidance_scale=2.0, num_inference_steps=6).astype(int)
     labels, seeds = [pipeline.label_of(label) for label, _ in ends], [seed for _, seed in ends]
     expected = generate_batch(pipeline, labels, seeds, guidance_scale=2.0, num_inference_steps=6).astype(int)
     assert np.abs(frames[[0, -1]] - expected).max() <= 1
@@ -48,7 +48,7 @@ def test_halfway_between_two_classes_lies_halfway_between_their_means():
 @pytest.mark.parametrize("sampler", SCHEDULERS)
 def test_from_class_to_class_all_frames_share_the_noise_added_on_the_way(sampler):
     pipeline = untrained(sampler)
-    frames = interpolate(pipeline, [(0, 3), (1, 3)], 4, num_inference_steps=6).astype(int)
+    frames = interpolate(pipeline, [(0, 3), (1, 3)], 4, guidance_scale=2.0, num_inference_steps=6).astype(int)
     assert (
         np.abs(
             frames[[0, -1]] - generate_batch(pipeline, [0, 1], [3, 3], guidance_scale=2.0, num_inference_steps=6)
