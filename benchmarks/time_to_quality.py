@@ -260,14 +260,14 @@ def train(config: Config, piece: Piece, sender: Connection) -> None:
 
 
 def measure(config: Config, settings: train_ddpm.Config, pieces: list[dict], labels: np.ndarray) -> None:
-    """Write results.jsonl, table.md and figure.png: the contenders one after another, their last minutes first."""
+    """Write results.jsonl, table.md and figure.png: the last minutes of all contenders first."""
     images = np.concatenate([load_galaxies(settings, split, jpeg=True).images for split in ("train", "unlabelled")])
     images = np.random.default_rng(config.seed).permutation(images)
     real, others = images[: config.max_real], images[config.max_real :][: config.num_images]
     same = {key: getattr(config, key) for key in MEASUREMENT}
     log = config.output_dir / "results.jsonl"
     rows = [row for row in read_lines(log) if same.items() <= row.items()]
-    wanted = [(name, end) for name in config.contenders for end in reversed(config.minutes)]
+    wanted = [(name, end) for end in reversed(config.minutes) for name in config.contenders]
     for name, minutes in tqdm([(REAL, 0.0), *wanted], desc="measure"):
         if (name, minutes) in {(row["contender"], row["minutes"]) for row in rows}:
             continue
