@@ -405,6 +405,7 @@ def test_a_loss_that_is_no_number_stops_with_one_line(data, tmp_path):
 
 
 @pytest.mark.two_processes
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("streaming", ["false", "true"])
 def test_two_processes_predict_each_galaxy_once(data, tmp_path, capfd, streaming):
     # 36 test galaxies in batches of 2 x 5: the last one is padded for the second process.
