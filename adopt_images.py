@@ -50,7 +50,7 @@ def main(config: Config) -> None:
             f"{', '.join(train.class_names)}"
         )
     listed = None if config.seen in (*SPLITS, SAW_NOTHING) else read_rows(Path(config.seen))
-    same_run(config.output_dir / "settings.json", provenance(config)["config"])
+    same_run(config.output_dir / "settings.json", provenance(config)["config"] | {"images_stamp": source.stamp})
     names = {}
     for label, galaxies in source.table.groupby("galaxy_class"):
         for number, name in enumerate(tqdm(galaxies["file"], desc=label, unit="image")):

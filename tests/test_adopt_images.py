@@ -92,6 +92,14 @@ def test_what_cannot_be_taken_is_said_in_one_line(theirs, toy_data, tmp_path, da
     assert not (tmp_path / "out" / "metadata.jsonl").exists()
 
 
+def test_other_images_of_the_same_folder_are_another_run(theirs, toy_data, tmp_path):
+    adopt(theirs, toy_data, tmp_path / "out")
+    adopt(theirs, toy_data, tmp_path / "out")
+    (theirs / RARE / "sample_11.png").unlink()
+    with pytest.raises(UserError, match="another images_stamp"):
+        adopt(theirs, toy_data, tmp_path / "out")
+
+
 def test_small_images_and_unknown_lists_are_refused(theirs, toy_data, tmp_path):
     with pytest.raises(UserError, match=r"64 x 48 pixels; give --resolution 48 or less"):
         adopt(theirs, toy_data, tmp_path / "out", resolution=64)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from accelerate.state import AcceleratorState
 
+import train_ddpm
 from benchmarks import gpu
 from gz2_dataset import UserError
 
@@ -20,6 +21,23 @@ def test_the_presets_that_it_trains_are_there():
 def test_a_training_gets_most_of_the_time_that_is_left():
     assert gpu.images_in(10.0, 100.0, 16) == 928
     assert gpu.images_in(-3.0, 100.0, 16) == 0
+
+
+@pytest.mark.parametrize("outcome", [{"loss": 0.51, "images_per_second": 9.0}, {"loss": 0.6}, RuntimeError("capture")])
+def test_a_graph_is_left_out_where_it_fails_or_learns_otherwise(monkeypatch, tmp_path, outcome):
+    tried = []
+
+    def timed(trial):
+        tried.append(trial.cuda_graph)
+        if trial.cuda_graph and isinstance(outcome, Exception):
+            raise outcome
+        return 1.0, outcome if trial.cuda_graph else {"loss": 0.5, "images_per_second": 3.0}
+
+    monkeypatch.setattr(gpu, "timed", timed)
+    preset = train_ddpm.Config("data", tmp_path, cuda_graph=True)
+    _, rate, found = gpu.with_graph_or_without(preset, preset, {"loss": 0.505})
+    works = isinstance(outcome, dict) and outcome["loss"] < 0.6
+    assert (tried, rate, found.cuda_graph) == (([True], 9.0, True) if works else ([True, False], 3.0, False))
 
 
 @pytest.fixture
