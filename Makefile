@@ -6,7 +6,7 @@ CONFIG ?= configs/study_demo.yaml
 CORES ?= all
 WORKERS ?= logical
 STAMP := .venv/.installed
-INSTALL := -c constraints.txt -e .[dev,fidelity,finetune,mock,morphology,remedies,study,test]
+INSTALL := -c constraints.txt -e .[app,dev,docs,fidelity,finetune,mock,morphology,notebooks,remedies,study,test]
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
