@@ -35,7 +35,8 @@ class Config:
     """Becomes a folder with fidelity.json, fidelity.md, copies.csv, copies_power.csv, morphology.csv and pictures."""
     nets: list[str] = field(default_factory=lambda: ["inception"])
     """Feature nets. With inception come FID, KID, precision, recall, density and coverage; any other
-    (efficientnet_lite0, dinov2, a timm name, the folder of a classifier) adds a Fréchet distance of that name."""
+    (efficientnet_lite0, dinov2, a timm name, hf_hub:USER/NAME, local-dir:FOLDER, the folder of a classifier) adds a
+    Fréchet distance of that name."""
     classifier: str | None = None
     """Output folder of train_classifier.py, trained without generated images: does it agree with the labels?"""
     morphology: bool | None = None

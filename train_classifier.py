@@ -11,15 +11,16 @@ import numpy as np
 import torch
 import transformers
 from accelerate.utils import parse_choice_from_env
-from timm.optim import param_groups_weight_decay
+from timm.utils import unfreeze
 from transformers import PrinterCallback, TrainingArguments, set_seed
 
 from galaxy_diffusion.classifiers.card import ORIGIN_TITLES, classifier_card
 from galaxy_diffusion.classifiers.data import GalaxyBatches, TrainingBatches, check_classes, collate
+from galaxy_diffusion.classifiers.layers import parameter_groups, train_last_blocks
 from galaxy_diffusion.classifiers.loss import ClassificationLoss, inverse_frequency
 from galaxy_diffusion.classifiers.metric import GalaxyClassification
 from galaxy_diffusion.classifiers.model import make_model, save_model
-from galaxy_diffusion.classifiers.remedies import balanced_rows, duplicates, new_galaxies, select_generated, smote
+from galaxy_diffusion.classifiers.remedies import balanced_rows
 from galaxy_diffusion.classifiers.stream_data import StreamedTrainingBatches
 from galaxy_diffusion.classifiers.trainer import (
     ClassifierTrainer,
@@ -29,59 +30,29 @@ from galaxy_diffusion.classifiers.trainer import (
     newest_checkpoint,
     save_predictions,
 )
-from galaxy_diffusion.classifiers.unlabelled import load_teacher, pseudo_labelled, retrieved
+from galaxy_diffusion.classifiers.training_images import (
+    ADDED,
+    TrainingImagesConfig,
+    check_images,
+    image_side,
+    load_split,
+    training_images,
+)
 from galaxy_diffusion.shared.classifier_folder import PREDICTIONS
-from galaxy_diffusion.shared.image_folder import load_generated
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import FREE, fixed_settings, same_run, write_json
-from galaxy_diffusion.shared.seen_images import refuse_if_seen
-from gz2_dataset import GalaxyArrays, UserError, load_arrays
+from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import write_whole
-from gz2_dataset.command_line import parse_counts, provenance, run
+from gz2_dataset.command_line import provenance, run
 from gz2_dataset.galaxy_stream import GalaxyStream
-from gz2_dataset.images import header_of
-from gz2_dataset.loading import first_image
-from gz2_dataset.splits import RESERVE
-from gz2_dataset.streaming import first_streamed_image, load_stream
-
-# Settings that add images to classes, by number.
-ADDED = ("smote", "duplicates", "reserve", "pseudo_labels", "retrieval")
 
 
-@dataclass
-class Config:
+@dataclass(kw_only=True)
+class Config(TrainingImagesConfig):
     """Settings of a training."""
 
-    data: str = field(metadata=FREE)
-    """Folder of python -m gz2_dataset build, Hub id, or a folder with one subfolder per class."""
     output_dir: Path = field(metadata=FREE)
     """Becomes the model's folder, with metrics.json, predictions.csv, validation_predictions.csv and metrics.jsonl."""
-    streaming: bool = False
-    """Read training galaxies from the Hub as they are needed, without a local copy; the test and validation splits
-    are read into memory once. ``data`` is then a Hub id or a folder of python -m gz2_dataset build."""
-    augment_with: str | None = field(default=None, metadata=FREE)
-    """Folder of generated images that are added to the training split."""
-    augment_ratio: float | None = None
-    """At most this many generated images for each real one of their class, the smallest seeds first; None takes all."""
-    filtered: bool = False
-    """Take only the generated images that have the verdict "kept" in their metadata.jsonl."""
-    synthetic_only: bool = False
-    """Train on the generated images alone."""
-    smote: str | None = None
-    """Images to interpolate between real ones of a class, such as cigar_shaped_smooth=442 (Chawla et al. 2002)."""
-    duplicates: str | None = None
-    """Real images of a class to repeat: cigar_shaped_smooth=442 makes it as common as 442 generated images do."""
-    reserve: str | None = None
-    """New real galaxies to add, such as edge_on=328, of those that gz2_dataset build --keep has set aside."""
-    pseudo_labels: str | None = None
-    """Unlabelled galaxies to add to a class, such as cigar_shaped_smooth=442: those that the teacher finds most
-    probable."""
-    retrieval: str | None = None
-    """Unlabelled galaxies to add to a class: those that look most like its training galaxies to the teacher (Burg et
-    al. 2023)."""
-    teacher: str | None = field(default=None, metadata=FREE)
-    """Classifier that chooses for pseudo_labels and retrieval: the output folder of a training on the real galaxies of
-    the same data, and on them alone."""
     oversampling: bool = False
     """Draw every class equally often, taking the images of a class in turn."""
     class_weights: bool = False
@@ -93,13 +64,19 @@ class Config:
     mixing: Literal["none", "mixup", "cutmix", "sample_pairing"] = "none"
     """How each training image is mixed with another."""
     backbone: str = "tf_efficientnetv2_s"
-    """Name of a model in timm."""
+    """Name of a model in timm, hf_hub:USER/NAME for weights on the Hub, such as those of Zoobot
+    (hf_hub:mwalmsley/zoobot-encoder-convnext_nano), or local-dir:FOLDER."""
     model_args: dict[str, Any] = field(default_factory=dict)
     """Passed on to timm.create_model: drop_rate, embed_dim, depths, channel_multiplier, ..."""
     pretrained: bool = False
-    """Start from timm's ImageNet weights, from the Hub or its local cache."""
-    resolution: int = 224
-    """Side of the images in pixels."""
+    """Start from the backbone's weights: from the Hub or its local cache, or, for tf_efficientnet_lite0 and
+    tf_efficientnet_lite2, from the packages of the extra pretrained."""
+    trained_blocks: int | None = None
+    """How many blocks before the head learn; the others keep their pretrained weights. 0 trains the head alone, None
+    all."""
+    layer_decay: float = 1.0
+    """The learning rate of each block is this times that of the block behind it; 0.75 is customary for pretrained
+    weights."""
     total_images: int = 128_000
     """Length of the training in images seen: the same for every arm. This and the other numbers of images are rounded
     up to whole batches."""
@@ -122,8 +99,6 @@ class Config:
     early_stopping_patience: int = 0
     """Stop after this many looks at the validation split without a better macro F1, and keep the weights of the best;
     a checkpoint is then written at each look. 0 trains to the end and keeps the last weights."""
-    seed: int = 0
-    """Determines the initial weights, order, flips, augmentation and dropout."""
     log_images: int = field(default=3_200, metadata=FREE)
     """Images between two lines of metrics.jsonl."""
     validation_images: int = field(default=16_000, metadata=FREE)
@@ -179,11 +154,13 @@ def main(config: Config) -> None:
     counts = {name: part.counts for name, part in parts.items()}
     weights = inverse_frequency(sum(counts.values())) if config.class_weights else None
     model.loss_function = ClassificationLoss(weights, config.focal_gamma, config.label_smoothing)
+    if config.trained_blocks is not None:
+        train_last_blocks(model.timm_model, config.trained_blocks)
     if config.compile:
         model.timm_model.compile()
     progress = Progress(folder, config.batch_size)
     patience = config.early_stopping_patience
-    groups = param_groups_weight_decay(model, config.weight_decay)
+    groups = parameter_groups(model.timm_model, config.learning_rate, config.weight_decay, config.layer_decay)
     trainer = ClassifierTrainer(
         model,
         args,
@@ -192,7 +169,7 @@ def main(config: Config) -> None:
         eval_dataset=GalaxyBatches([validation], mean, std) if len(validation) else None,
         compute_metrics=figures,
         callbacks=[progress, FittingOptimizer(), *([EarlyStopping(patience)] if patience else [])],
-        optimizers=(torch.optim.AdamW(groups, lr=config.learning_rate, fused=True), None),
+        optimizers=(torch.optim.AdamW(groups, fused=True), None),
     )
     trainer.remove_callback(PrinterCallback)
     with contextlib.closing(progress):
@@ -207,7 +184,9 @@ def main(config: Config) -> None:
         predictions=logits["test"].argmax(axis=1), references=test.labels, class_names=train.class_names
     )
     if trainer.is_world_process_zero():
-        save_model(trainer.accelerator.unwrap_model(trainer.model), folder, train.center_crop, image_side(config))
+        trained = trainer.accelerator.unwrap_model(trainer.model)
+        unfreeze(trained.timm_model)
+        save_model(trained, folder, train.center_crop, image_side(config))
         for split, its_logits in logits.items():
             save_predictions(folder / PREDICTIONS[split], held_out[split], its_logits)
         steps = trainer.state.global_step
@@ -232,48 +211,6 @@ def main(config: Config) -> None:
     trainer.accelerator.end_training()
 
 
-def load_split(config: Config, split: str) -> GalaxyArrays | GalaxyStream:
-    """A split in memory, or the train split as a stream where the training streams."""
-    arguments = (config.data, split, config.resolution)
-    if not config.streaming:
-        return load_arrays(*arguments, jpeg=True)
-    stream = load_stream(*arguments, jpeg=True)
-    return stream if split == "train" else stream.to_arrays()
-
-
-def image_side(config: Config) -> int:
-    """Shorter side in pixels of the data's files, judged by the first."""
-    content = first_streamed_image(config.data) if config.streaming else first_image(config.data)
-    return min(header_of(content)[:2])
-
-
-def training_images(config: Config, train: GalaxyArrays | GalaxyStream, held_out: dict[str, GalaxyArrays]) -> dict:
-    """What to train on, by origin."""
-    parts = {} if config.synthetic_only else {"real": train}
-    if config.augment_with:
-        refuse_if_seen(config.augment_with, {**held_out, RESERVE: load_split(config, RESERVE)})
-        generated = load_generated(config.augment_with, train.class_names, config.resolution, train.center_crop)
-        choice = train.counts, config.augment_ratio, config.filtered
-        parts["generated"] = select_generated(config.augment_with, generated, *choice)
-    counts = {name: parse_counts(name, text, train.class_names) for name in ADDED if (text := getattr(config, name))}
-    if name := next((name for name, of_class in counts.items() if not all(of_class.values())), None):
-        raise UserError(f"{name} {getattr(config, name)}: nothing to add to a class with 0; leave the class out")
-    if "smote" in counts:
-        parts["smote"] = smote(train, counts["smote"], config.seed)
-    if "duplicates" in counts:
-        parts["duplicates"] = duplicates(train, counts["duplicates"], config.seed)
-    if "reserve" in counts:
-        parts["reserve"] = new_galaxies(load_split(config, RESERVE), counts["reserve"], config.seed)
-    if config.teacher:
-        teacher = load_teacher(Path(config.teacher), train, held_out["test"], config.resolution)
-        unlabelled = load_split(config, "unlabelled")
-        if "pseudo_labels" in counts:
-            parts["pseudo_labels"] = pseudo_labelled(teacher, unlabelled, counts["pseudo_labels"])
-        if "retrieval" in counts:
-            parts["retrieval"] = retrieved(teacher, unlabelled, train, counts["retrieval"])
-    return parts
-
-
 def make_batches(
     config: Config,
     args: TrainingArguments,
@@ -296,6 +233,7 @@ def check_settings(config: Config) -> None:
     """Refuse settings that contradict each other or have no effect."""
     if min(config.total_images, config.batch_size, config.log_images, config.checkpoint_images) < 1:
         raise UserError("total_images, batch_size, log_images and checkpoint_images must be at least 1")
+    check_images(config)
     of_arrays = {
         "oversampling": config.oversampling,
         "mixing": config.mixing != "none",
@@ -308,21 +246,12 @@ def check_settings(config: Config) -> None:
         )
     if config.streaming and config.num_workers:
         raise UserError("a stream prepares images in its own threads; give --num_workers 0 with --streaming true")
-    of_generated = {
-        "augment_ratio": config.augment_ratio is not None,
-        "filtered": config.filtered,
-        "synthetic_only": config.synthetic_only,
-    }
-    if not config.augment_with and (name := next((name for name, wanted in of_generated.items() if wanted), None)):
-        raise UserError(f"{name} is about generated images, and there are none; name their folder with --augment_with")
-    if config.synthetic_only and (name := next((name for name in ADDED if getattr(config, name)), None)):
-        raise UserError(
-            f"{name} adds images of real galaxies, but synthetic_only trains on none; give only one of them"
-        )
-    if bool(config.teacher) != bool(config.pseudo_labels or config.retrieval):
-        raise UserError("pseudo_labels or retrieval, and a teacher that chooses: give both, or none of them")
     if min(config.focal_gamma, config.early_stopping_patience, config.warmup_images, config.validation_images) < 0:
         raise UserError("focal_gamma, early_stopping_patience, warmup_images and validation_images must be at least 0")
+    if config.trained_blocks is not None and (config.trained_blocks < 0 or not config.pretrained):
+        raise UserError("trained_blocks freezes pretrained weights: give it at least 0, with --pretrained true")
+    if not 0 < config.layer_decay <= 1:
+        raise UserError(f"layer_decay {config.layer_decay}: must be above 0 and at most 1")
     if config.early_stopping_patience and not config.validation_images:
         raise UserError("early_stopping_patience needs the validation split; give --validation_images too")
 

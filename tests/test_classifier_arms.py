@@ -19,12 +19,13 @@ import train_classifier
 from galaxy_diffusion.classifiers.card import ORIGIN_TITLES
 from galaxy_diffusion.classifiers.data import TrainingBatches
 from galaxy_diffusion.classifiers.remedies import balanced_rows
+from galaxy_diffusion.classifiers.training_images import load_split, training_images
 from galaxy_diffusion.shared.card_metadata import told
 from galaxy_diffusion.study.arms import TAUGHT, options_of, read_preset
 from gz2_dataset import CLASS_NAMES, UserError, load_arrays
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.command_line import run
-from train_classifier import Config, load_split, main, training_images
+from train_classifier import Config, main
 
 from .conftest import ROOT, draw_toy_galaxy
 
@@ -402,7 +403,7 @@ def test_early_stopping_needs_a_validation_split(toy_data, tmp_path, monkeypatch
     def load(source, split, *args, **kwargs):
         return load_arrays(source, "absent" if split == "validation" else split, *args, **kwargs)
 
-    monkeypatch.setattr(train_classifier, "load_arrays", load)
+    monkeypatch.setattr("galaxy_diffusion.classifiers.training_images.load_arrays", load)
     with pytest.raises(UserError, match="no validation split to stop by"):
         main(tiny(toy_data, tmp_path / "run", early_stopping_patience=1))
 

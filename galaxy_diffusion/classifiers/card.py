@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import timm
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from galaxy_diffusion.shared import card_metadata
+from galaxy_diffusion.shared.timm_nets import find_net
 from gz2_dataset.crop import crop_in_words
 from gz2_dataset.markdown import as_text, code_block, markdown_table
 
@@ -42,7 +42,7 @@ def classifier_card(name: str, results: dict[str, Any]) -> str:
         library_name="transformers",
         pipeline_tag="image-classification",
         tags=["astronomy", "galaxies", "timm"],
-        base_model=timm.get_pretrained_cfg(config["backbone"]).hf_hub_id if config["pretrained"] else None,
+        base_model=find_net(config["backbone"]).hub_id if config["pretrained"] else None,
         metrics=["accuracy", "precision", "recall", "f1"],
         model_name=title,
         eval_results=measured(results),
@@ -55,7 +55,8 @@ def classifier_card(name: str, results: dict[str, Any]) -> str:
         num_classes=len(classes),
         side=config["resolution"],
         crop=crop_in_words(results["center_crop"]),
-        backbone=as_text(config["backbone"]),
+        backbone=as_text(card_metadata.told(config)["backbone"]),
+        pretrained=config["pretrained"],
         snippet=code_block(snippet(name), "python"),
         counts=markdown_table(
             ["class", *map(ORIGIN_TITLES.get, origins)],

@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from transformers import TimmWrapperConfig, TimmWrapperForImageClassification
 
 from galaxy_diffusion.classifiers import image_processor
 from galaxy_diffusion.shared.run_folder import write_json
+from galaxy_diffusion.shared.timm_nets import create_net, find_net
 from gz2_dataset import UserError
 from gz2_dataset.arrays import jpeg_settings
 
@@ -22,7 +22,7 @@ def make_model(
     Parameters
     ----------
     backbone : str
-        Name in timm.
+        As for `timm_nets.find_net`.
     model_args : dict
         Passed on to `timm.create_model`.
     pretrained : bool
@@ -46,31 +46,26 @@ def make_model(
     >>> make_model("tf_efficientnetv2_s", {}, False, 224, ("round", "spiral")).config.pretrained_cfg["mean"]
     [0.5, 0.5, 0.5]
     """
-    if not timm.is_model(backbone):
-        raise UserError(f"backbone {backbone}: timm knows no such model; see timm.list_models()")
-    original = timm.get_pretrained_cfg(backbone)
-    if original.fixed_input_size:
-        model_args = {"img_size": resolution, **model_args}
+    source = find_net(backbone)
+    if source.has_weights and not pretrained:
+        raise UserError(f"backbone {backbone}: is the name of weights; give --pretrained true to start from them")
+    own_size = {"img_size": resolution} if source.fixed_input_size else {}
+    model_args = {**source.model_args, **own_size, **model_args}
     config = TimmWrapperConfig(
-        architecture=backbone,
+        architecture=source.architecture,
         model_args=model_args,
         id2label=dict(enumerate(class_names)),
         label2id={name: i for i, name in enumerate(class_names)},
         pretrained_cfg={
             "input_size": [3, resolution, resolution],
-            "mean": list(original.mean),
-            "std": list(original.std),
+            "mean": source.mean,
+            "std": source.std,
         },
     )
     try:
         model = TimmWrapperForImageClassification(config)
         # The wrapper has drawn every weight anew with std 0.02, too small for a convolutional net: restore timm's own.
-        model.timm_model = timm.create_model(backbone, pretrained, num_classes=len(class_names), **model_args)
-    except OSError as error:
-        raise UserError(
-            f"backbone {backbone}: its pretrained weights are not in the cache and the Hub cannot be reached "
-            f"({type(error).__name__}); run once with a network, or give --pretrained false"
-        ) from None
+        model.timm_model = create_net(backbone, pretrained, num_classes=len(class_names), **model_args)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"backbone {backbone} with model_args {model_args} at {resolution} px: {reason}") from None

