@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Each worker takes the next tests when it has done its own, in their order: the fixtures of a module are made twice at most.
 PYTEST := python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test check study venv lint
+.PHONY: demo test check study venv lint types
 .DEFAULT_GOAL := demo
 
 demo: CONFIG = configs/study_demo.yaml
@@ -23,18 +23,17 @@ study: $(STAMP)
 	galaxy-diffusion study --config $(CONFIG) --cores $(CORES)
 	@echo "report: $(CURDIR)/$$(sed -n 's/^output_dir: *//p' $(CONFIG))/report/index.html"
 
-test: $(STAMP) lint
+test: $(STAMP) lint types
 	$(PYTEST)
 
-check: $(STAMP) lint
+check: $(STAMP) lint types
 	$(PYTEST) -m "not slow and not two_processes"
 
 lint: $(STAMP)
 	ruff check .
 	ruff format --check .
 
-# Not part of lint: most of what it finds are gaps in the types that numpy, pandas and timm declare.
-.PHONY: types
+# typings/ says which libraries count as untyped.
 types: $(STAMP)
 	basedpyright
 

@@ -123,14 +123,14 @@ def concatenate(parts: Sequence[GalaxyArrays]) -> GalaxyArrays:
     """
     if len({(part.class_names, part.center_crop, part.images.shape[1:]) for part in parts}) != 1:
         raise ValueError("there must be parts, with the same classes, crop and size of images")
-    votes = [part.votes for part in parts]
+    votes = [part.votes for part in parts if part.votes is not None]
     return GalaxyArrays(
         np.concatenate([part.images for part in parts]),
         np.concatenate([part.labels for part in parts]),
         [image_id for part in parts for image_id in part.image_ids],
         [digest for part in parts for digest in part.digests],
         parts[0].class_names,
-        votes=None if any(v is None for v in votes) else np.concatenate(votes),
+        votes=np.concatenate(votes) if len(votes) == len(parts) else None,
         center_crop=parts[0].center_crop,
     )
 
@@ -202,7 +202,7 @@ def prepare(
             except OSError as error:
                 raise UserError(f"image {image_id}: cannot be decoded ({error}); remove it and build again") from None
             part.append(jpeg_round_trip(prepared) if jpeg else prepared)
-        os.pwrite(file.fileno(), np.stack(part), offset + start * part[0].nbytes)
+        os.pwrite(file.fileno(), np.stack(part).data, offset + start * part[0].nbytes)
         return len(part)
 
     # Pillow releases the interpreter lock while it decodes and resizes.

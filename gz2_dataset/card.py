@@ -120,7 +120,7 @@ def dataset_card(record: BuildRecord, info: datasets.DatasetInfo) -> str:
     galaxies = sum(sum(split.values()) for split in counts.values())
     metadata = DatasetCardData(
         pretty_name=title,
-        **origin.licence,
+        **origin.licence,  # pyright: ignore[reportArgumentType]: any of its fields
         task_categories=["image-classification", "unconditional-image-generation"],
         size_categories=[next((size for limit, size in SIZES.items() if galaxies < limit), "1M<n<10M")],
         tags=["astronomy", "galaxies", origin.tag],

@@ -85,7 +85,7 @@ def with_lists(arguments: Sequence[str], config_class: type) -> list[str]:
         The dataclass whose fields say what is a list.
     """
     hints = typing.get_type_hints(config_class).items()
-    lists = {f"--{name}" for name, hint in hints if list in map(typing.get_origin, (hint, *typing.get_args(hint)))}
+    lists = {f"--{name}" for name, hint in hints if list in map(typing.get_origin, (hint, *typing.get_args(hint)))}  # pyright: ignore[reportOperatorIssue]
     found, name = [], ""
     for argument in arguments:
         if argument in lists:
@@ -108,7 +108,7 @@ def run_functions(functions: dict[str, Callable], description: str) -> None:
     for name, function in functions.items():
         parameters = inspect.signature(function).parameters.values()
         positional = any(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters)
-        command = OneLineParser(description=inspect.getdoc(function).partition("\n")[0])
+        command = OneLineParser(description=(inspect.getdoc(function) or "").partition("\n")[0])
         command.add_function_arguments(function, as_positional=positional)
         commands.add_subcommand(name, command, help=command.description)
     arguments = parser.parse_args()

@@ -50,14 +50,14 @@ def push(
     UserError
         If the folder is not a built dataset, the id is not valid, or the Hub cannot be reached or refuses.
     """
-    if repo_id is None and dry_run is None:
-        raise UserError("no repo_id; give --repo_id USER/NAME, or --dry_run DIR to see what would be uploaded")
     if repo_id is not None:
         check_repo_id(repo_id)
+    elif dry_run is None:
+        raise UserError("no repo_id; give --repo_id USER/NAME, or --dry_run DIR to see what would be uploaded")
     files = files_to_push(folder, repo_id)
     if dry_run is not None:
         write_files(files, dry_run)
-    else:
+    elif repo_id is not None:
         upload(files, repo_id, "dataset", "Dataset built with gz2_dataset", private)
     return files
 

@@ -33,10 +33,11 @@ def encoded_bytes(image: dict | None) -> bytes:
     """
     if image and image["bytes"] is not None:
         return image["bytes"]
-    path = Path(image["path"]).resolve() if image and image["path"] else None
+    name = image["path"] if image else None
+    path = Path(name).resolve() if name else None
     caches = (constants.HF_HUB_CACHE, datasets.config.HF_DATASETS_CACHE)
     if path is None or not path.is_file() or not any(path.is_relative_to(Path(cache).resolve()) for cache in caches):
-        named = f"the file {image['path']!r} outside the dataset" if path else "nothing"
+        named = f"the file {name!r} outside the dataset" if name else "nothing"
         raise UserError(f"an image of the dataset is {named}; its bytes must be in the dataset")
     return path.read_bytes()
 
@@ -74,7 +75,7 @@ def header_of(content: bytes) -> tuple[int, int, str]:
         height, width, _, _ = simplejpeg.decode_jpeg_header(content)
         return width, height, "JPEG"
     with Image.open(BytesIO(content), formats=FORMATS) as image:
-        return *image.size, image.format
+        return *image.size, str(image.format)
 
 
 def refuse_too_large(width: int, height: int) -> None:

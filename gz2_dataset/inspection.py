@@ -65,7 +65,7 @@ def inspect(source: Source, look_for_near: bool, folder: Path | None = None) -> 
                 part = as_arrays(in_threads(look, names[start : start + IMAGES_A_PART]), look_for_near)
                 if path:
                     with written_aside(path) as aside:
-                        np.savez(aside, **part)
+                        np.savez(aside, **part)  # pyright: ignore[reportArgumentType]
             parts.append(part)
             bar.update(len(part["sha256"]))
     whole = {key: np.concatenate([part.pop(key) for part in parts]) for key in list(parts[0])}

@@ -3,6 +3,7 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pandas as pd
@@ -57,7 +58,7 @@ def load(data: str) -> datasets.DatasetDict:
     return opened
 
 
-def class_names_of(data: str, label: object) -> list[str]:
+def class_names_of(data: str, label: Any) -> list[str]:
     """The names of the classes of a column of labels; a `UserError` if it has none."""
     if not isinstance(label, datasets.ClassLabel) or not label.names:
         raise UserError(f"{data}: the column label has no names of classes; build it with python -m gz2_dataset build")

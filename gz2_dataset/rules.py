@@ -1,7 +1,6 @@
 """The morphology rules as a table: which votes make a galaxy a clean sample of which class."""
 
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +99,7 @@ def classes_of(rules: tuple[Rule, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(rule.galaxy_class for rule in rules))
 
 
-RULES = read_rules(files(__package__) / "five_class.yaml")
+RULES = read_rules(Path(__file__).with_name("five_class.yaml"))
 """The paper's Table 1."""
 
 CLASS_NAMES = classes_of(RULES)

@@ -1,10 +1,10 @@
 """The 37 vote fractions of the Galaxy Zoo 2 decision tree, and what each source calls them."""
 
-from importlib.resources import files
+from pathlib import Path
 
 import pandas as pd
 
-VOTES = pd.read_csv(files(__package__) / "votes.csv", dtype=str, keep_default_na=False)
+VOTES = pd.read_csv(Path(__file__).with_name("votes.csv"), dtype=str, keep_default_na=False)
 """One row per answer: its Kaggle column, its column in Hart et al. 2016 and on the Hub (empty where not published)."""
 
 VOTE_COLUMNS = tuple(VOTES["column"])

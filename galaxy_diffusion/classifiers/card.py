@@ -59,7 +59,7 @@ def classifier_card(name: str, results: dict[str, Any]) -> str:
         pretrained=config["pretrained"],
         snippet=code_block(snippet(name), "python"),
         counts=markdown_table(
-            ["class", *map(ORIGIN_TITLES.get, origins)],
+            ["class", *(ORIGIN_TITLES[key] for key in origins)],
             [[as_text(label), *(f"{n[key]:,}" for key in origins)] for label, n in results["n_train"].items()],
         ),
         steps=f"{results['steps']:,}",

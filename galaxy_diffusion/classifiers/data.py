@@ -39,8 +39,8 @@ class GalaxyBatches(Dataset):
         return len(self.labels)
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        indices = np.asarray(indices)
-        return self.normalised(self.images(indices), self.labels[indices])
+        rows = np.asarray(indices)
+        return self.normalised(self.images(rows), self.labels[rows])
 
     def images(self, indices: np.ndarray) -> torch.Tensor:
         """uint8 images, shape (B, 3, H, W), channels last in memory."""
@@ -101,19 +101,19 @@ class TrainingBatches(GalaxyBatches):
         return self.images_to_see
 
     def __getitems__(self, positions: Sequence[int]) -> dict[str, torch.Tensor]:
-        positions = np.asarray(positions)
-        images, labels = self.augmented(positions)
+        places = np.asarray(positions)
+        images, labels = self.augmented(places)
         if self.mixing == "none":
             return self.normalised(images, labels)
-        others, other_labels = self.augmented(positions, order=1)
+        others, other_labels = self.augmented(places, order=1)
         if self.mixing == "sample_pairing":
-            progress = torch.from_numpy(positions / self.images_to_see)
+            progress = torch.from_numpy(places / self.images_to_see)
             return self.normalised(sample_pairing(images.float(), others.float(), progress), labels)
         num_classes = len(self.parts[0].class_names)
         targets, other_targets = (
             F.one_hot(torch.from_numpy(those), num_classes).float() for those in (labels, other_labels)
         )
-        draws = uniform_draws(self.seed, "mixing", positions)
+        draws = uniform_draws(self.seed, "mixing", places)
         mix = {"mixup": mixup, "cutmix": cutmix}[self.mixing]
         return self.normalised(*mix(images.float(), others.float(), targets, other_targets, draws))
 

@@ -47,12 +47,12 @@ class GalaxyImageProcessor(BaseImageProcessor):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.resolution, self.center_crop, self.jpeg = resolution, center_crop, jpeg
+        self.resolution, self.center_crop, self.jpeg = resolution, center_crop, jpeg  # pyright: ignore[reportAttributeAccessIssue]
         self.image_mean, self.image_std = image_mean, image_std
 
     def preprocess(self, images, return_tensors: str = "pt") -> BatchFeature:
         """The input of the net for one or several images; those that are files have been turned upright."""
-        pixels = [self.prepared(to_pil_image(image)) for image in make_flat_list_of_images(images)]
+        pixels = [self.prepared(to_pil_image(image)) for image in make_flat_list_of_images(images)]  # pyright: ignore
         values = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float()
         mean, std = (255 * torch.tensor(value).view(3, 1, 1) for value in (self.image_mean, self.image_std))
         return BatchFeature({"pixel_values": (values - mean) / std}, tensor_type=return_tensors)
@@ -60,7 +60,7 @@ class GalaxyImageProcessor(BaseImageProcessor):
     def prepared(self, image: Image.Image) -> np.ndarray:
         """uint8, shape (resolution, resolution, 3)."""
         image = image.convert("RGB")
-        side = min(self.center_crop or image.height, *image.size)
+        side = min(self.center_crop or image.height, *image.size)  # pyright: ignore[reportArgumentType]
         left, top = (image.width - side) // 2, (image.height - side) // 2
         size, box = (self.resolution, self.resolution), (left, top, left + side, top + side)
         file = BytesIO()

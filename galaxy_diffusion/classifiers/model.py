@@ -56,7 +56,7 @@ def make_model(
         model_args=model_args,
         id2label=dict(enumerate(class_names)),
         label2id={name: i for i, name in enumerate(class_names)},
-        pretrained_cfg={
+        pretrained_cfg={  # pyright: ignore[reportCallIssue]
             "input_size": [3, resolution, resolution],
             "mean": source.mean,
             "std": source.std,
@@ -69,7 +69,7 @@ def make_model(
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"backbone {backbone} with model_args {model_args} at {resolution} px: {reason}") from None
-    return model.to(memory_format=torch.channels_last)
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def save_model(model: TimmWrapperForImageClassification, folder: Path, center_crop: int, image_side: int) -> None:

@@ -42,7 +42,7 @@ class StreamedTrainingBatches(TrainingBatches):
         num_processes: int,
         augmentations: Sequence[str] = (),
     ):
-        super().__init__(parts, mean, std, images_to_see, seed, augmentations=augmentations)
+        super().__init__(parts, mean, std, images_to_see, seed, augmentations=augmentations)  # pyright: ignore[reportArgumentType]
         self.num_processes = num_processes
         self.share = Fraction(len(self.labels) - len(parts[0]), len(self.labels))
         self.ahead = ReadAhead(self._submit)
@@ -66,12 +66,14 @@ class StreamedTrainingBatches(TrainingBatches):
         futures = []
         for position in self._spread(*key).tolist():
             is_generated, place = interleaved(position, self.share)
-            futures.append(self._generated(place) if is_generated else self.parts[0].submit(place, self.seed))
+            futures.append(self._generated(place) if is_generated else self.parts[0].submit(place, self.seed))  # pyright: ignore[reportAttributeAccessIssue]
         return futures
 
     def _generated(self, place: int) -> Future[Galaxy]:
         part, future = self.parts[1], Future()
         epoch, within = divmod(place, len(part))
         index = np.random.default_rng([self.seed, epoch, 1]).permutation(len(part))[within]
-        future.set_result(Galaxy(part.images[index], part.labels[index], part.image_ids[index], part.digests[index]))
+        future.set_result(
+            Galaxy(part.images[index], int(part.labels[index]), part.image_ids[index], part.digests[index])
+        )
         return future

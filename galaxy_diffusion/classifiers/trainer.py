@@ -42,8 +42,10 @@ class Progress(TrainerCallback):
         Seconds that the training took, not counting interruptions; known when it has ended.
     """
 
+    bar: tqdm
+
     def __init__(self, folder: Path, batch_size: int):
-        self.folder, self.batch_size, self.bar = folder, batch_size, None
+        self.folder, self.batch_size = folder, batch_size
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:
         seen = state.global_step * self.batch_size
@@ -112,7 +114,7 @@ def newest_checkpoint(folder: Path) -> str | None:
         return None
     newest = max(whole, key=lambda path: int(path.name.split("-")[1]))
     try:
-        TrainerState.load_from_json(newest / "trainer_state.json")
+        TrainerState.load_from_json(str(newest / "trainer_state.json"))
         safe_open(newest / "model.safetensors", "pt")
         with safe_globals():
             for file in newest.glob("*.pt*"):

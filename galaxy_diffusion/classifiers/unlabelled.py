@@ -103,14 +103,15 @@ def retrieved(
 def look(teacher: TimmWrapperForImageClassification, galaxies: GalaxyArrays) -> tuple[np.ndarray, np.ndarray]:
     """Features before the last layer, scaled to length 1, shape (N, D), and logits, shape (N, classes)."""
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    net, pretrained = teacher.to(device).timm_model, teacher.config.pretrained_cfg
+    net, pretrained = teacher.to(device).timm_model, teacher.config.pretrained_cfg  # pyright: ignore[reportArgumentType]
     batches = GalaxyBatches([galaxies], pretrained["mean"], pretrained["std"])
     rows = []
     for start in range(0, len(galaxies), BATCH):
         pixels = batches.__getitems__(range(start, min(start + BATCH, len(galaxies))))["pixel_values"].to(device)
         features = net.forward_head(net.forward_features(pixels), pre_logits=True)
         rows.append((normalize(features).cpu().numpy(), net.get_classifier()(features).cpu().numpy()))
-    return tuple(np.concatenate(part) for part in zip(*rows, strict=True))
+    features, logits = zip(*rows, strict=True)
+    return np.concatenate(features), np.concatenate(logits)
 
 
 def refuse_too_few(unlabelled: GalaxyArrays, counts: dict[str, int]) -> None:

@@ -59,7 +59,7 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
 def covariance_factor(features: np.ndarray) -> np.ndarray:
     """A matrix A (at most D rows) such that A^T A is the unbiased covariance of features (N, D)."""
     centred = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
-    return np.linalg.qr(centred, mode="r") if len(centred) > centred.shape[1] else centred
+    return np.asarray(np.linalg.qr(centred, mode="r")) if len(centred) > centred.shape[1] else centred
 
 
 def kid(

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -162,7 +163,7 @@ def load_classifier(folder: Path) -> FeatureNet:
     )
 
 
-def timm_feature_net(name: str, model: torch.nn.Module, config: dict) -> FeatureNet:
+def timm_feature_net(name: str, model: Any, config: dict) -> FeatureNet:
     """A timm net without its last layer, which gets its images as ``config`` says."""
     model.eval().reset_classifier(0)
     return configured_net(name, model, config)

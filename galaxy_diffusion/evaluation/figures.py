@@ -87,7 +87,7 @@ def relative_distances(copies: Copies) -> bytes:
     bins = np.linspace(0, max(1.5, *(values.max(initial=0) for _, values, _ in groups)), 61)
     for name, values, colour in groups:
         share = np.full(len(values), 1 / max(1, len(values)))
-        axes.hist(values, bins, weights=share, color=colour, alpha=0.7, label=f"{name} ({len(values):,})")
+        axes.hist(values, bins.tolist(), weights=share, color=colour, alpha=0.7, label=f"{name} ({len(values):,})")
     axes.axvline(1, color=SKY, linewidth=1, linestyle="--", label="copies lie to the left")
     axes.set_xlabel("Distance to the nearest galaxy seen / threshold of its class")
     axes.set_ylabel("Share of images")

@@ -37,7 +37,7 @@ class Estimate:
 
 
 def jackknife(
-    figures: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    figures: Callable[[np.ndarray, np.ndarray], np.ndarray | float],
     n_real: int,
     n_generated: int,
     groups: int = GROUPS,
@@ -77,7 +77,9 @@ def jackknife(
     return np.asarray(figures(*sets)), np.sqrt(variance), min(groups, n_real, n_generated) - 1
 
 
-def t_interval(value: float, standard_error: float, degrees_of_freedom: int, lowest: float = -np.inf) -> Estimate:
+def t_interval(
+    value: np.ndarray | float, standard_error: np.ndarray | float, degrees_of_freedom: int, lowest: float = -np.inf
+) -> Estimate:
     """Student's t interval, cut off at ``lowest``, the smallest value that the figure can have."""
     half = stats.t.ppf((1 + LEVEL) / 2, degrees_of_freedom) * standard_error
     return Estimate(float(value), float(max(value - half, lowest)), float(value + half))

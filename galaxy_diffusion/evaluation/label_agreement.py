@@ -37,7 +37,7 @@ class Classifier:
     """
 
     net: FeatureNet
-    log_shares: np.ndarray
+    log_shares: np.ndarray | None
 
     def agrees(self, galaxies: GalaxyArrays) -> np.ndarray:
         """Whether each galaxy looks like its class, bool (N,)."""

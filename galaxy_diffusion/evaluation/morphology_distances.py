@@ -52,7 +52,7 @@ def compare_morphology(
     names = [name for name in MEASURES if min(m[name] for m in measured) >= MIN_IMAGES and spread[name] > 0]
     tables = [(table[names] / spread[names]).to_numpy() for table in (real, generated)]
     distances = partial(distances_of, names=names)
-    figures = compare(partial(estimates, names=names), distances, *tables, classes, description, seed)
+    figures = compare(partial(estimates, names=names), distances, *tables, classes, description, seed)  # pyright: ignore[reportCallIssue]
     counts = {key: [int(side[key.partition("_")[2]]) for side in measured] for key in figures}
     return {
         key: dataclasses.replace(

@@ -1,5 +1,7 @@
 """Pictures of morphology: histograms of each measure and power spectra, real beside generated galaxies."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -45,7 +47,8 @@ def histograms(real: pd.DataFrame, generated: pd.DataFrame, name: str) -> bytes:
         values = [table[measure].dropna().to_numpy() for table in (real, generated)]
         together = np.concatenate(values)
         # A few outliers of a fit would squeeze all others into one bin; they are counted in the outermost bins.
-        bins = np.linspace(*np.quantile(together, [0.01, 0.99]), BINS + 1) if len(together) else np.linspace(0, 1, 2)
+        low, high = np.quantile(together, [0.01, 0.99]) if len(together) else (0.0, 1.0)
+        bins = np.linspace(low, high, BINS + 1)
         for known, colour, filled in zip(values, (REAL, GENERATED), (True, False), strict=True):
             if len(known):
                 weights = np.full(len(known), 1 / len(known))
@@ -61,7 +64,7 @@ def histograms(real: pd.DataFrame, generated: pd.DataFrame, name: str) -> bytes:
     return chart(figure)
 
 
-def power_figure(spectra: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
+def power_figure(spectra: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     """Mean power spectra of real and generated galaxies with the range from the 16th to the 84th percentile.
 
     Parameters

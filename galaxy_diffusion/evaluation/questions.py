@@ -71,7 +71,7 @@ def feature_distances(pair: RealAndGenerated, sets: AllSets, net: str, batch_siz
     values = partial(distances.values, net=net_name)
     metrics = {}
     for name, chosen in sets.items():
-        metrics[name] = compare(estimates, values, *vectors, chosen, f"{net_name}, {name}", seed)
+        metrics[name] = compare(estimates, values, vectors.real, vectors.generated, chosen, f"{net_name}, {name}", seed)
         if not metrics[name]:
             print(f"{name}: fewer than {MIN_IMAGES} images on one side, so no metrics of {net_name}")
     return Answer(metrics)
@@ -130,9 +130,11 @@ def attention(pair: RealAndGenerated, classifier: Classifier) -> Answer:
     """Where does the classifier look?"""
     images = pair.both(lambda galaxies: galaxies.images)
     maps = {
-        name: tuple(
-            mean_saliency(classifier.net, side, pair.real.class_names.index(name))
-            for side in pair.of_class(name, images)
+        name: Both(
+            *(
+                mean_saliency(classifier.net, side, pair.real.class_names.index(name))
+                for side in pair.of_class(name, images)
+            )
         )
         for name in pair.class_names
     }

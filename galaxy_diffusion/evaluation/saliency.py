@@ -8,6 +8,8 @@ References
 .. [1] Simonyan, K., Vedaldi, A. & Zisserman, A. 2014, ICLR workshop
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -44,7 +46,7 @@ def mean_saliency(net: FeatureNet, images: np.ndarray, label: int) -> np.ndarray
     return total / len(images)
 
 
-def saliency_figure(maps: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
+def saliency_figure(maps: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     """Mean saliency on real and on generated images and the difference, one row per class."""
     figure = Figure(figsize=(8.6, 0.4 + 2.6 * len(maps)), layout="constrained")
     for row, (name, (real, generated)) in zip(figure.subplots(len(maps), 3, squeeze=False), maps.items(), strict=True):

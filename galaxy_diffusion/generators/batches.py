@@ -53,6 +53,7 @@ class BatchSource(Protocol):
 
     def at(self, images_seen: int, process_index: int = 0, num_processes: int = 1) -> Batch:
         """The batch after ``images_seen`` images: one process's share of its rows."""
+        ...
 
 
 class Batches:
@@ -107,8 +108,8 @@ class Batches:
         self.num_classes = len(labelled.class_names)
         self.members = [labelled.of_class(name) for name in labelled.class_names]
         self.images = ImageStore([split.images for split in splits], torch.device(device))
-        votes = [split.votes for split in splits]
-        votes = None if any(part is None for part in votes) else np.concatenate(votes)
+        known = [split.votes for split in splits if split.votes is not None]
+        votes = np.concatenate(known) if len(known) == len(splits) else None
         self.labels = conditioning.labels(np.concatenate([split.labels for split in splits]), votes)
         self.null_label = conditioning.null
 

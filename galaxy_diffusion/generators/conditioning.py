@@ -65,6 +65,7 @@ class Conditioning:
         if self.kind == "class":
             return np.where(classes < 0, self.null, classes)
         self.check(votes is not None)
+        assert votes is not None
         known = np.isfinite(votes).all(axis=1, keepdims=True)
         return np.hstack([np.where(known, votes, 0), ~known]).astype(np.float32)
 
@@ -96,6 +97,7 @@ def learn_votes(unet: UNet2DModel) -> None:
 @torch.no_grad()
 def class_rows_from_votes(unet: UNet2DModel, galaxies: GalaxyArrays) -> None:
     """Back to a UNet that takes classes: a class's row becomes that of the mean votes of its galaxies."""
+    assert galaxies.votes is not None
     with_table(unet, torch.nn.Embedding)
     table = unet.class_embedding.weight
     for label, name in enumerate(galaxies.class_names):
@@ -134,7 +136,7 @@ def remade_table(old: torch.Tensor | None, known: list[str], wanted: list[str], 
     UserError
         If the model does not name its rows, or learned no votes where votes are wanted.
     """
-    if not known:
+    if old is None or not known:
         return None
     if len(old) != len(known):
         raise UserError(f"init_from {model}: its model_index.json does not name its {len(old) - 1} classes")

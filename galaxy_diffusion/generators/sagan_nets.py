@@ -1,6 +1,7 @@
 """SAGAN's two nets in training: the discriminator, spectral normalisation, and the generator prepared for sampling."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,7 +125,7 @@ def make_nets(settings: SAGANConfig, galaxies: GalaxyArrays) -> tuple[SAGANGener
         raise UserError(
             f"attention_levels: {wrong[0]} is not between 1 and {levels - 1}, the last of block_out_channels"
         )
-    common = {
+    common: dict[str, Any] = {
         "sample_size": resolution,
         "num_classes": len(galaxies.class_names),
         "block_out_channels": tuple(settings.block_out_channels),
@@ -132,8 +133,11 @@ def make_nets(settings: SAGANConfig, galaxies: GalaxyArrays) -> tuple[SAGANGener
     }
     some = galaxies.images[:: -(-len(galaxies) // MEASURED_IMAGES)]
     contrast = float(some.std()) / 127.5 or 1.0
-    seen = {"pixel_mean": float(some.mean()) / 127.5 - 1, "pixel_scale": contrast / settings.discriminator_gain}
-    nets = SAGANGenerator(latent_dim=settings.latent_dim, **common), SAGANDiscriminator(**common, **seen)
+    mean, scale = float(some.mean()) / 127.5 - 1, contrast / settings.discriminator_gain
+    nets = (
+        SAGANGenerator(latent_dim=settings.latent_dim, **common),
+        SAGANDiscriminator(**common, pixel_mean=mean, pixel_scale=scale),
+    )
     for net in nets:
         normalise_spectrally(net)
     return nets
@@ -147,7 +151,7 @@ def normalise_spectrally(net: nn.Module) -> None:
     table = getattr(net, "class_embedding", None)
     for module in list(net.modules()):
         if isinstance(module, nn.Conv2d | nn.Linear) or module is table:
-            nn.init.orthogonal_(module.weight)
+            nn.init.orthogonal_(module.get_parameter("weight"))
             spectral_norm(module)
 
 

@@ -68,7 +68,8 @@ class StreamedBatches:
         mine = np.arange(process_index, size, num_processes)
         ahead = range(images_seen, images_seen + size + IMAGES_AHEAD, size)
         galaxies = self.ahead.take([(start, process_index, num_processes) for start in ahead])
-        votes = None if galaxies[0].votes is None else np.stack([galaxy.votes for galaxy in galaxies])
+        known = [galaxy.votes for galaxy in galaxies if galaxy.votes is not None]
+        votes = np.stack(known) if known else None
         labels = self.conditioning.labels(np.array([galaxy.label for galaxy in galaxies]), votes)
         labels[hidden[mine]] = self.conditioning.null
         return Batch(

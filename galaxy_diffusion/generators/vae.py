@@ -1,6 +1,7 @@
 """How the class-conditional VAE is trained: the nets, and the bound on the likelihood that they maximise."""
 
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -143,7 +144,7 @@ def make_vae(settings: VAEConfig, resolution: int, num_rows: int) -> Conditional
     return ConditionalVAE(vae, prior).to(memory_format=torch.channels_last)
 
 
-def check_autoencoder(settings: object, resolution: int) -> tuple[tuple[int, ...], int]:
+def check_autoencoder(settings: Any, resolution: int) -> tuple[tuple[int, ...], int]:
     """Channels of the levels of an autoencoder and the side of its latents; raises `UserError` if they do not fit."""
     channels = tuple(settings.block_out_channels)
     check_divisible(resolution, settings.patch_size, len(channels))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class Member:
     """
 
     folder: Path
-    net: torch.nn.Module
+    net: Any
     view: View
     mean: torch.Tensor
     std: torch.Tensor
@@ -118,7 +118,7 @@ def load_ensemble(folders: Sequence[str], device: torch.device, precision: str =
             )
         class_names = names
         mean, std = (255 * torch.tensor(config[key], device=device).view(3, 1, 1) for key in ("mean", "std"))
-        view = View(config["input_size"][-1], recorded_crop(results))
+        view = View(config["input_size"][-1], recorded_crop(results))  # pyright: ignore[reportArgumentType]
         net = model.timm_model.to(device, memory_format=torch.channels_last)  # twice as fast on a CPU
         members.append(Member(folder, net, view, mean, std, log_class_shares(results, class_names)))
     return Ensemble(members, class_names, device, precision)

@@ -72,7 +72,7 @@ def render(
     def most_probable(label: int) -> Iterator[Galaxy]:
         order = np.argsort(-prediction.mean[:, label], kind="stable")[:page_images]
         for place in order.tolist():
-            name = survey.names[readable[place]]
+            name = survey.names[int(readable[place])]
             try:
                 pixels = prepare_image(decode(survey.read(name)), SIDE, center_crop)
             except OSError:  # it is gone by now
@@ -84,7 +84,7 @@ def render(
     galleries = [
         Gallery(class_title(name), counts[label], list(most_probable(label))) for label, name in enumerate(class_names)
     ]
-    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    template = files("galaxy_diffusion.prediction").joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(template).render(
         galleries=galleries,

@@ -60,7 +60,7 @@ class Parts:
     def save(self, rows: range, part: Part) -> None:
         features = {f"features_{i}": values for i, values in enumerate(part.features)}
         with written_aside(self.file(rows)) as aside:
-            np.savez(aside, logits=part.logits, problems=part.problems, **features)
+            np.savez(aside, logits=part.logits, problems=part.problems, **features)  # pyright: ignore[reportArgumentType]
 
     def __iter__(self) -> Iterator[tuple[range, Part]]:
         """All parts in order, one in memory at a time."""

@@ -152,5 +152,5 @@ class ConditionalAutoregressivePipeline(DiffusionPipeline):
             return label
         raise ValueError(f"unknown class {label!r}; this model knows {', '.join(self.class_names)}")
 
-    def _noise(self, shape: tuple[int, ...], generator: object) -> torch.Tensor:
+    def _noise(self, shape: tuple[int, ...], generator: torch.Generator | list[torch.Generator] | None) -> torch.Tensor:
         return randn_tensor(shape, generator=generator, device=self.device, dtype=torch.float32)

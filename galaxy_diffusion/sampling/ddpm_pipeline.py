@@ -102,7 +102,7 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
         patch_size: int = 1,
     ):
         super().__init__()
-        self.image_format = ImageFormat(image_mean, image_std, patch_size)
+        self.image_format = ImageFormat(tuple(image_mean), image_std, patch_size)
         if unet.class_embedding is not None:
             table = unet.class_embedding.weight
             unet.class_embedding = ClassTable.from_pretrained(table.detach(), freeze=not table.requires_grad)
@@ -186,6 +186,7 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
             class_embeddings = self.embed_classes(class_labels)
         elif vote_fractions is not None:
             class_embeddings = self.embed_votes(vote_fractions)
+        assert class_embeddings is not None
         null = self.unet.class_embedding.weight[-1:].expand_as(class_embeddings)
         both = torch.cat([class_embeddings, null])
 

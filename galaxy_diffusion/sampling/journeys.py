@@ -1,5 +1,7 @@
 """Images on their way: from noise to galaxy, and from one galaxy to another."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -8,7 +10,7 @@ from galaxy_diffusion.sampling.seeded_images import generate_batch, seeded, to_u
 
 
 def generate_trajectory(
-    pipeline: ClassConditionalDDPMPipeline, seed: int, every: int, **options: object
+    pipeline: ClassConditionalDDPMPipeline, seed: int, every: int, **options: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """One image per class on its way from noise to galaxy (the paper's Fig. 4).
 
@@ -47,7 +49,7 @@ def generate_trajectory(
 
 
 def interpolate(
-    pipeline: ClassConditionalDDPMPipeline, ends: list[tuple[str, int]], num_frames: int, **options: object
+    pipeline: ClassConditionalDDPMPipeline, ends: list[tuple[str, int]], num_frames: int, **options: Any
 ) -> np.ndarray:
     """Images between two: spherically between their noise, linearly between their class embeddings.
 
@@ -84,7 +86,7 @@ def interpolate(
         generator=generators,
         output_type="np",
         **options,
-    ).images
+    ).images  # pyright: ignore[reportAttributeAccessIssue]
     return to_uint8(images)
 
 

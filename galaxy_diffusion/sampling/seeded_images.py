@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ PIPELINES = {kind.__name__: kind for kind in get_args(GeneratorPipeline)}
 
 
 def generate_batch(
-    pipeline: GeneratorPipeline, labels: list[int] | None, seeds: list[int], **options: object
+    pipeline: GeneratorPipeline, labels: list[int] | None, seeds: list[int], **options: Any
 ) -> np.ndarray:
     """Generate one image per seed.
 
@@ -42,7 +42,7 @@ def generate_batch(
     ndarray of uint8, shape (B, H, W, 3)
     """
     generators = [seeded(seed) for seed in seeds]
-    return to_uint8(pipeline(labels, generator=generators, output_type="np", **options).images)
+    return to_uint8(pipeline(labels, generator=generators, output_type="np", **options).images)  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ def check_model_classes(pipeline: GeneratorPipeline, model: str) -> None:
 def check_sampler(pipeline: ClassConditionalDDPMPipeline, sampling: Sampling) -> None:
     """Raise a `UserError` if the pipeline cannot sample like this, before hours are spent or anything is written."""
     try:
-        pipeline.set_timesteps(sampling.num_inference_steps, 1.0 if sampling.strength is None else sampling.strength)
+        pipeline.set_timesteps(sampling.num_inference_steps, 1.0 if sampling.strength is None else sampling.strength)  # pyright: ignore[reportArgumentType]
     except ValueError as error:
         raise UserError(f"{type(pipeline.scheduler).__name__}: {error}") from None
     interval = sampling.guidance_interval

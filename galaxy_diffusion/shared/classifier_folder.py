@@ -30,7 +30,8 @@ def read_classifier(folder: Path) -> TimmWrapperForImageClassification:
 
 def class_names_of(model: TimmWrapperForImageClassification) -> tuple[str, ...]:
     """The classes in the order of the logits."""
-    return tuple(model.config.id2label[i] for i in range(model.config.num_labels))
+    names: dict = model.config.id2label or {}
+    return tuple(names[i] for i in range(len(names)))
 
 
 def read_results(folder: Path) -> dict[str, Any]:

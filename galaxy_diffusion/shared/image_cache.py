@@ -27,7 +27,7 @@ def cached(images: np.ndarray, name: str, recipe: str, compute: Callable[[], np.
     --------
     >>> means = cached(images, "means", "", lambda: images.mean(axis=(1, 2, 3)))  # doctest: +SKIP
     """
-    digest = hashlib.sha256(np.ascontiguousarray(images))
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
     digest.update(f"{images.shape} {recipe}".encode())
     path = Path(datasets.config.HF_DATASETS_CACHE) / name / f"{digest.hexdigest()[:32]}.npy"
     if not path.exists():

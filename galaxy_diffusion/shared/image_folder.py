@@ -73,7 +73,7 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int, c
     return GalaxyArrays(images, labels, names, hashes, class_names, center_crop=center_crop)
 
 
-def read_metadata(folder: str) -> list[dict]:
+def read_metadata(folder: Path | str) -> list[dict]:
     """The rows of a generated folder's metadata.jsonl; a row that names a file outside is refused, links resolved."""
     path = Path(folder) / METADATA
     if not path.exists():

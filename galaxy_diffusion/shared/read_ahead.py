@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from fractions import Fraction
+from typing import Any
 
 from gz2_dataset.galaxy_stream import LANES, Galaxy
 
@@ -36,7 +37,7 @@ class ReadAhead:
         Begins to read the batch of a key and returns the futures of its galaxies.
     """
 
-    def __init__(self, submit: Callable[[Hashable], list[Future[Galaxy]]]):
+    def __init__(self, submit: Callable[[Any], list[Future[Galaxy]]]):
         self.submit, self.under_way = submit, {}
 
     def take(self, keys: Sequence[Hashable]) -> list[Galaxy]:

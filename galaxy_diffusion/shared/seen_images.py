@@ -96,7 +96,7 @@ def read_rows(path: Path) -> list[tuple[str, str]]:
     """
     try:
         with path.open(newline="") as file:
-            pairs = [tuple(row[column] for column in COLUMNS) for row in csv.DictReader(file)]
+            pairs = [(row[COLUMNS[0]], row[COLUMNS[1]]) for row in csv.DictReader(file)]
         if not pairs or not all(map(all, pairs)):
             raise ValueError("it is empty or cut short")
     except (OSError, KeyError, ValueError) as error:

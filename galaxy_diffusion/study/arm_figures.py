@@ -106,7 +106,7 @@ def sweep(figures: pd.DataFrame, ratios: dict[str, float]) -> bytes:
     ratios : dict
         Generated images per real one, by arm; shown at equal distances, from the smallest to the largest.
     """
-    order = sorted(ratios, key=ratios.get)
+    order = sorted(ratios, key=ratios.__getitem__)
     figure = Figure(figsize=(WIDTH, 3.5), layout="constrained")
     backbones = [name for name in dict.fromkeys(figures["backbone"]) if name != MEAN]
     for axes, metric in zip(figure.subplots(1, 3, sharey=True), ("precision", "recall", "f1"), strict=True):

@@ -74,11 +74,17 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray, replicates: int =
         exact = rng.random((replicates, n)) < sure
         floors.append(error_of(sure, exact, np.ones(n)).mean())
         resampled.append(error_of(sure, hit, weights))
-    error = np.mean([error_of(c, r, np.ones(n)) for c, r in zip(confidence, right, strict=True)])
+    error = float(np.mean([error_of(c, r, np.ones(n)) for c, r in zip(confidence, right, strict=True)]))
     tail = 50 * (1 - LEVEL)
     high, low = 2 * error - np.percentile(np.mean(resampled, axis=0), [tail, 100 - tail])
     return Calibration(
-        error, max(low, 0.0), high, np.mean(floors), confidence.mean(), right.mean(), curve(confidence, right)
+        float(error),
+        max(low, 0.0),
+        high,
+        float(np.mean(floors)),
+        confidence.mean(),
+        right.mean(),
+        curve(confidence, right),
     )
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from galaxy_diffusion.study.arms import BASELINE, QUESTION
 from galaxy_diffusion.study.bootstrap import ALPHA, Bootstrap, bootstrap, holm
 from galaxy_diffusion.study.endpoints import FIRST, Question
-from galaxy_diffusion.study.runs import Runs
+from galaxy_diffusion.study.runs import Run, Runs
 
 MEAN = "mean of backbones"
 
@@ -88,7 +88,7 @@ def compare(
     layout = question.rows(runs.galaxies_per_class)
 
     def of(backbone: str, arm: str, seeds: list[int]) -> Bootstrap:
-        return boot[[place[backbone, arm, seed] for seed in seeds]]
+        return boot[[place[Run(backbone, arm, seed)] for seed in seeds]]
 
     def averaged(parts: dict[str, tuple[Bootstrap, int]]) -> dict[str, tuple[Bootstrap, int]]:
         if len(parts) < max(2, len(runs.backbones)):

@@ -71,7 +71,7 @@ def exchange(comparison: Comparison, real: int, added: Mapping[str, int], ceilin
         Arms whose images are new real galaxies.
     """
     adding = [arm for arm in comparison.first if added.get(arm)]
-    curve = [BASELINE, *sorted(ceilings & set(adding), key=added.get)]
+    curve = [BASELINE, *sorted(ceilings & set(adding), key=added.__getitem__)]
     arms = [arm for arm in adding if arm not in ceilings]
     if len(curve) < 2 or BASELINE not in comparison.first or not arms:
         return None

@@ -66,10 +66,10 @@ class Study:
     def rare_class(self) -> str | None:
         """The class with most generated images, else the smallest of the training set, else of the test set."""
         if counts := self.generated.get(GENERATED):
-            return max(counts, key=counts.get)
+            return max(counts, key=counts.__getitem__)
         if self.build and "train" in self.build.counts:
             train = self.build.per_class("train")
-            return min(train, key=train.get)
+            return min(train, key=train.__getitem__)
         return self.runs.class_names[int(self.runs.galaxies_per_class.argmin())] if self.runs else None
 
     @property
@@ -84,7 +84,7 @@ class Study:
         look_alike = self.preset.get("look_alike")
         if look_alike is not None and look_alike not in names:
             raise UserError(f"study.yaml: look_alike {look_alike!r} is not one of the classes {', '.join(names)}")
-        return Question(names, self.rare_class, look_alike, self.mix, self.preset.get("margin", MARGIN))
+        return Question(names, self.rare_class, look_alike, self.mix, self.preset.get("margin", MARGIN))  # pyright: ignore[reportArgumentType]
 
     @property
     def missing(self) -> list[Run]:

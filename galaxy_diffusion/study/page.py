@@ -91,7 +91,7 @@ def tiles(study: Study) -> list[tuple[str, str]]:
     if counts := study.generated.get(GENERATED):
         shown.append((f"{sum(counts.values()):,}", "generated galaxies added"))
     if runs := study.runs:
-        of_rare = dict(zip(runs.class_names, runs.galaxies_per_class, strict=True)).get(rare, 0)
+        of_rare = dict(zip(runs.class_names, runs.galaxies_per_class, strict=True)).get(rare, 0)  # pyright: ignore[reportArgumentType, reportCallIssue]
         shown.append((f"{len(runs.labels):,}", f"test galaxies, {of_rare} of the rare class"))
         sizes = [
             (len(runs.backbones), "backbone"),
@@ -127,7 +127,7 @@ def facts(page: Page, command: str) -> list[tuple[str, str]]:
 
 def render(page: Page, command: str) -> str:
     """The page, with every image embedded; ``command`` is the one that made it."""
-    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    template = files("galaxy_diffusion.study").joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     study = page.study
     models = {name: images["model"] for name, images in study.preset.get("generated", {}).items()}

@@ -162,6 +162,7 @@ def pool(folders: Sequence[Path], folds: Sequence[Runs | None]) -> Runs | None:
                 raise UserError(f"{lacking}: no run {min(missing).path}, which another fold has; train it first")
     if first is None or not others:
         return first
+    folds = [runs for runs in folds if runs is not None]
     image_ids = tuple(image_id for runs in folds for image_id in runs.image_ids)
     if len(set(image_ids)) < len(image_ids):
         raise UserError(f"{', '.join(map(str, folders))}: a test galaxy is in two of them; pool folds of one dataset")

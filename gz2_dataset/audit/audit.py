@@ -91,7 +91,7 @@ def check_counts(galaxies: pd.DataFrame, labels: np.ndarray, record: BuildRecord
     for name in record.classes:
         if (n := int(held.get(("test", name), 0))) < FEW_TEST_GALAXIES:
             warnings.append(f"{name}: only {n} test galaxies, too few to judge a classifier by")
-    rare, common = min(train, key=train.get), max(train, key=train.get)
+    rare, common = min(train, key=train.__getitem__), max(train, key=train.__getitem__)
     if train[common] > UNBALANCED * train[rare] > 0:
         warnings.append(f"{train[common] / train[rare]:.0f} times as many {common} as {rare} to train on")
     return problems, warnings

@@ -69,7 +69,7 @@ def count_classes(record: BuildRecord) -> list[ClassCount]:
 
 def difference(record: BuildRecord, name: str, found: int | None, expected: int | None, paper: int | None) -> str:
     """Why a rule's count differs from that of the public file, or the public file's from the paper."""
-    if expected is None:
+    if expected is None or found is None:
         return ""
     if found == expected == paper:
         return "as in the paper"

@@ -159,7 +159,7 @@ def check_images(table: pd.DataFrame, duplicates: list[Duplicates]) -> tuple[lis
         problems.append(counted(reason, images))
     sound = table[table["problem"] == ""]
     sizes = Counter(zip(sound["width"], sound["height"], strict=True))
-    usual = max(sizes, key=sizes.get, default=(SMALLEST_SIDE, SMALLEST_SIDE))
+    usual = max(sizes, key=sizes.__getitem__, default=(SMALLEST_SIDE, SMALLEST_SIDE))
     odd = sound[(sound["width"] != usual[0]) | (sound["height"] != usual[1])]
     small = odd[odd[["width", "height"]].min(axis=1) < SMALLEST_SIDE]
     blank = sound[sound["blank"] >= BLANK_SHARE]

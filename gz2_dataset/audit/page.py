@@ -34,7 +34,7 @@ def render(found: Audit, rows: BuiltRows) -> str:
     rows : BuiltRows
         Where its pictures come from.
     """
-    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    template = files("gz2_dataset.audit").joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["title"] = title
     return environment.from_string(template).render(

@@ -63,7 +63,7 @@ def sersic(size: int, index: float, radius: float, axis_ratio: float, angle: flo
 def seeing(size: int, fwhm: float) -> np.ndarray:
     """Fourier transform of seeing and pixel, shape (size, size // 2 + 1), in the layout of `scipy.fft.rfft2`."""
     kernel = galsim.Convolve(galsim.Moffat(beta=MOFFAT_BETA, fwhm=fwhm), galsim.Pixel(NATIVE_SCALE))
-    return _transform(kernel, size).real.copy()
+    return _transform(kernel, size).real.copy()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _transform(profile: galsim.GSObject, size: int) -> np.ndarray:

@@ -127,7 +127,7 @@ class Files:
             file = stack.enter_context(entry.open("rb") if isinstance(entry, Path) else entry[0].open(entry[1]))
             if name.endswith(".gz"):
                 file = stack.enter_context(gzip.open(file))
-            yield stack.enter_context(io.BufferedReader(Limited(file, MAX_TABLE_BYTES), CHUNK))
+            yield stack.enter_context(io.BufferedReader(Limited(file, MAX_TABLE_BYTES), CHUNK))  # pyright: ignore[reportArgumentType]
 
     def read(self, name: str) -> bytes:
         """The bytes of an image file.

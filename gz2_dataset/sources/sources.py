@@ -240,7 +240,7 @@ def download_from_kaggle() -> str:
         If kagglehub is missing, or Kaggle refuses.
     """
     try:
-        import kagglehub
+        import kagglehub  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError(f"a download from Kaggle needs kagglehub; run {how_to_install('kaggle')}") from None
     try:
