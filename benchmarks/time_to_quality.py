@@ -75,8 +75,8 @@ ENOUGH = 0.99
 KEPT_TOGETHER = 100
 """Images in a file, which is what an interruption may cost."""
 MEASUREMENT = ("num_images", "max_real", "scheduler", "num_inference_steps")
-FREE = {"data", "output_dir", "reference", "batch_size", *MEASUREMENT}
-"""Settings that may differ between two calls: what is measured may change when the trainings are done."""
+FREE = {"data", "output_dir", "reference", "contenders", "batch_size", *MEASUREMENT}
+"""Settings that may differ between two calls: what is measured, and of whom, may change when the trainings are done."""
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Config(Contenders):
     piece_minutes: float = 2.5
     """Minutes of training before it is the next one's turn."""
     contenders: list[str] = field(default_factory=lambda: [OURS, TUNED, EXAMPLE])
-    """Which of ours, example_tuned and example take part; measured in this order."""
+    """Which of ours, example_tuned and example take part, measured in this order; a later call may leave some out."""
     calibration_seconds: float = 60.0
     """Length of the trial that shows how many images a training will see."""
     num_images: int = 1000
