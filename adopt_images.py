@@ -1,6 +1,6 @@
 """Take another generator's images into a folder that every command reads, with what that generator has seen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from gz2_dataset import UserError, load_arrays
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.crop import WHOLE, prepare_image
 from gz2_dataset.images import decode, problem_of
+from gz2_dataset.ranges import Checked, between
 from gz2_dataset.sources.sources import read_source
 
 SPLITS = {"train": ("train",), "train+unlabelled": ("train", "unlabelled")}
 
 
 @dataclass
-class Config:
+class Config(Checked):
     """Where the images come from."""
 
     images: str
@@ -33,7 +34,7 @@ class Config:
     classifiers and evaluations refuse the images."""
     output_dir: Path
     """Becomes an image folder with metadata.jsonl, as of generate.py."""
-    resolution: int
+    resolution: int = field(metadata=between(1, 4096))
     """Side in pixels to which the central square of each image is resized, as real images are. An image that is smaller
     is refused."""
     generator: str = "another generator"

@@ -1,6 +1,5 @@
 """Compare generated images with real ones, class by class: fidelity, copies, morphology, labels and shortcuts."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,10 +20,13 @@ from galaxy_diffusion.shared.run_folder import refuse_links, write_json
 from gz2_dataset import UserError
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
+from gz2_dataset.folder_lock import only_writer
+from gz2_dataset.ranges import Checked, at_least
+from gz2_dataset.reading import read_json
 
 
 @dataclass
-class Config:
+class Config(Checked):
     """What to compare."""
 
     real: str
@@ -46,9 +48,9 @@ class Config:
     """Look for shortcuts: can a probe tell the generated galaxies of a class from the real ones?"""
     write_verdicts: bool = False
     """Write into the metadata.jsonl of the generated folder which images to keep; needs morphology."""
-    batch_size: int = 64
+    batch_size: int = field(default=64, metadata=at_least(1))
     """Images processed at a time; does not affect the figures."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=at_least(0))
     """Seed of the random splits and groups behind the floors and intervals."""
 
 
@@ -88,7 +90,8 @@ def main(config: Config) -> None:
         verdicts = Verdicts(~copies.is_copy, label.generated, true_of["morphology_agreement"].generated)
         record["filter"] = {name: asdict(verdicts.counts(pair.rows(name))) for name in sets}
         if config.write_verdicts:
-            write_verdicts(Path(config.generated), verdicts.by_file(pair.generated.image_ids))
+            with only_writer(Path(config.generated)):
+                write_verdicts(Path(config.generated), verdicts.by_file(pair.generated.image_ids))
     save(answer, config, record)
 
 
@@ -119,7 +122,7 @@ def save(answer: Answer, config: Config, record: dict) -> None:
 def forget_others(folder: Path, files: Iterable[str]) -> None:
     """Remove what an earlier evaluation wrote and this one does not, such as pictures of a former class."""
     record = folder / "run.json"
-    earlier = json.loads(record.read_text()).get("files", []) if record.exists() else []
+    earlier = read_json(record, "remove it").get("files", []) if record.exists() else []
     for name in map(str, earlier):
         if name not in files and name == Path(name).name and name.endswith((".png", ".csv")):
             (folder / name).unlink(missing_ok=True)

@@ -1,13 +1,13 @@
 """Generate labelled galaxies. To continue after an interruption, run the same command again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from accelerate import PartialState
-from accelerate.utils import parse_choice_from_env
+from accelerate.utils import parse_choice_from_env, parse_flag_from_env
 from tqdm.auto import tqdm
 
 from galaxy_diffusion.sampling.contact_sheets import contact_sheet, save_animation, save_picture, tile
@@ -20,10 +20,11 @@ from galaxy_diffusion.sampling.variations import load_originals
 from galaxy_diffusion.shared.image_folder import file_of, save_image, write_metadata
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import same_run, write_json
-from galaxy_diffusion.shared.seen_images import copy_seen_images, seen_crop
+from galaxy_diffusion.shared.seen_images import copy_seen_images, digest_of_list, seen_crop
 from gz2_dataset import UserError
 from gz2_dataset.aside import written_aside
 from gz2_dataset.command_line import parse_counts, provenance, run
+from gz2_dataset.ranges import Checked, above, at_least, between
 
 SEEDS_APART = 1_000_000
 """Between the first seeds of two classes, where each has its own."""
@@ -34,7 +35,7 @@ DIFFUSION_OPTIONS = (
 
 
 @dataclass
-class Config:
+class Config(Checked):
     """Settings of a generation."""
 
     model: str
@@ -45,7 +46,7 @@ class Config:
     """
     output_dir: Path
     """Becomes an image folder with metadata.jsonl."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=at_least(0))
     """Image i of a class depends only on seed + i, the class, the model and the sampler; but see class_seeds."""
     class_seeds: bool = False
     """Give each class seeds of its own, a million apart. Images of one seed are near twins across the classes: good to
@@ -53,21 +54,21 @@ class Config:
     scheduler: str = DEFAULT
     """A name in galaxy_diffusion/sampling/schedulers.py, such as sde-dpmsolver++, heun or unipc. Those that add noise
     at each step, as the default and ddpm do, correct the net's errors on the way."""
-    num_inference_steps: int | None = None
+    num_inference_steps: int | None = field(default=None, metadata=at_least(1))
     """Denoising steps; None takes as many as the scheduler needs to keep faint sky, such as sde-dpmsolver++ 35, unipc
     18, and heun 18 (it calls the net twice in each but the last)."""
-    guidance_scale: float = DEFAULT_GUIDANCE
+    guidance_scale: float = field(default=DEFAULT_GUIDANCE, metadata=at_least(0))
     """1 follows the class as trained; larger values follow it more closely, at the cost of variety and twice the time.
     """
-    guidance_interval: tuple[float, float] | None = None
+    guidance_interval: tuple[float, float] | None = field(default=None, metadata=at_least(0))
     """Guide only between these noise levels sigma, such as [0.3, 3], for more variety in less time; None guides
     everywhere."""
     variations_of: str | None = None
     """Vary real galaxies instead of starting from noise: give the --data of the model's training. The train galaxies of
     the class are taken in turn."""
-    strength: float = 0.6
+    strength: float = field(default=0.6, metadata=above(0, 1))
     """For variations: the share of the denoising steps that a real galaxy goes back through, above 0 and at most 1."""
-    batch_size: int = 64
+    batch_size: int = field(default=64, metadata=at_least(1))
     """Images generated at a time by each process; does not affect the images."""
     mixed_precision: Literal["no", "bf16", "fp16"] | None = None
     """Precision of the net; None leaves it to accelerate launch."""
@@ -79,13 +80,13 @@ class Config:
     """Also write one image per class from noise to galaxy, as trajectory.npz and .png every 100 timesteps and .webp."""
     interpolate: str | None = None
     """Also write interpolation.png and .webp between two images CLASS:SEED, such as cigar_shaped_smooth:3,edge_on:3."""
-    num_frames: int = 9
+    num_frames: int = field(default=9, metadata=between(2, 10_000))
     """Images in an interpolation, including its two ends."""
 
 
 def main(config: Config) -> None:
     use_all_cores()
-    state = PartialState()
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
     precision = config.mixed_precision or parse_choice_from_env("ACCELERATE_MIXED_PRECISION", "no")
     pipeline = load_pipeline(config.model, config.scheduler, state.device, precision, config.compile)
     wanted = parse_counts("num_images", config.num_images, pipeline.class_names)
@@ -155,6 +156,7 @@ def main(config: Config) -> None:
         save_picture(config.output_dir / "interpolation.png", tile(frames[None]))
         save_animation(config.output_dir / "interpolation.webp", frames[None])
     run_record = {**provenance(config), "checkpoint": record["checkpoint"], "center_crop": seen_crop(config.model)}
+    run_record |= digest_of_list(config.output_dir)
     write_json(config.output_dir / "run.json", run_record)
     print(f"images: {config.output_dir}")
 

@@ -26,13 +26,14 @@ from galaxy_diffusion.shared.run_folder import FREE, fixed_settings, same_run, w
 from gz2_dataset import UserError
 from gz2_dataset.aside import write_whole, written_aside
 from gz2_dataset.command_line import provenance, run
+from gz2_dataset.ranges import Checked, at_least
 
 RESULTS = ("html", "unreadable.csv", "embeddings.parquet")
 """What is written beside the output and the folder of the run's record, after its stem."""
 
 
 @dataclass
-class Config:
+class Config(Checked):
     """Settings of a prediction."""
 
     model: list[str] = field(metadata=FREE)
@@ -52,11 +53,11 @@ class Config:
     """Calibrate each model's probabilities on the validation galaxies of its training."""
     embeddings: bool = False
     """Also write what each net sees in each image, its penultimate features."""
-    page_images: int = 12
+    page_images: int = field(default=12, metadata=at_least(0))
     """Images of each class on the page of the most probable ones; 0 writes no page."""
-    batch_size: int = field(default=64, metadata=FREE)
+    batch_size: int = field(default=64, metadata=FREE | at_least(1))
     """Images at a time."""
-    num_workers: int = field(default=0, metadata=FREE)
+    num_workers: int = field(default=0, metadata=FREE | at_least(0))
     """Threads that read and prepare images; 0 takes one for each core."""
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     """Precision of the nets."""
@@ -65,8 +66,6 @@ class Config:
 def main(config: Config) -> None:
     use_all_cores()
     transformers.logging.disable_progress_bar()
-    if min(config.batch_size - 1, config.num_workers, config.page_images) < 0:
-        raise UserError("batch_size must be at least 1, num_workers and page_images at least 0")
     format_of(config.output, "--output")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     ensemble = load_ensemble(config.model, device, config.mixed_precision)

@@ -139,7 +139,7 @@ def denoising(path: Path, class_names: tuple[str, ...]) -> bytes:
 
 def training(page: Page) -> None:
     """What the generators' trainings left behind: the diffusion model's loss, and sample sheets."""
-    logged = [(row["images_seen"], row["loss"]) for row in page.study.training if "loss" in row]
+    logged = [(row["images_seen"], row["loss"]) for row in page.study.training if {"images_seen", "loss"} <= row.keys()]
     if logged:
         page.images["training"] = generator_figures.training_loss(*np.array(logged).T)
     for name, maker in (("samples", "ddpm"), ("sagan_samples", "sagan")):

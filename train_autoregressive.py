@@ -1,7 +1,7 @@
 """Train a class-conditional autoregressive model, a baseline. To continue after an interruption, run it again."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from diffusers.training_utils import EMAModel
@@ -26,6 +26,7 @@ from galaxy_diffusion.generators.training_run import TrainingRun, start_accelera
 from galaxy_diffusion.generators.vae import standardized_patches
 from gz2_dataset import UserError, load_arrays
 from gz2_dataset.command_line import run
+from gz2_dataset.ranges import above, at_least, between
 
 REVIVAL_STEPS = 50
 """Steps between two revivals of unused codes, in the first half of the autoencoder's training."""
@@ -35,12 +36,12 @@ REVIVAL_STEPS = 50
 class Config(AutoregressiveConfig, LearningRateConfig, TrainingConfig):
     """Settings of a training: first of the autoencoder, then of the transformer, each with warm-up and cool-down."""
 
-    autoencoder_images: int = 400_000
+    autoencoder_images: int = field(default=400_000, metadata=at_least(1))
     """Images after which the codes are frozen and the transformer learns their order."""
-    unlabelled_share: float = 0.25
+    unlabelled_share: float = field(default=0.25, metadata=between(0, 1))
     """Share of images without a class in a batch, where the data has any."""
-    learning_rate: float = 1e-3
-    ema_decay: float = 0.999
+    learning_rate: float = field(default=1e-3, metadata=above(0))
+    ema_decay: float = field(default=0.999, metadata=between(0, 1))
     """Limit of the decay of the transformer's moving average, which is what is saved and sampled."""
 
 

@@ -23,8 +23,10 @@ from galaxy_diffusion.classifiers.model import make_model, save_model
 from galaxy_diffusion.classifiers.remedies import balanced_rows
 from galaxy_diffusion.classifiers.stream_data import StreamedTrainingBatches
 from galaxy_diffusion.classifiers.trainer import (
+    Checkpoints,
     ClassifierTrainer,
     EarlyStopping,
+    EndWhenTold,
     FittingOptimizer,
     Progress,
     newest_checkpoint,
@@ -45,6 +47,8 @@ from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.galaxy_stream import GalaxyStream
+from gz2_dataset.interruption import noted_signals
+from gz2_dataset.ranges import above, at_least, between
 
 
 @dataclass(kw_only=True)
@@ -57,7 +61,7 @@ class Config(TrainingImagesConfig):
     """Draw every class equally often, taking the images of a class in turn."""
     class_weights: bool = False
     """Weigh each class in the loss by the inverse of its number of images."""
-    focal_gamma: float = 0.0
+    focal_gamma: float = field(default=0.0, metadata=at_least(0))
     """Exponent of the focal loss (Lin et al. 2017); 0 is cross entropy."""
     augmentations: list[Literal["geometric", "photometric", "random_erasing"]] = field(default_factory=list)
     """Augmentation on top of the flips and quarter turns that every training has."""
@@ -71,42 +75,42 @@ class Config(TrainingImagesConfig):
     pretrained: bool = False
     """Start from the backbone's weights: from the Hub or its local cache, or, for tf_efficientnet_lite0 and
     tf_efficientnet_lite2, from the packages of the extra pretrained."""
-    trained_blocks: int | None = None
+    trained_blocks: int | None = field(default=None, metadata=at_least(0))
     """How many blocks before the head learn; the others keep their pretrained weights. 0 trains the head alone, None
     all."""
-    layer_decay: float = 1.0
+    layer_decay: float = field(default=1.0, metadata=above(0, 1))
     """The learning rate of each block is this times that of the block behind it; 0.75 is customary for pretrained
     weights."""
-    total_images: int = 128_000
+    total_images: int = field(default=128_000, metadata=at_least(1))
     """Length of the training in images seen: the same for every arm. This and the other numbers of images are rounded
     up to whole batches."""
-    batch_size: int = 64
+    batch_size: int = field(default=64, metadata=at_least(1))
     """Images per step, over all processes."""
-    gradient_accumulation_steps: int = 1
+    gradient_accumulation_steps: int = field(default=1, metadata=at_least(1))
     """Number of parts in which a process works through its share of a batch; more where memory is short."""
-    learning_rate: float = 1e-3
+    learning_rate: float = field(default=1e-3, metadata=above(0))
     """Learning rate of AdamW at the end of the warm-up; it then falls to 0 as a cosine."""
-    warmup_images: int = 6_400
-    """Images over which the learning rate rises from 0."""
-    weight_decay: float = 0.05
+    warmup_images: int = field(default=6_400, metadata=at_least(0))
+    """Images over which the learning rate rises from 0; 0 is no warm-up."""
+    weight_decay: float = field(default=0.05, metadata=at_least(0))
     """Weight decay of AdamW; biases and normalisations have none."""
-    label_smoothing: float = 0.0
+    label_smoothing: float = field(default=0.0, metadata=between(0, 1))
     """Share of the target that is spread evenly over all classes."""
     mixed_precision: Literal["no", "bf16", "fp16"] | None = None
     """Precision of the net; None leaves it to accelerate launch. bf16 works on a CPU too."""
     compile: bool = field(default=False, metadata=FREE)
     """Compile the network with torch.compile: minutes at the start, faster from then on."""
-    early_stopping_patience: int = 0
+    early_stopping_patience: int = field(default=0, metadata=at_least(0))
     """Stop after this many looks at the validation split without a better macro F1, and keep the weights of the best;
     a checkpoint is then written at each look. 0 trains to the end and keeps the last weights."""
-    log_images: int = field(default=3_200, metadata=FREE)
+    log_images: int = field(default=3_200, metadata=FREE | at_least(1))
     """Images between two lines of metrics.jsonl."""
-    validation_images: int = field(default=16_000, metadata=FREE)
+    validation_images: int = field(default=16_000, metadata=FREE | at_least(0))
     """Images between two looks at the validation split; 0 means never. They select nothing except
     where early stopping ends the training."""
-    checkpoint_images: int = field(default=32_000, metadata=FREE)
-    """Images between two checkpoints; the newest is kept until the end."""
-    num_workers: int = field(default=0, metadata=FREE)
+    checkpoint_images: int = field(default=32_000, metadata=FREE | at_least(1))
+    """Images between two checkpoints; the newest two are kept until the end."""
+    num_workers: int = field(default=0, metadata=FREE | at_least(0))
     """Worker processes that prepare batches for each training process."""
     report_to: Literal["tensorboard", "trackio", "wandb"] | None = field(default=None, metadata=FREE)
     """Also log to a tracker."""
@@ -161,18 +165,21 @@ def main(config: Config) -> None:
     progress = Progress(folder, config.batch_size)
     patience = config.early_stopping_patience
     groups = parameter_groups(model.timm_model, config.learning_rate, config.weight_decay, config.layer_decay)
-    trainer = ClassifierTrainer(
-        model,
-        args,
-        data_collator=collate,
-        train_dataset=make_batches(config, args, images, mean, std),
-        eval_dataset=GalaxyBatches([validation], mean, std) if len(validation) else None,
-        compute_metrics=figures,
-        callbacks=[progress, FittingOptimizer(), *([EarlyStopping(patience)] if patience else [])],
-        optimizers=(torch.optim.AdamW(groups, fused=True), None),
-    )
-    trainer.remove_callback(PrinterCallback)
-    with contextlib.closing(progress):
+    with noted_signals() as noted, contextlib.closing(progress):
+        trainer = ClassifierTrainer(
+            model,
+            args,
+            data_collator=collate,
+            train_dataset=make_batches(config, args, images, mean, std),
+            eval_dataset=GalaxyBatches([validation], mean, std) if len(validation) else None,
+            compute_metrics=figures,
+            callbacks=[
+                *(progress, FittingOptimizer(), Checkpoints(), EndWhenTold(noted)),
+                *([EarlyStopping(patience)] if patience else []),
+            ],
+            optimizers=(torch.optim.AdamW(groups, fused=True), None),
+        )
+        trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
 
     logits = {
@@ -231,8 +238,6 @@ def make_batches(
 
 def check_settings(config: Config) -> None:
     """Refuse settings that contradict each other or have no effect."""
-    if min(config.total_images, config.batch_size, config.log_images, config.checkpoint_images) < 1:
-        raise UserError("total_images, batch_size, log_images and checkpoint_images must be at least 1")
     check_images(config)
     of_arrays = {
         "oversampling": config.oversampling,
@@ -246,12 +251,8 @@ def check_settings(config: Config) -> None:
         )
     if config.streaming and config.num_workers:
         raise UserError("a stream prepares images in its own threads; give --num_workers 0 with --streaming true")
-    if min(config.focal_gamma, config.early_stopping_patience, config.warmup_images, config.validation_images) < 0:
-        raise UserError("focal_gamma, early_stopping_patience, warmup_images and validation_images must be at least 0")
-    if config.trained_blocks is not None and (config.trained_blocks < 0 or not config.pretrained):
-        raise UserError("trained_blocks freezes pretrained weights: give it at least 0, with --pretrained true")
-    if not 0 < config.layer_decay <= 1:
-        raise UserError(f"layer_decay {config.layer_decay}: must be above 0 and at most 1")
+    if config.trained_blocks is not None and not config.pretrained:
+        raise UserError("trained_blocks freezes pretrained weights: give it with --pretrained true")
     if config.early_stopping_patience and not config.validation_images:
         raise UserError("early_stopping_patience needs the validation split; give --validation_images too")
 
@@ -294,7 +295,6 @@ def training_arguments(config: Config) -> TrainingArguments:
         metric_for_best_model="f1" if config.early_stopping_patience else None,
         greater_is_better=True,
         restore_callback_states_from_checkpoint=True,
-        save_total_limit=2 if config.early_stopping_patience else 1,  # the best one must stay too
         dataloader_num_workers=config.num_workers,
         dataloader_pin_memory=not on_cpu,
         remove_unused_columns=False,

@@ -32,6 +32,7 @@ from galaxy_diffusion.shared.seen_images import file_of_model, refuse_if_seen
 from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.galaxy_stream import GalaxyStream
+from gz2_dataset.ranges import above, at_least, between
 from gz2_dataset.splits import RESERVE
 from gz2_dataset.streaming import load_stream
 
@@ -43,7 +44,7 @@ MOST_LEFT_OUT = 0.1
 class Config(UNetConfig, LearningRateConfig, TrainingConfig):
     """Settings of a training."""
 
-    resolution: int | None = None
+    resolution: int | None = field(default=None, metadata=between(1, 4096))
     """Side of the images in pixels; None takes that of init_from, or 32 without one."""
     streaming: bool = False
     """Read the galaxies from the Hub as they are needed, without a local copy; class_balance must be 0."""
@@ -57,7 +58,7 @@ class Config(UNetConfig, LearningRateConfig, TrainingConfig):
     levels replace patch_size, standardize, the fields from block_out_channels to norm_num_groups, and those from
     prediction_type to num_train_timesteps. Classes that it knows by name are kept; others start from its null class,
     which is any galaxy."""
-    lora_rank: int = 0
+    lora_rank: int = field(default=0, metadata=at_least(0))
     """Above 0, the net of init_from is frozen; only LoRA matrices of this rank and the class table are learned."""
     prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
     """What the UNet predicts: the noise (the paper), the image, or the velocity of Salimans & Ho 2022."""
@@ -65,21 +66,21 @@ class Config(UNetConfig, LearningRateConfig, TrainingConfig):
     """Noise schedule: linear (Ho et al. 2020) or cosine (Nichol & Dhariwal 2021)."""
     zero_terminal_snr: bool = False
     """Rescale the schedule so that it ends in pure noise (Lin et al. 2024)."""
-    noise_shift: float = 1.0
+    noise_shift: float = field(default=1.0, metadata=above(0))
     """Multiplies the largest noise levels, which decide shapes, and leaves the smallest, which decide the sky: for
     example an eighth of the resolution (Hoogeboom et al. 2023)."""
-    num_train_timesteps: int = 1000
+    num_train_timesteps: int = field(default=1000, metadata=between(1, 100_000))
     """Steps T of the diffusion."""
-    min_snr_gamma: float = 0.0
+    min_snr_gamma: float = field(default=0.0, metadata=at_least(0))
     """Weight noise levels by min(SNR, this) (Hang et al. 2023, who take 5); 0 weights all equally.
     """
-    input_perturbation: float = 0.0
+    input_perturbation: float = field(default=0.0, metadata=at_least(0))
     """Additional noise that the net sees but does not predict (Ning et al. 2023, who take 0.1)."""
-    null_share: float = 0.1
+    null_share: float = field(default=0.1, metadata=between(0, 1))
     """Share of labelled images whose class is hidden, so that guidance works."""
-    unlabelled_share: float = 0.25
+    unlabelled_share: float = field(default=0.25, metadata=between(0, 1))
     """Share of images without a class in a batch, where the data has any; they train the null class."""
-    gradient_accumulation_steps: int = field(default=1, metadata=FREE)
+    gradient_accumulation_steps: int = field(default=1, metadata=FREE | at_least(1))
     """Number of pieces in which a process works through its share of a batch; more are taken where the memory of a
     GPU is short."""
     gradient_checkpointing: bool = field(default=False, metadata=FREE)
@@ -89,7 +90,7 @@ class Config(UNetConfig, LearningRateConfig, TrainingConfig):
     cuda_graph: bool = field(default=False, metadata=FREE)
     """Launch each step as a whole where there is one GPU: faster where its host is slow or the net is small. Has no
     effect on a CPU, on several GPUs, with fp16, or where the batch is worked through in pieces."""
-    validation_images: int = field(default=0, metadata=FREE)
+    validation_images: int = field(default=0, metadata=FREE | at_least(0))
     """Images between two measurements of each class's loss on the validation split; 0 means never."""
     dry_run: bool = field(default=False, metadata=FREE)
     """Print the settings and what the training will cost, then stop."""

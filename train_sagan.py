@@ -21,6 +21,7 @@ from galaxy_diffusion.generators.training_run import TrainingRun, start_accelera
 from galaxy_diffusion.sampling.seeded_images import generate_batch
 from gz2_dataset import load_arrays
 from gz2_dataset.command_line import run
+from gz2_dataset.ranges import above, at_least, between
 
 BETAS = (0.0, 0.9)  # of both optimisers, as in the paper
 
@@ -29,17 +30,17 @@ BETAS = (0.0, 0.9)  # of both optimisers, as in the paper
 class Config(SAGANConfig, TrainingConfig):
     """Settings of a training; images seen are those of the discriminator. Galaxies without a class are not used."""
 
-    ema_decay: float = 0.999
+    ema_decay: float = field(default=0.999, metadata=between(0, 1))
     """Limit of the decay of the generator's moving average, which is what is saved and sampled."""
     mixed_precision: Literal["no", "bf16"] | None = None
     diff_augment: list[str] = field(default_factory=list)
     """Differentiable augmentation of all that the discriminator sees (Zhao et al. 2020), for few galaxies: any of
     colour, translation and cutout."""
-    num_discriminator_steps: int = 1
+    num_discriminator_steps: int = field(default=1, metadata=at_least(1))
     """Steps of the discriminator for each step of the generator."""
-    generator_learning_rate: float = 1e-4
+    generator_learning_rate: float = field(default=1e-4, metadata=above(0))
     """Learning rate of Adam for the generator."""
-    discriminator_learning_rate: float = 4e-4
+    discriminator_learning_rate: float = field(default=4e-4, metadata=above(0))
     """Learning rate of Adam for the discriminator; higher than the generator's (TTUR, Heusel et al. 2017)."""
 
 

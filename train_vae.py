@@ -1,7 +1,7 @@
 """Train a class-conditional VAE, a baseline. To continue after an interruption, run the same command again."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from diffusers.training_utils import EMAModel
@@ -18,6 +18,7 @@ from galaxy_diffusion.generators.vae import VAEConfig, finished_pipeline, make_v
 from galaxy_diffusion.shared.noise import noise_like
 from gz2_dataset import load_arrays
 from gz2_dataset.command_line import run
+from gz2_dataset.ranges import above, at_least, between
 
 PRIORS_RATE = 10.0
 """Learning rate of the class priors, in units of that of the nets: their parameters have further to go."""
@@ -27,13 +28,13 @@ PRIORS_RATE = 10.0
 class Config(VAEConfig, LearningRateConfig, TrainingConfig):
     """Settings of a training."""
 
-    kl_weight: float = 1.0
+    kl_weight: float = field(default=1.0, metadata=at_least(0))
     """Weight of the latents' divergence from the prior of their class: 1 gives the bound on the likelihood; larger
     values make generated images more like reconstructed ones, and both smoother."""
-    unlabelled_share: float = 0.25
+    unlabelled_share: float = field(default=0.25, metadata=between(0, 1))
     """Share of images without a class in a batch, where the data has any; they have their own prior."""
-    learning_rate: float = 1e-3
-    ema_decay: float = 0.999
+    learning_rate: float = field(default=1e-3, metadata=above(0))
+    ema_decay: float = field(default=0.999, metadata=between(0, 1))
 
 
 def main(config: Config) -> None:

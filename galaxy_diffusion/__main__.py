@@ -126,6 +126,17 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def refuse_damaged(preset: str, parser: argparse.ArgumentParser) -> None:
+    """End with one line if a preset is damaged or has no end: snakemake would take all memory for it."""
+    from gz2_dataset.reading import read_yaml  # here, because it takes seconds and --help should not
+    from gz2_dataset.user_error import UserError
+
+    try:
+        read_yaml(Path(preset))
+    except UserError as error:
+        parser.error(str(error))
+
+
 def command_line(arguments: Sequence[str]) -> list[str]:
     """What Python is to run for the arguments of ``galaxy-diffusion``.
 
@@ -156,6 +167,7 @@ def command_line(arguments: Sequence[str]) -> list[str]:
         preset = find_preset(known.config)
         if not Path(preset).is_file():
             parser.error(f"no file or preset {known.config!r}; give a YAML file, or study_demo")
+        refuse_damaged(preset, parser)
         files = ["-s", str(HOME / "workflow" / "Snakefile"), "--configfile", preset]
         return ["-m", command.target, *files, *STUDY_OPTIONS, *rest]
     target = [str(HOME / command.target)] if command.target.endswith(".py") else ["-m", command.target]

@@ -2,9 +2,9 @@
 
 from .arrays import GalaxyArrays, load_arrays
 from .builder import GalaxyZoo2
-from .command_line import UserError
 from .loading import load
 from .rules import CLASS_NAMES, RULES, classify
+from .user_error import UserError
 from .votes import VOTE_COLUMNS
 from .writing import build
 

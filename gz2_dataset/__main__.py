@@ -12,6 +12,7 @@ from . import hub, writing
 from .arrays import load_arrays
 from .command_line import UserError, run_functions
 from .crop import crop_in_words
+from .folder_lock import lock_beside, only_writer
 
 
 def mock(*, output: Path, num_images: int = 2000, seed: int = 0) -> None:
@@ -22,7 +23,8 @@ def mock(*, output: Path, num_images: int = 2000, seed: int = 0) -> None:
         num_images: number of galaxies
         seed: galaxy i depends only on the seed and i
     """
-    write_mock_survey(output, num_images, seed)
+    with only_writer(output, lock_beside(output)):
+        write_mock_survey(output, num_images, seed)
 
 
 def build(

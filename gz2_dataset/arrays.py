@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 import datasets
+import filelock
 import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
@@ -176,10 +177,25 @@ def load_arrays(data: str, split: str, resolution: int, jpeg: bool = False) -> G
     fingerprint = fingerprint_of(class_names, image_ids, labels, hashes)
     name = f"{fingerprint[:16]}-{resolution}-crop{center_crop}{'-jpeg' if jpeg else ''}.npy"
     path = Path(datasets.config.HF_DATASETS_CACHE) / "galaxy_arrays" / name
-    if not path.exists():
-        prepare(galaxies, image_ids, path, resolution, center_crop, jpeg)
-    images = np.load(path, mmap_mode="r")
+    shape = (len(image_ids), resolution, resolution, 3)
+    if (images := opened_array(path, shape)) is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{path}.lock"):  # of several commands that start at once, one prepares
+            if (images := opened_array(path, shape)) is None:
+                for left in path.parent.glob(f".*-{path.name}"):  # by a command that was killed
+                    left.unlink()
+                prepare(galaxies, image_ids, path, resolution, center_crop, jpeg)
+                images = np.load(path, mmap_mode="r")
     return GalaxyArrays(images, labels, image_ids, hashes, class_names, votes=votes, center_crop=center_crop)
+
+
+def opened_array(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """A prepared array, memory-mapped; None if it is absent, cut or of another shape, and so has to be made (again)."""
+    try:
+        images = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return images if images.shape == shape else None
 
 
 def fingerprint_of(class_names: tuple[str, ...], image_ids: list[str], labels: np.ndarray, hashes: list[str]) -> str:
@@ -219,6 +235,7 @@ def prepare(
         offset = file.tell()
         for done in pool.map(fill, range(0, len(image_ids), IMAGES_A_PART)):
             bar.update(done)
+        os.fsync(file.fileno())
 
 
 def jpeg_settings(resolution: int) -> dict[str, int]:

@@ -1,25 +1,30 @@
 """What every command of the project shares: arguments from a dataclass or functions, one-line errors, provenance."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import inspect
 import os
 import platform
+import signal
 import sys
 import typing
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
+from .folder_lock import lock_beside, only_writer
+from .interruption import Interrupted, heed_signals
+from .reading import read_yaml
+from .shortage import remedy_of
+from .user_error import UserError
+
 set_parsing_settings(docstring_parse_attribute_docstrings=True)  # each field is described in the docstring below it
 
 PACKAGES = ("accelerate", "datasets", "diffusers", "numpy", "pillow", "timm", "torch", "torchvision", "transformers")
-
-
-class UserError(Exception):
-    """An error that the user can fix; its text is one line that names the file and the remedy."""
 
 
 def how_to_install(extra: str) -> str:
@@ -69,9 +74,37 @@ def run(main: Callable[[Any], None], config_class: type, description: str) -> No
     parser = OneLineParser(description=description)
     parser.add_argument("--config", action="config", help="YAML file with any of the fields below")
     parser.add_class_arguments(config_class)
-    arguments = parser.parse_args(with_lists(sys.argv[1:], config_class))
-    values = {field.name: arguments[field.name] for field in dataclasses.fields(config_class)}
-    call(main, config_class(**values))
+
+    def begin() -> None:
+        for file in presets_of(sys.argv[1:]):
+            read_yaml(Path(file))  # refuses what the parser would trust
+        arguments = parser.parse_args(with_lists(sys.argv[1:], config_class))
+        alone(main, config_class(**{field.name: arguments[field.name] for field in dataclasses.fields(config_class)}))
+
+    call(begin)
+
+
+def alone(main: Callable[[Any], None], config: Any) -> None:
+    """Call ``main`` as the only command that writes its ``output_dir`` or ``output``; the first process says so."""
+    with contextlib.ExitStack() as stack:
+        if os.environ.get("RANK", "0") == "0":
+            if hasattr(config, "output_dir"):
+                stack.enter_context(only_writer(config.output_dir))
+            elif hasattr(config, "output"):
+                stack.enter_context(only_writer(config.output, lock_beside(config.output)))
+        main(config)
+
+
+def presets_of(arguments: Sequence[str]) -> list[str]:
+    """The files that ``--config`` names.
+
+    Examples
+    --------
+    >>> presets_of(["--config", "a.yaml", "--seed", "1", "--config=b.yaml"])
+    ['a.yaml', 'b.yaml']
+    """
+    after = [argument for option, argument in pairwise(arguments) if option == "--config"]
+    return after + [argument.removeprefix("--config=") for argument in arguments if argument.startswith("--config=")]
 
 
 def with_lists(arguments: Sequence[str], config_class: type) -> list[str]:
@@ -116,13 +149,20 @@ def run_functions(functions: dict[str, Callable], description: str) -> None:
 
 
 def call(function: Callable, *args: Any, **kwargs: Any) -> None:
-    """Call ``function`` and turn an error that a user can fix into one line and exit status 2."""
+    """Call ``function``; turn an error that a user can fix into one line, and a signal into the usual exit status."""
     try:
+        heed_signals()
         function(*args, **kwargs)
     except UserError as error:
         fail(str(error))
-    except KeyboardInterrupt:
-        fail("interrupted; the same command continues from what is done")
+    except KeyboardInterrupt as error:
+        number = signal.Signals(error.number if isinstance(error, Interrupted) else signal.SIGINT)
+        print(f"\ninterrupted by {number.name}; the same command continues from what is done", file=sys.stderr)
+        raise SystemExit(128 + number) from None
+    except Exception as error:
+        if remedy := remedy_of(error):
+            fail(remedy)
+        raise
 
 
 def parse_counts(option: str, text: str, class_names: Sequence[str]) -> dict[str, int]:

@@ -78,6 +78,11 @@ def header_of(content: bytes) -> tuple[int, int, str]:
         return *image.size, str(image.format)
 
 
+def is_16_bit(content: bytes) -> bool:
+    """Whether an image file is a PNG with 16 bits for each value, of which `decode` takes the upper 8."""
+    return content.startswith(b"\x89PNG") and content[24:25] == b"\x10"
+
+
 def refuse_too_large(width: int, height: int) -> None:
     """Raise an `OSError` before pixels are made that no galaxy cutout has."""
     if width * height > MAX_PIXELS:
@@ -109,10 +114,10 @@ def decode(content: bytes) -> np.ndarray:
         image = Image.open(BytesIO(content), formats=FORMATS)
         refuse_too_large(*image.size)
         image.load()
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(str(error)) from None
-    if image.getexif():
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+        if image.getexif():
+            image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):
+            image = Image.fromarray((np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    except (SyntaxError, ValueError, AssertionError, Image.DecompressionBombError) as error:
+        raise OSError(str(error) or "damaged") from None

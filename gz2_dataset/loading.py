@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import filelock
 import pandas as pd
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -14,8 +15,10 @@ from .build_record import BUILD_FILE, BuildRecord
 from .class_names import check_class_names
 from .command_line import UserError
 from .crop import guessed_crop
+from .image_ids import check_image_ids
 from .images import encoded_bytes
 from .parquet_rows import shard_files
+from .shortage import remedy_of
 from .splits import SPLITS, check_no_leak, check_splits
 from .writing import build
 
@@ -49,12 +52,17 @@ def load(data: str) -> datasets.DatasetDict:
         else:
             opened = datasets.load_dataset(data)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        if reason := remedy_of(error):
+            cache = datasets.config.HF_DATASETS_CACHE
+            raise UserError(f"{cache}: the cache of datasets cannot be written ({reason}); set HF_HOME") from None
         raise UserError(f"{data}: cannot be loaded as a dataset ({str(error).splitlines()[0]})") from None
     check_splits(data, set(map(str, opened)))
     if missing := {"image", "label", "image_id"} - set(opened["train"].column_names):
         raise UserError(f"{data}: column {sorted(missing)[0]} is missing; build it with python -m gz2_dataset build")
     check_class_names(class_names_of(data, opened["train"].features["label"]), data)
-    check_no_leak(data, listed_galaxies(opened))
+    listed = listed_galaxies(opened)
+    check_image_ids(listed["image_id"], data)
+    check_no_leak(data, listed)
     return opened
 
 
@@ -126,7 +134,10 @@ def build_in_cache(raw: Path) -> Path:
     stamp = hashlib.sha256(repr((raw.resolve(), files)).encode()).hexdigest()[:16]
     output = Path(datasets.config.HF_DATASETS_CACHE) / "gz2_dataset" / stamp
     if not (output / BUILD_FILE).exists():
-        build(raw, output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{output}.lock"):  # of several commands that start at once, one builds
+            if not (output / BUILD_FILE).exists():
+                build(raw, output)
     return output
 
 

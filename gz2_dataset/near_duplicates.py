@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image
 from scipy import fft, ndimage
 
+from .images import decode
+
 SIDE = 64
 """Cells per side of a signature: few enough to even out resizing and JPEG, enough to show the noise of the sky."""
 SMOOTHING, NEIGHBOURHOOD, GREY_LEVEL = 1.5, 2.0, 1.0
@@ -49,9 +51,10 @@ def signature(image_bytes: bytes) -> np.ndarray:
     try:
         with Image.open(BytesIO(image_bytes)) as image:
             image.draft("L", (2 * SIDE, 2 * SIDE))
-            small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(str(error)) from None
+            grey = Image.fromarray(decode(image_bytes)) if image.mode.startswith("I") else image  # 16 bits
+            small = grey.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    except (SyntaxError, ValueError, AssertionError, Image.DecompressionBombError) as error:
+        raise OSError(str(error) or "damaged") from None
     brightness = np.asarray(small, np.float32)
     fine = brightness - ndimage.gaussian_filter(brightness, SMOOTHING, mode="nearest")
     power = ndimage.gaussian_filter(fine**2, NEIGHBOURHOOD, mode="nearest")

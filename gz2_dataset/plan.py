@@ -16,10 +16,11 @@ from .command_line import UserError, parse_counts
 from .crop import usual_crop
 from .inspection import inspect
 from .parallel import in_threads
+from .ranges import at_least, between, check_ranges
 from .rarity import OTHERS, make_rare
 from .repeats import repeats_across, same_bytes, same_sky
 from .rules import CLASS_NAMES, RULES, read_rules
-from .splits import RESERVE, SPLITS, read_splits, split_galaxies
+from .splits import RESERVE, SPLITS, read_splits, split_galaxies, with_new_names
 
 SHARD_BYTES = 64 * 2**20
 CONFIGURATIONS = {
@@ -60,23 +61,22 @@ class GalaxyZoo2Config(datasets.BuilderConfig):
 
     source: str | None = None
     rules: str | None = None
-    test_per_class: int = 100
-    validation_per_class: int = 50
+    test_per_class: int = field(default=100, metadata=at_least(0))
+    validation_per_class: int = field(default=50, metadata=at_least(0))
     near_duplicates: bool = True
     split_file: str | None = None
-    num_folds: int = 1
+    num_folds: int = field(default=1, metadata=between(1, 1000))
     fold: int = 0
-    center_crop: int | None = None
+    center_crop: int | None = field(default=None, metadata=at_least(0))
     keep: str | None = None
-    draw: int = 0
+    draw: int = field(default=0, metadata=at_least(0))
     others: str = RESERVE
 
     def __post_init__(self):
         super().__post_init__()
+        check_ranges(self)
         if not 0 <= self.fold < self.num_folds:
             raise UserError(f"fold {self.fold} of {self.num_folds}: give a --fold from 0 to --num_folds less 1")
-        if (self.center_crop or 0) < 0:
-            raise UserError(f"center_crop {self.center_crop}: give a side in pixels, or 0 for the whole image")
         if self.others not in OTHERS:
             raise UserError(
                 f"others {self.others!r}: the galaxies that a class does not keep go to {' or '.join(OTHERS)}"
@@ -279,7 +279,7 @@ def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = N
             raise UserError(f"{where}; add some or drop the class{reasons}")
 
     folds = (config.num_folds, config.fold)
-    earlier = read_splits(Path(config.split_file), *folds) if config.split_file else None
+    earlier = with_new_names(read_splits(Path(config.split_file), *folds), table) if config.split_file else None
     table[["split", "fold"]] = split_galaxies(
         table, config.test_per_class, config.validation_per_class, earlier, *folds
     )

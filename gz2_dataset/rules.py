@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from .command_line import UserError
+from .reading import read_yaml
 from .votes import VOTE_COLUMNS
 
 
@@ -68,9 +68,8 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
         If it is not such a table, or has a column that is not a vote fraction or a threshold outside [0, 1].
     """
     try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
-        rules = tuple(rule_of(row) for row in rows)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError) as error:
+        rules = tuple(rule_of(row) for row in read_yaml(path))
+    except (UserError, TypeError, KeyError) as error:
         raise UserError(
             f"{path}: no table of rules ({' '.join(str(error).split())}); write a list of galaxy_class and conditions "
             "(column, threshold), as in gz2_dataset/five_class.yaml"

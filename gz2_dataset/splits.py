@@ -81,6 +81,25 @@ def split_galaxies(
     return found
 
 
+def with_new_names(earlier: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The split file of an earlier build in which a galaxy whose image_id has changed has its new one.
+
+    A galaxy is known by its bytes: an id changes when another class brings a file of the same name.
+
+    Parameters
+    ----------
+    earlier : DataFrame
+        As `read_splits` gives it.
+    table : DataFrame
+        Columns image_id and sha256.
+    """
+    if "sha256" not in earlier:
+        return earlier
+    new = earlier["sha256"].map(table.drop_duplicates("sha256").set_index("sha256")["image_id"])
+    gone = ~earlier["image_id"].isin(table["image_id"]) & new.notna()
+    return earlier.assign(image_id=earlier["image_id"].mask(gone, new)).drop_duplicates("image_id")
+
+
 def fold_sizes(count: int, test_per_class: int, num_folds: int) -> list[int]:
     """Test galaxies of a class in each fold.
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import filelock
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
@@ -15,6 +14,7 @@ from .aside import written_aside
 from .build_record import BUILD_FILE, BuildRecord
 from .card import dataset_card, own_lines
 from .command_line import UserError
+from .folder_lock import lock_beside, only_writer
 from .parquet_rows import SHARD_FOLDER
 from .pictures import save_pictures
 from .plan import CONFIGURATIONS, GalaxyZoo2Config, Plan, make_plan, name_of, open_source
@@ -74,44 +74,40 @@ def build(
     if output.exists() and not {BUILD_FILE, SPLIT_FILE} & (names := {f.name for f in output.iterdir()}) and names:
         raise UserError(f"{output}: exists and is not a dataset of an earlier build; give another --output")
     output = output.absolute()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    config = GalaxyZoo2Config(
-        name=config_name or "",
-        data_dir=str(data_dir),
-        source=source,
-        rules=str(rules) if rules else None,
-        test_per_class=test_per_class,
-        validation_per_class=validation_per_class,
-        near_duplicates=near_duplicates,
-        num_folds=num_folds,
-        fold=fold,
-        center_crop=center_crop,
-        keep=keep,
-        draw=draw,
-        others=others,
-        split_file=str(output / SPLIT_FILE) if (output / SPLIT_FILE).exists() else None,
-    )
-    lock = output.with_name(f".{output.name}.lock")
-    try:
-        with filelock.FileLock(lock, blocking=False):
-            try:
-                return write(config, output)
-            finally:
-                lock.unlink(missing_ok=True)
-    except filelock.Timeout:
-        raise UserError(f"{output}: another build is writing there; wait for it to end") from None
+    if output.is_mount():
+        raise UserError(f"{output}: is a mount point, which a build cannot replace; give a folder in it as --output")
+    with only_writer(output, lock_beside(output)):
+        end_replacing(output)
+        config = GalaxyZoo2Config(
+            name=config_name or "",
+            data_dir=str(data_dir),
+            source=source,
+            rules=str(rules) if rules else None,
+            test_per_class=test_per_class,
+            validation_per_class=validation_per_class,
+            near_duplicates=near_duplicates,
+            num_folds=num_folds,
+            fold=fold,
+            center_crop=center_crop,
+            keep=keep,
+            draw=draw,
+            others=others,
+            split_file=str(output / SPLIT_FILE) if (output / SPLIT_FILE).exists() else None,
+        )
+        return write(config, output)
 
 
 def write(config: GalaxyZoo2Config, output: Path) -> BuildRecord:
     """Do what `build` says, in ``.NAME.partial`` beside ``output``."""
     opened = open_source(config)
     name_of(config, opened)  # refuses a wrong configuration before anything is written
-    partial, new = output.with_name(f".{output.name}.partial"), output.with_name(f".{output.name}.partial") / "dataset"
+    partial = partial_of(output)
+    new = partial / "dataset"
     begin(partial, stamp_of(config, opened.stamp))
     plan = make_plan(config, opened, partial / "inspection")
     write_shards(plan, new / SHARD_FOLDER)
     record = plan.record
-    (new / BUILD_FILE).write_text(record.to_json())
+    (new / BUILD_FILE).write_text(record.to_json(), encoding="utf-8")
     listed = plan.table[[*COLUMNS, "sha256"]]
     if config.num_folds > 1:
         listed = listed.assign(fold=plan.table["fold"].astype(str).replace("-1", ""))
@@ -122,8 +118,8 @@ def write(config: GalaxyZoo2Config, output: Path) -> BuildRecord:
     # The cache key of load_dataset is the folder's last name and the card, so the card must tell builds apart.
     digest = hashlib.sha256((new / SPLIT_FILE).read_bytes()).hexdigest()
     info = datasets.DatasetInfo(features=plan.features, description=f"galaxies {digest[:16]}")
-    added = own_lines((output / CARD_FILE).read_text()) if (output / CARD_FILE).exists() else ""
-    (new / CARD_FILE).write_text(dataset_card(record, info) + added)
+    added = own_lines((output / CARD_FILE).read_text(encoding="utf-8")) if (output / CARD_FILE).exists() else ""
+    (new / CARD_FILE).write_text(dataset_card(record, info) + added, encoding="utf-8")
     replace_folder(new, output)
     shutil.rmtree(partial)
     return record
@@ -131,17 +127,17 @@ def write(config: GalaxyZoo2Config, output: Path) -> BuildRecord:
 
 def stamp_of(config: GalaxyZoo2Config, source: str) -> str:
     """A hash of everything that the dataset depends on."""
-    texts = [Path(path).read_text() if path else "" for path in (config.rules, config.split_file)]
+    texts = [Path(path).read_text(encoding="utf-8") if path else "" for path in (config.rules, config.split_file)]
     return hashlib.sha256(repr((FORMAT, asdict(config), source, texts)).encode()).hexdigest()
 
 
 def begin(partial: Path, stamp: str) -> None:
     """Continue in ``partial`` if it belongs to the same build, or begin it anew."""
     note = partial / "stamp"
-    if not note.exists() or note.read_text() != stamp:
+    if not note.exists() or note.read_text(encoding="utf-8") != stamp:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        note.write_text(stamp)
+        note.write_text(stamp, encoding="utf-8")
 
 
 def write_shards(plan: Plan, folder: Path) -> None:
@@ -172,10 +168,23 @@ def write_parquet(plan: Plan, shard: Any, path: Path) -> None:
         raise UserError(f"{path}: cannot be written ({error}); free space and run the same command again") from None
 
 
+def partial_of(output: Path) -> Path:
+    """The folder in which a build works."""
+    return output.with_name(f".{output.name}.partial")
+
+
 def replace_folder(new: Path, old: Path) -> None:
     """Put ``new`` in the place of ``old``, which is moved aside first and removed last."""
     aside = new.with_name("old")
     if old.exists():
         old.rename(aside)
     new.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def end_replacing(output: Path) -> None:
+    """Undo what a build has left that was killed within `replace_folder`: the earlier dataset is not lost."""
+    aside = partial_of(output) / "old"
+    if aside.exists() and not output.exists():
+        aside.rename(output)
     shutil.rmtree(aside, ignore_errors=True)

@@ -177,12 +177,14 @@ def shared_folder(factory: pytest.TempPathFactory) -> Path:
 
 
 def launch_two_processes(*command: object) -> subprocess.CompletedProcess:
-    """Run a script under accelerate with two processes on the CPU, one thread each, on a free port."""
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0", "--config_file"]
+    """Run a script in two processes on the CPU, one thread each, on a free port."""
     with all_cores():
-        return subprocess.run(
-            [*launcher, "configs/accelerate/two_cpu_processes.yaml", *map(str, command)],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            check=True,
-        )
+        return subprocess.run([*TWO_PROCESSES, *map(str, command)], cwd=ROOT, env=environment_of_two(), check=True)
+
+
+# accelerate launch would start a single process on a CPU.
+TWO_PROCESSES = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+
+
+def environment_of_two() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}

@@ -59,7 +59,9 @@ def test_a_list_with_a_test_galaxy_is_refused_where_the_images_are_used(theirs, 
     with pytest.raises(UserError, match=r"saw .* of the test split"):
         evaluate_images.main(evaluate_images.Config(str(toy_data), str(output), tmp_path / "fidelity"))
     with pytest.raises(UserError, match=r"saw .* of the test split"):
-        train_classifier.main(train_classifier.Config(str(toy_data), tmp_path / "net", augment_with=str(output)))
+        train_classifier.main(
+            train_classifier.Config(data=str(toy_data), output_dir=tmp_path / "net", augment_with=str(output))
+        )
 
 
 def test_a_generator_that_has_seen_nothing_is_evaluated_as_if_it_had_seen_the_train_split(

@@ -190,7 +190,7 @@ def test_the_section_of_a_report_has_every_table_and_picture(output):
     for table in tables.values():
         assert all(len(row) == len(table.columns) for row in table.rows)
         assert table.markdown in (output / "fidelity.md").read_text()
-    with pytest.raises(UserError, match="no finished evaluation"):
+    with pytest.raises(UserError, match=r"run evaluate_images\.py again"):
         fidelity_section(output / "nowhere")
 
 

@@ -19,9 +19,13 @@ import evaluate_images
 import generate
 import train_classifier
 import train_ddpm
+from galaxy_diffusion.sampling.seeded_images import load_pipeline
+from galaxy_diffusion.shared.checkpoint import checkpoints, seal
+from galaxy_diffusion.shared.classifier_folder import read_classifier
 from galaxy_diffusion.shared.image_folder import load_generated, read_metadata
 from galaxy_diffusion.shared.run_folder import refuse_links, same_run
 from gz2_dataset import UserError, build, load
+from gz2_dataset.image_ids import check_image_ids
 from gz2_dataset.images import encoded_bytes
 
 from .conftest import ROOT, draw_toy_galaxy, write_class_list
@@ -77,25 +81,36 @@ def test_pickles_beside_the_files_of_a_run_are_not_read(tiny_model, toy_data, tm
     assert not trace.exists()
 
 
+@pytest.mark.parametrize("sealed", [True, False])
 @pytest.mark.parametrize("name", ["unet", "optimizer", "ema", "random_0"])
-def test_a_pickle_in_the_place_of_a_generators_state_is_refused(name, tiny_model, toy_data, tmp_path, trace):
+def test_a_pickle_in_the_place_of_a_generators_state_is_refused(name, sealed, tiny_model, toy_data, tmp_path, trace):
+    """Even with a manifest that vouches for it."""
     run = shutil.copytree(tiny_model, tmp_path / "run")
-    newest = max((run / "checkpoints").iterdir())
-    plant(newest / f"{name}.safetensors", trace)
-    with pytest.raises(UserError, match=f"{newest.name}: is no checkpoint .*; remove it"):
+    for checkpoint in checkpoints(run / "checkpoints"):
+        plant(checkpoint / f"{name}.safetensors", trace)
+        if sealed:
+            seal(checkpoint)
+    with pytest.raises(UserError, match=f"{checkpoint.name}: is no checkpoint .*; remove it"):
         train_ddpm.main(tiny_ddpm(toy_data, run, total_images=96))
     assert not trace.exists()
-    shutil.rmtree(newest)
+
+
+def test_a_pickle_in_the_newest_checkpoint_gives_way_to_the_one_before(tiny_model, toy_data, tmp_path, trace, capsys):
+    run = shutil.copytree(tiny_model, tmp_path / "run")
+    newest = checkpoints(run / "checkpoints")[-1]
+    plant(newest / "unet.safetensors", trace)
     train_ddpm.main(tiny_ddpm(toy_data, run, total_images=96))
+    assert f"{newest} is damaged" in capsys.readouterr().err
+    assert not trace.exists()
 
 
 def test_a_checkpoint_of_pickles_as_earlier_versions_wrote_is_refused(tiny_model, toy_data, tmp_path, trace):
     run = shutil.copytree(tiny_model, tmp_path / "run")
-    newest = max((run / "checkpoints").iterdir())
-    for file in newest.iterdir():
-        file.unlink()
-    for name in OF_ACCELERATE:
-        plant(newest / name, trace)
+    for newest in checkpoints(run / "checkpoints"):
+        for file in newest.iterdir():
+            file.unlink()
+        for name in OF_ACCELERATE:
+            plant(newest / name, trace)
     with pytest.raises(UserError, match=f"{newest.name}: is no checkpoint of this version"):
         train_ddpm.main(tiny_ddpm(toy_data, run, total_images=96))
     assert not trace.exists()
@@ -139,6 +154,7 @@ def test_a_pickle_in_a_classifiers_checkpoint_is_refused(
     run = shutil.copytree(interrupted_classifier, tmp_path / "run")
     (run / "checkpoint-1" / instead_of).unlink(missing_ok=True)
     plant(run / "checkpoint-1" / name, trace)
+    seal(run / "checkpoint-1")
     with pytest.raises(UserError, match=r"checkpoint-1: is no checkpoint .*; remove it"):
         train_classifier.main(tiny_classifier(toy_data, run))
     assert not trace.exists()
@@ -149,6 +165,7 @@ def test_pickles_beside_a_classifiers_state_are_not_read(interrupted_classifier,
     for folder in (run, run / "checkpoint-1"):
         for name in OF_TRANSFORMERS:
             plant(folder / name, trace)
+    seal(run / "checkpoint-1")
     train_classifier.main(tiny_classifier(toy_data, run))
     assert (run / "metrics.json").exists()
     assert not trace.exists()
@@ -162,6 +179,7 @@ def test_a_classifiers_optimizer_that_would_write_beyond_its_memory_is_refused(
     state = torch.load(run / "checkpoint-1/optimizer.pt", weights_only=True)
     state["state"][0]["exp_avg"] = torch.zeros(shape)
     torch.save(state, run / "checkpoint-1/optimizer.pt")
+    seal(run / "checkpoint-1")
     with pytest.raises(UserError, match=r"checkpoint-1: is no checkpoint .*exp_avg of shape"):
         train_classifier.main(tiny_classifier(toy_data, run))
 
@@ -322,3 +340,74 @@ def test_nothing_is_written_through_a_link_that_leads_out_of_a_folder(tmp_path):
         same_run(tmp_path / "run/settings.json", {})
     (tmp_path / "mine").symlink_to(tmp_path / "home")  # the user's own choice of a disk
     refuse_links(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("name", ["=1+1", "@SUM(A1)", "+cmd|x", "-2+3"])
+def test_an_id_that_a_spreadsheet_would_carry_out_is_refused(name, tmp_path):
+    with pytest.raises(UserError, match="is no id of a galaxy"):
+        check_image_ids(["587722981736120347", "J01+45", "-7", "+3.5", name], "labels.csv")
+    source = write_class_list(tmp_path / "source", {"ring": 6, "spiral": 6})
+    labels = (source / "labels.csv").read_text()
+    (source / "images/g0-0-0.jpg").rename(source / "images" / f"{name}.jpg")
+    (source / "labels.csv").write_text(labels.replace("g0-0-0,", f"{name},"))
+    with pytest.raises(UserError, match="is no id of a galaxy"):
+        build(source, tmp_path / "data")
+
+
+ABSURD = {
+    "channels": ("unet/config.json", {"block_out_channels": [8, 160_000_000]}),
+    "side": ("unet/config.json", {"sample_size": 200_000}),
+    "classes": ("unet/config.json", {"num_class_embeds": 10**12}),
+    "layers": ("unet/config.json", {"layers_per_block": 10**6}),
+    "noise levels": ("scheduler/scheduler_config.json", {"num_train_timesteps": 10**9}),
+    "a list": ("scheduler/scheduler_config.json", {"trained_betas": [0.1] * 200_000}),
+}
+
+
+@pytest.mark.parametrize(("file", "change"), ABSURD.values(), ids=ABSURD)
+def test_absurd_sizes_in_a_foreign_config_are_refused(file, change, tiny_model, tmp_path):
+    """Before anything is made of them: each would take gigabytes, or minutes."""
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    config = json.loads((model / file).read_text())
+    (model / file).write_text(json.dumps(config | change))
+    with pytest.raises(UserError, match=f"{file}: {next(iter(change))} .*; take another model"):
+        load_pipeline(str(model), "ddim", torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("model_index.json", {"unet": ["diffusers", "AutoencoderKL"]}),
+        ("model_index.json", {"_class_name": None}),
+        ("model_index.json", {"id2label": None}),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "nonsense"}),
+        ("unet/config.json", {"block_out_channels": [16, 32]}),
+        ("unet/config.json", {"down_block_types": 7}),
+    ],
+)
+def test_a_foreign_model_that_is_none_is_one_line(file, change, tiny_model, tmp_path):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    config = json.loads((model / file).read_text())
+    (model / file).write_text(json.dumps(config | change))
+    with pytest.raises(UserError, match=f"^{model}: ") as told:
+        load_pipeline(str(model), "ddim", torch.device("cpu"))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architecture": "hf-hub:somebody/net"},
+        {"label_names": ["../../X", "a", "b"]},
+        {"num_classes": "many"},
+        {"model_args": {"embed_dim": 10**12}},
+    ],
+    ids=["hub", "leads outside", "no number", "absurd"],
+)
+def test_a_foreign_classifier_that_is_none_is_one_line(change, tiny_classifier, tmp_path):
+    folder = shutil.copytree(tiny_classifier, tmp_path / "classifier")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(UserError, match=f"^{folder}") as told:
+        read_classifier(folder)
+    assert "\n" not in str(told.value)

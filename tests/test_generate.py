@@ -284,8 +284,8 @@ def test_metadata_says_how_an_image_was_made(tiny_model, tmp_path):
         ({"interpolate": "spiral:1,edge_on:2"}, "adds noise that hides the seeds"),
         ({"scheduler": "karras"}, "no scheduler 'karras'"),
         ({"scheduler": "ddim", "num_inference_steps": 61}, "61 steps do not divide"),
-        ({"num_inference_steps": 0}, "0 steps is not between"),
-        ({"strength": 1.5}, "strength 1.5 is not"),
+        ({"num_inference_steps": 0}, "num_inference_steps 0: must be at least 1"),
+        ({"strength": 1.5}, "strength 1.5: must be above 0"),
         ({"guidance_interval": (3.0, 0.3)}, "not from a lower to a higher"),
     ],
 )

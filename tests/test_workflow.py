@@ -235,3 +235,24 @@ def test_a_study_may_start_from_another_and_says_only_what_differs(tmp_path):
     planned = snakemake(tmp_path / "mine.yaml", "--dry-run", "--printshellcmds", "--quiet", "host")
     assert f"train_ddpm.py --config configs/ddpm_64_finetune.yaml --data {tmp_path}/mine/data" in planned
     assert "oversampling" not in planned
+
+
+@pytest.mark.parametrize(
+    "preset",
+    [
+        [1],
+        {"arms": ["a"]},
+        {"arms": {"a": [1]}},
+        {"arms": {"a": {"options": 7}}},
+        {"arms": {"a": {"seeds": 7}}},
+        {"generated": [1]},
+        {"generated": {"a": {}}},
+        {"classifiers": "net"},
+        {"seeds": 7},
+        {"seeds": ["0; touch x"]},
+    ],
+    ids=str,
+)
+def test_a_preset_whose_sections_are_of_another_kind_is_refused(preset):
+    with pytest.raises(UserError, match=r"^study preset: "):
+        check_names(preset)

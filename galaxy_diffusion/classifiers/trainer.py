@@ -1,19 +1,23 @@
 """What surrounds a classifier's training by `Trainer`: progress, early stopping, its checkpoints, its predictions."""
 
 import math
+import shutil
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import PartialState
 from safetensors import safe_open
 from scipy.special import softmax
 from tqdm.auto import tqdm
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState
 from transformers.trainer_pt_utils import safe_globals
 
-from galaxy_diffusion.shared.run_folder import MetricsLog, no_checkpoint
+from galaxy_diffusion.shared.checkpoint import MANIFEST, check_numbers, last_of, newest_whole, no_checkpoint, seal
+from galaxy_diffusion.shared.ending import Ending
+from galaxy_diffusion.shared.run_folder import MetricsLog
 from galaxy_diffusion.shared.state_file import fit_to_parameters
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import written_aside
@@ -65,7 +69,8 @@ class Progress(TrainerCallback):
     def on_log(self, args, state, control, logs: dict[str, float], **kwargs) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):
             seen = state.global_step * self.batch_size
-            raise UserError(f"{self.folder}: the loss is not a number after {seen} images; lower learning_rate")
+            last = last_of(checkpoints(self.folder))
+            raise UserError(f"{self.folder}: the loss is not a number after {seen} images; lower learning_rate; {last}")
         if self.log and "train_runtime" not in logs:
             self.bar.set_postfix({key: f"{logs[key]:.3f}" for key in ("loss", "eval_f1") if key in logs})
             unwanted = ("epoch", "_runtime", "_per_second", "_time")
@@ -100,28 +105,77 @@ class FittingOptimizer(TrainerCallback):
             raise no_checkpoint(Path(args.output_dir, f"checkpoint-{state.global_step}"), error) from None
 
 
-def newest_checkpoint(folder: Path) -> str | None:
-    """The newest complete checkpoint: `Trainer` writes trainer_state.json last.
+class Checkpoints(TrainerCallback):
+    """Checkpoints of numbers only, sealed when they are whole; the newest by their steps stay, whatever the clock says.
 
-    Raises
-    ------
-    UserError
-        If a file in it is damaged, or is a pickle of more than tensors and numbers, which `Trainer` would not run
-        either.
+    Parameters
+    ----------
+    keep : int
+        How many; the best one stays too where one is chosen.
     """
-    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
-    if not whole:
-        return None
-    newest = max(whole, key=lambda path: int(path.name.split("-")[1]))
-    try:
-        TrainerState.load_from_json(str(newest / "trainer_state.json"))
-        safe_open(newest / "model.safetensors", "pt")
+
+    def __init__(self, keep: int = 2):
+        self.keep = keep
+
+    def on_step_end(self, args, state, control, model: torch.nn.Module, **kwargs) -> None:
+        if control.should_save:
+            folder = Path(args.output_dir)
+            check_numbers(model.state_dict(), f"the net after step {state.global_step}", checkpoints(folder))
+
+    def on_save(self, args, state, control, **kwargs) -> None:
+        PartialState().wait_for_everyone()  # each process writes its own random numbers
+        if state.is_world_process_zero:
+            folder = Path(str(args.output_dir))
+            seal(folder / f"checkpoint-{state.global_step}")
+            best = state.best_model_checkpoint and Path(state.best_model_checkpoint).name
+            for old in checkpoints(folder)[: -self.keep]:
+                if old.name != best:
+                    (old / MANIFEST).unlink()  # first, so that half a checkpoint is none
+                    shutil.rmtree(old)
+
+
+class EndWhenTold(TrainerCallback):
+    """Ends a training that a signal has told to, with a checkpoint of its last step.
+
+    Parameters
+    ----------
+    noted : list of int
+        Where the numbers of signals arrive; see `noted_signals`.
+    """
+
+    def __init__(self, noted: list[int]):
+        self.noted = noted
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        self.ending = Ending(self.noted)
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        if self.ending.look():
+            control.should_save = True
+
+    def on_save(self, args, state, control, **kwargs) -> None:
+        if self.ending.is_near:
+            self.ending.come()
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints of a classifier's run, oldest first."""
+    found = (path.parent for path in folder.glob(f"checkpoint-*/{MANIFEST}"))
+    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
+
+
+def newest_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint, in which nothing is a pickle of more than tensors and numbers."""
+
+    def load(checkpoint: Path) -> None:
+        TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        safe_open(checkpoint / "model.safetensors", "pt")
         with safe_globals():
-            for file in newest.glob("*.pt*"):
+            for file in checkpoint.glob("*.pt*"):
                 torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise no_checkpoint(newest, error) from None
-    return str(newest)
+
+    newest = newest_whole(checkpoints(folder), load)
+    return str(newest) if newest else None
 
 
 def save_predictions(path: Path, galaxies: GalaxyArrays, logits: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from gz2_dataset.command_line import parse_counts
 from gz2_dataset.galaxy_stream import GalaxyStream
 from gz2_dataset.images import header_of
 from gz2_dataset.loading import first_image
+from gz2_dataset.ranges import Checked, at_least, between
 from gz2_dataset.splits import RESERVE
 from gz2_dataset.streaming import first_streamed_image, load_stream
 
@@ -21,7 +22,7 @@ ADDED = ("smote", "duplicates", "reserve", "pseudo_labels", "retrieval")
 
 
 @dataclass(kw_only=True)
-class TrainingImagesConfig:
+class TrainingImagesConfig(Checked):
     """Settings of what is learned from."""
 
     data: str = field(metadata=FREE)
@@ -29,11 +30,11 @@ class TrainingImagesConfig:
     streaming: bool = False
     """Read training galaxies from the Hub as they are needed, without a local copy; the test and validation splits
     are read into memory once. ``data`` is then a Hub id or a folder of python -m gz2_dataset build."""
-    resolution: int = 224
+    resolution: int = field(default=224, metadata=between(1, 4096))
     """Side of the images in pixels."""
     augment_with: str | None = field(default=None, metadata=FREE)
     """Folder of generated images that are added to the training split."""
-    augment_ratio: float | None = None
+    augment_ratio: float | None = field(default=None, metadata=at_least(0))
     """At most this many generated images for each real one of their class, the smallest seeds first; None takes all."""
     filtered: bool = False
     """Take only the generated images that have the verdict "kept" in their metadata.jsonl."""
@@ -54,7 +55,7 @@ class TrainingImagesConfig:
     teacher: str | None = field(default=None, metadata=FREE)
     """Classifier that chooses for pseudo_labels and retrieval: the output folder of a training on the real galaxies of
     the same data, and on them alone."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=between(0, 2**32 - 1))
     """Determines the initial weights, order, flips, augmentation and dropout."""
 
 

@@ -1,6 +1,5 @@
 """A figure of generated images beside its floor, which real images get in their place: an entry of fidelity.json."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 from galaxy_diffusion.evaluation.jackknife import share_interval
 from galaxy_diffusion.shared.run_folder import write_json
 from gz2_dataset import UserError
+from gz2_dataset.reading import read_json
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def read_metrics(path: Path) -> Metrics:
     try:
         return {
             name: {metric: BesideFloor(**figure) for metric, figure in figures.items()}
-            for name, figures in json.loads(path.read_text()).items()
+            for name, figures in read_json(path, "run evaluate_images.py again").items()
         }
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (TypeError, AttributeError) as error:
         raise UserError(f"{path}: no finished evaluation ({error}); run evaluate_images.py again") from None

@@ -1,6 +1,5 @@
 """What a report shows of a fidelity evaluation: the tables and pictures that evaluate_images.py wrote."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from galaxy_diffusion.evaluation.figures import distinct, summary
 from galaxy_diffusion.evaluation.keep import Passed
 from galaxy_diffusion.shared.names import class_title, metric_title
 from galaxy_diffusion.shared.tables import Cell, Table
-from gz2_dataset import UserError
+from gz2_dataset.reading import read_json
 
 PICTURES = (
     "fidelity",
@@ -56,10 +55,7 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
     >>> print(tables["metrics"].markdown)  # doctest: +SKIP
     """
     results = read_metrics(folder / "fidelity.json")
-    try:
-        run = json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: no finished evaluation ({error}); run evaluate_images.py again") from None
+    run = read_json(folder / "run.json", "run evaluate_images.py again")
     parts = {
         kind: {c: {m: f for m, f in figures.items() if m.startswith(SHAPES) == shape} for c, figures in results.items()}
         for kind, shape in (("metrics", False), ("morphology", True))

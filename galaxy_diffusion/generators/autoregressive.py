@@ -12,32 +12,33 @@ from galaxy_diffusion.generators.vae import check_autoencoder, pixel_losses
 from galaxy_diffusion.sampling.autoregressive_pipeline import ConditionalAutoregressivePipeline
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
 from gz2_dataset import UserError
+from gz2_dataset.ranges import Checked, at_least, between
 
 
 @dataclass
-class AutoregressiveConfig:
+class AutoregressiveConfig(Checked):
     """Settings of the nets."""
 
-    patch_size: int = 2
+    patch_size: int = field(default=2, metadata=between(1, 64))
     """Side in pixels of the patches that the autoencoder works on; 1 is the pixels themselves."""
-    block_out_channels: list[int] = field(default_factory=lambda: [64, 128])
+    block_out_channels: list[int] = field(default_factory=lambda: [64, 128], metadata=between(1, 8192))
     """Channels of each level of the autoencoder, from the patches down; each level but the last halves the side, and
     the last has one code at each position."""
-    layers_per_block: int = 1
+    layers_per_block: int = field(default=1, metadata=between(1, 64))
     """Residual blocks per level of the encoder; the decoder has one more."""
-    norm_num_groups: int = 8
+    norm_num_groups: int = field(default=8, metadata=at_least(1))
     """Groups of the group normalisation; divides all block_out_channels."""
-    num_codes: int = 256
+    num_codes: int = field(default=256, metadata=between(2, 1_000_000))
     """Codes to choose from."""
-    code_dim: int = 4
+    code_dim: int = field(default=4, metadata=between(1, 8192))
     """Length of the vector of a code; few dimensions keep more codes in use."""
-    hidden_size: int = 128
+    hidden_size: int = field(default=128, metadata=between(1, 65_536))
     """Channels of the transformer."""
-    num_layers: int = 4
+    num_layers: int = field(default=4, metadata=between(1, 1024))
     """Blocks of the transformer."""
-    num_heads: int = 4
+    num_heads: int = field(default=4, metadata=at_least(1))
     """Attention heads of the transformer; divides hidden_size."""
-    dropout: float = 0.1
+    dropout: float = field(default=0.1, metadata=between(0, 1))
     """Dropout in the transformer."""
 
 

@@ -14,7 +14,8 @@ import torch
 
 from galaxy_diffusion.generators.conditioning import Conditioning
 from galaxy_diffusion.generators.image_store import ImageStore
-from gz2_dataset import GalaxyArrays
+from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.arrays import GalaxyList
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Batches:
     Raises
     ------
     UserError
-        If votes are to be learned and the data has none.
+        If votes are to be learned and the data has none, or a class has no galaxy.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Batches:
         conditioning: Conditioning,
         device: torch.device | str = "cpu",
     ):
+        refuse_empty_classes(labelled)
         self.batch_size, self.seed, self.num_timesteps = batch_size, seed, num_timesteps
         self.null_share, self.class_balance = null_share, class_balance
         splits = [labelled, unlabelled] if unlabelled else [labelled]
@@ -143,6 +145,14 @@ class Batches:
         epochs, within = np.divmod(positions, self.num_labelled)
         orders = {epoch: epoch_of(self.num_labelled, self.seed, epoch) for epoch in set(epochs.tolist())}
         return np.array([orders[epoch][i] for epoch, i in zip(epochs.tolist(), within.tolist(), strict=True)])
+
+
+def refuse_empty_classes(galaxies: GalaxyList) -> None:
+    """Refuse data with a class of which there is nothing to learn: a net would draw it all the same."""
+    if empty := [name for name, count in zip(galaxies.class_names, galaxies.counts, strict=True) if not count]:
+        raise UserError(
+            f"no galaxy of class {', '.join(empty)} to train on; build with more of them or without the class"
+        )
 
 
 @lru_cache(maxsize=2)

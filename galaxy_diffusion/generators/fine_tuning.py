@@ -1,6 +1,7 @@
 """Start from a trained model: the class table is rebuilt by name, the rest of the UNet kept, or frozen with LoRA."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DModel
@@ -8,8 +9,10 @@ from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DModel
 from galaxy_diffusion.generators.conditioning import known_rows, remade_table
 from galaxy_diffusion.generators.unet import check_divisible
 from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
+from galaxy_diffusion.shared.foreign_config import check_sizes
 from galaxy_diffusion.shared.shipped import find_model
 from gz2_dataset import UserError
+from gz2_dataset.user_error import in_short
 
 ADAPTED = ["conv1", "conv2", "time_emb_proj", "to_q", "to_k", "to_v", "to_out.0"]
 """The layers that LoRA adapts: convolutions, modulation and attention of every block."""
@@ -90,13 +93,15 @@ def load_parent(model: str) -> Parent:
         If there is no such model.
     """
     model = find_model(model)
+    if Path(model).is_dir():
+        check_sizes(Path(model))
     try:
         index = DiffusionPipeline.load_config(model)
         unet = UNet2DModel.from_pretrained(model, subfolder="unet", use_safetensors=True)
         noise_scheduler = DDPMScheduler.from_pretrained(model, subfolder="scheduler")
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a folder may hold anything
         raise UserError(
-            f"init_from {model}: cannot be loaded as a pipeline ({str(error).splitlines()[0]}); "
+            f"init_from {model}: cannot be loaded as a pipeline ({in_short(error)}); "
             "give the output_dir of train_ddpm.py or a Hub id"
         ) from None
     known = {field.name: index[field.name] for field in fields(ImageFormat) if field.name in index}

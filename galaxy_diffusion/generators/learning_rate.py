@@ -3,19 +3,20 @@
 from dataclasses import dataclass, field
 
 from galaxy_diffusion.shared.run_folder import FREE
+from gz2_dataset.ranges import Checked, above, at_least
 
 
 @dataclass
-class LearningRateConfig:
+class LearningRateConfig(Checked):
     """Settings of an optimiser's steps."""
 
-    learning_rate: float = 2e-4
+    learning_rate: float = field(default=2e-4, metadata=above(0))
     """Learning rate of AdamW after the warm-up."""
-    warmup_images: int = 10_000
-    """Images over which the learning rate rises from 0."""
-    cooldown_images: int = field(default=0, metadata=FREE)
+    warmup_images: int = field(default=10_000, metadata=at_least(0))
+    """Images over which the learning rate rises from 0; 0 is no warm-up."""
+    cooldown_images: int = field(default=0, metadata=FREE | at_least(0))
     """Images at the end over which the learning rate falls to 0; in this phase shapes straighten and sky settles."""
-    max_grad_norm: float = 1.0
+    max_grad_norm: float = field(default=1.0, metadata=above(0))
     """Gradients are scaled down to this norm."""
 
 

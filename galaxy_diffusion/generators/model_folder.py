@@ -1,6 +1,5 @@
 """A trained generator's folder: pipeline, record, card and the images it saw; complete once model_index.json exists."""
 
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from galaxy_diffusion.sampling.schedulers import FOLDER as SAMPLER_FOLDER
 from galaxy_diffusion.shared.seen_images import FILE as SEEN_FILE
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.hub import files_in, upload
+from gz2_dataset.reading import read_json
 
 INDEX, RECORD = "model_index.json", "run.json"
 SHARD_SIZE = "10MB"
@@ -26,7 +26,10 @@ def is_finished(folder: Path, images_seen: int) -> bool:
     """Whether the folder holds the complete model of a run that has seen this many images."""
     if not (folder / INDEX).exists() or not (folder / RECORD).exists():
         return False
-    return json.loads((folder / RECORD).read_text())["images_seen"] == images_seen
+    try:
+        return read_json(folder / RECORD, "").get("images_seen") == images_seen
+    except UserError:  # damaged: it is written again
+        return False
 
 
 def make_pipeline(
@@ -90,7 +93,9 @@ def save_in_half_precision(model: Path, folder: Path) -> None:
 
 def push(folder: Path, repo_id: str) -> str:
     """Upload the finished model, its card, samples and records; returns the address of the commit."""
-    parts = [name for name, value in json.loads((folder / INDEX).read_text()).items() if isinstance(value, list)]
+    parts = [
+        name for name, value in read_json(folder / INDEX, "train the model again").items() if isinstance(value, list)
+    ]
     patterns = [
         INDEX,
         "pipeline.py",

@@ -23,6 +23,7 @@ from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import DEFAULT, make_scheduler
 from galaxy_diffusion.sampling.seeded_images import GeneratorPipeline, generate_batch
 from galaxy_diffusion.sampling.settings import Sampling
+from galaxy_diffusion.shared.checkpoint import checkpoints, last_of
 from galaxy_diffusion.shared.machine import peak_memory
 from gz2_dataset import GalaxyArrays, UserError
 
@@ -50,10 +51,13 @@ class Interval:
     images_seen : int
     seconds : float
         Seconds that the training has taken so far.
+    folder : Path
+        Of the run's checkpoints.
     """
 
-    def __init__(self, accelerator: Accelerator, images_seen: int, seconds: float):
+    def __init__(self, accelerator: Accelerator, images_seen: int, seconds: float, folder: Path):
         self.accelerator, self.images_seen, self.seconds = accelerator, images_seen, seconds
+        self.folder = folder
         self.begin()
 
     def begin(self) -> None:
@@ -82,7 +86,7 @@ class Interval:
         if not all(map(math.isfinite, means.values())):
             raise UserError(
                 f"the loss is not a number after {images_seen} images; lower learning_rate or use mixed_precision "
-                "bf16; the last checkpoint is from before that"
+                f"bf16; {last_of(checkpoints(self.folder))}"
             )
         seconds = time.monotonic() - self.clock
         speed = (images_seen - self.images_seen) / seconds

@@ -14,6 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from galaxy_diffusion.generators.unet import check_divisible
 from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline, SAGANGenerator, SelfAttention
 from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.ranges import Checked, above, at_least, between
 
 RAW = "parametrizations.weight.original"
 """Torch's name for a weight before its normalisation, in place of ``weight``."""
@@ -26,17 +27,17 @@ STANDING_IMAGES, STANDING_BATCH = 1024, 64
 
 
 @dataclass
-class SAGANConfig:
+class SAGANConfig(Checked):
     """Settings of the two nets."""
 
-    latent_dim: int = 128
+    latent_dim: int = field(default=128, metadata=between(1, 8192))
     """Length of the noise vector that the generator starts from."""
-    block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128, 128])
+    block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128, 128], metadata=between(1, 8192))
     """Channels of each level of both nets, from the full resolution down; each level but the last halves the image, so
     that six levels start 224 pixels from 7 x 7."""
-    attention_levels: list[int] = field(default_factory=lambda: [1])
+    attention_levels: list[int] = field(default_factory=lambda: [1], metadata=at_least(0))
     """Levels with self-attention, 0 being the full resolution, which has none."""
-    discriminator_gain: float = 1.0
+    discriminator_gain: float = field(default=1.0, metadata=above(0))
     """Contrast of what the discriminator sees, in units of the galaxies' own. Spectral normalisation bounds how steep
     it can be; if its loss rises towards 2 while the images are poor, a higher gain lets it tell them apart."""
 

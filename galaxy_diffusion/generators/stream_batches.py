@@ -5,7 +5,7 @@ from concurrent.futures import Future
 import numpy as np
 import torch
 
-from galaxy_diffusion.generators.batches import Batch
+from galaxy_diffusion.generators.batches import Batch, refuse_empty_classes
 from galaxy_diffusion.generators.conditioning import Conditioning
 from galaxy_diffusion.shared.read_ahead import IMAGES_AHEAD, ReadAhead, interleaved
 from gz2_dataset import UserError
@@ -53,6 +53,7 @@ class StreamedBatches:
         if class_balance:
             raise UserError("a stream cannot be drawn class by class; give --class_balance 0 or --streaming false")
         conditioning.check(labelled.has_votes)
+        refuse_empty_classes(labelled)
         self.labelled, self.unlabelled = labelled, unlabelled
         self.batch_size, self.seed, self.num_timesteps = batch_size, seed, num_timesteps
         self.null_share, self.conditioning, self.device = null_share, conditioning, device

@@ -14,19 +14,15 @@ from galaxy_diffusion.generators.batches import Batch, BatchSource, ahead
 from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline
 from galaxy_diffusion.generators.monitoring import Interval, due
 from galaxy_diffusion.generators.training_config import TrainingConfig
+from galaxy_diffusion.shared.checkpoint import load_newest, save_checkpoint
+from galaxy_diffusion.shared.ending import Ending
 from galaxy_diffusion.shared.machine import use_all_cores
-from galaxy_diffusion.shared.run_folder import (
-    MetricsLog,
-    fixed_settings,
-    load_newest,
-    same_run,
-    save_checkpoint,
-    write_json,
-)
-from galaxy_diffusion.shared.seen_images import write_seen_images
+from galaxy_diffusion.shared.run_folder import MetricsLog, fixed_settings, same_run, write_json
+from galaxy_diffusion.shared.seen_images import digest_of_list, write_seen_images
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance
+from gz2_dataset.interruption import noted_signals
 
 
 def start_accelerator(config: TrainingConfig) -> Accelerator:
@@ -95,19 +91,25 @@ class TrainingRun:
         if self.is_main:
             fixed = fixed_settings(config)
             same_run(self.folder / "settings.json", {**fixed, **self.data})
-        self.images_seen = load_newest(accelerator, parts, self.folder / "checkpoints")
+        self.checkpoints = self.folder / "checkpoints"
+        self.images_seen = load_newest(accelerator, parts, self.checkpoints)
         self.log = MetricsLog(self.folder / "metrics.jsonl", self.images_seen) if self.is_main else None
         self.record = {"images_seen": self.images_seen, "seconds": 0.0, **(self.log.last if self.log else {})}
-        self.interval = Interval(accelerator, self.images_seen, self.record["seconds"])
+        self.interval = Interval(accelerator, self.images_seen, self.record["seconds"], self.checkpoints)
 
     def batches(self, source: BatchSource) -> Iterator[Batch]:
-        """The remaining batches of this process; `count` each before taking the next."""
+        """The remaining batches of this process; `count` each before taking the next.
+
+        A signal to end is heeded after the step in which it comes, when a checkpoint has been written.
+        """
         accelerator, end = self.accelerator, self.config.total_images
         if self.config.report_to:
             accelerator.init_trackers(self.name, {k: str(v) for k, v in self.settings.items()})
         self.bar = tqdm(total=end, initial=self.images_seen, desc="train", unit="image", disable=not self.is_main)
         self.interval.begin()
-        yield from ahead(source, self.images_seen, end, accelerator.process_index, accelerator.num_processes)
+        with noted_signals() as noted:
+            self.ending = Ending(noted)
+            yield from ahead(source, self.images_seen, end, accelerator.process_index, accelerator.num_processes)
         self.bar.close()
 
     def count(self, *events: str) -> set[str]:
@@ -115,7 +117,8 @@ class TrainingRun:
         before, self.images_seen = self.images_seen, self.images_seen + self.config.batch_size
         self.bar.update(self.config.batch_size)
         span = (before, self.images_seen, self.config.total_images)
-        return {event for event in events if due(getattr(self.config, f"{event}_images"), *span)}
+        found = {event for event in events if due(getattr(self.config, f"{event}_images"), *span)}
+        return found | {"checkpoint"} if self.ending.look() else found
 
     def write(self, record: dict[str, float]) -> None:
         """Log a record everywhere."""
@@ -126,8 +129,11 @@ class TrainingRun:
             self.log.write(**record)
 
     def save_checkpoint(self) -> None:
-        """Write a checkpoint; all processes call this."""
-        save_checkpoint(self.accelerator, self.parts, self.folder / "checkpoints", self.images_seen)
+        """Write a checkpoint, and end if that was asked for; all processes call this."""
+        save_checkpoint(self.accelerator, self.parts, self.checkpoints, self.images_seen)
+        if self.ending.is_near:
+            self.bar.close()
+            self.ending.come()
 
     @property
     def new_grid(self) -> Path:
@@ -173,7 +179,7 @@ class TrainingRun:
         write_seen_images(self.folder, *splits, parent=parent)
         write_whole(self.folder / "README.md", card)
         known = {"seconds": self.record["seconds"], "images_seen": self.images_seen, **results}
-        record = {**provenance(self.config), **self.data, **known}
+        record = {**provenance(self.config), **self.data, **known, **digest_of_list(self.folder)}
         write_json(self.folder / "run.json", record)
         save_pipeline(pipeline, self.folder)
 

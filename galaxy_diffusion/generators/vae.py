@@ -15,6 +15,7 @@ from galaxy_diffusion.sampling.vae_pipeline import ClassPrior, ConditionalVAEPip
 from galaxy_diffusion.shared.noise import noise_like
 from galaxy_diffusion.shared.symmetry import turn
 from gz2_dataset import UserError
+from gz2_dataset.ranges import Checked, at_least, between
 
 ROUNDING = 12**-0.5 / 127.5
 """Standard deviation of the rounding to grey levels, in units of pixels in [-1, 1]."""
@@ -24,21 +25,21 @@ OF_ROUNDING = 2**31
 
 
 @dataclass
-class VAEConfig:
+class VAEConfig(Checked):
     """Settings of the nets."""
 
-    patch_size: int = 2
+    patch_size: int = field(default=2, metadata=between(1, 64))
     """Side in pixels of the patches that the nets work on; 1 is the pixels themselves."""
-    block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128, 128])
+    block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 128, 128], metadata=between(1, 8192))
     """Channels of each level of encoder and decoder, from the patches down; each level but the last halves the side.
     The last level has the latents; the smaller its side, the more a draw from the prior looks like one galaxy."""
-    layers_per_block: int = 1
+    layers_per_block: int = field(default=1, metadata=between(1, 64))
     """Residual blocks per level of the encoder; the decoder has one more."""
-    latent_channels: int = 16
+    latent_channels: int = field(default=16, metadata=between(1, 8192))
     """Channels of the latent grid."""
-    class_channels: int = 8
+    class_channels: int = field(default=8, metadata=between(1, 8192))
     """Channels beside the latents that tell the decoder the class."""
-    norm_num_groups: int = 8
+    norm_num_groups: int = field(default=8, metadata=at_least(1))
     """Groups of the group normalisation; divides all block_out_channels."""
 
 

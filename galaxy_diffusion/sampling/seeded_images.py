@@ -14,9 +14,11 @@ from galaxy_diffusion.sampling.sagan_pipeline import ConditionalSAGANPipeline
 from galaxy_diffusion.sampling.schedulers import make_scheduler
 from galaxy_diffusion.sampling.settings import Sampling
 from galaxy_diffusion.sampling.vae_pipeline import ConditionalVAEPipeline
+from galaxy_diffusion.shared.foreign_config import check_sizes
 from galaxy_diffusion.shared.shipped import find_model
 from gz2_dataset import UserError
 from gz2_dataset.class_names import check_class_names
+from gz2_dataset.user_error import in_short
 
 GeneratorPipeline = (
     ClassConditionalDDPMPipeline | ConditionalSAGANPipeline | ConditionalVAEPipeline | ConditionalAutoregressivePipeline
@@ -40,9 +42,19 @@ def generate_batch(
     Returns
     -------
     ndarray of uint8, shape (B, H, W, 3)
+
+    Raises
+    ------
+    UserError
+        If a pixel is not a number.
     """
     generators = [seeded(seed) for seed in seeds]
-    return to_uint8(pipeline(labels, generator=generators, output_type="np", **options).images)  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+    images = pipeline(labels, generator=generators, output_type="np", **options).images  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+    if not np.isfinite(images).all():
+        raise UserError(
+            "the net draws pixels that are not numbers; take a whole model or an earlier checkpoint, and not fp16"
+        )
+    return to_uint8(images)
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -79,11 +91,13 @@ def load_pipeline(
         )
     if not folder.is_dir() and (model.count("/") != 1 or model.startswith((".", "/"))):
         raise UserError(f"{model}: no such model folder; give the output_dir of a training or a Hub id")
+    if folder.is_dir():
+        check_sizes(folder)
     try:
         kind = str(DiffusionPipeline.load_config(model)["_class_name"])  # a folder may hold anything here
         pipeline = PIPELINES.get(kind, ClassConditionalDDPMPipeline).from_pretrained(model, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{model}: cannot be loaded as a pipeline ({str(error).splitlines()[0]})") from None
+    except Exception as error:
+        raise UserError(f"{model}: cannot be loaded as a pipeline ({in_short(error)})") from None
     check_model_classes(pipeline, model)
     if isinstance(pipeline, ClassConditionalDDPMPipeline):
         pipeline.scheduler = make_scheduler(scheduler, pipeline.scheduler)

@@ -1,15 +1,19 @@
 """The output folder of train_classifier.py: its net, and what the training recorded."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from timm import is_model
 from transformers import TimmWrapperForImageClassification
 
+from galaxy_diffusion.shared.foreign_config import check_sizes
 from gz2_dataset import UserError
+from gz2_dataset.class_names import check_class_names
+from gz2_dataset.reading import read_json
+from gz2_dataset.user_error import in_short
 
 PREDICTIONS = {"test": "predictions.csv", "validation": "validation_predictions.csv"}
 """Tables of the probabilities of held-out galaxies."""
@@ -21,11 +25,21 @@ def read_classifier(folder: Path) -> TimmWrapperForImageClassification:
     Raises
     ------
     UserError
-        If there is none.
+        If there is none, or what there is cannot be one.
     """
     if not (folder / "model.safetensors").exists():
         raise UserError(f"{folder}: no classifier (no model.safetensors in it); train one with train_classifier.py")
-    return TimmWrapperForImageClassification.from_pretrained(folder, use_safetensors=True).eval()
+    check_sizes(folder)
+    architecture = read_json(folder / "config.json", "train it again").get("architecture")
+    if not is_model(str(architecture)):  # a name such as hf-hub:x would be looked for on the Hub
+        raise UserError(f"{folder}: timm knows no model {architecture!r}; train one with train_classifier.py")
+    try:
+        model = TimmWrapperForImageClassification.from_pretrained(folder, use_safetensors=True).eval()
+        names = class_names_of(model)
+    except Exception as error:  # a folder may hold anything
+        raise UserError(f"{folder}: cannot be loaded as a classifier ({in_short(error)}); train it again") from None
+    check_class_names(names, str(folder))
+    return model
 
 
 def class_names_of(model: TimmWrapperForImageClassification) -> tuple[str, ...]:
@@ -42,10 +56,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     UserError
         If there is none.
     """
-    try:
-        return json.loads((folder / "metrics.json").read_text())
-    except OSError:
-        raise UserError(f"{folder}: no metrics.json; train it to the end with train_classifier.py") from None
+    return read_json(folder / "metrics.json", "train the classifier to the end with train_classifier.py")
 
 
 def read_validation(folder: Path, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

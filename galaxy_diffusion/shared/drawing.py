@@ -1,8 +1,10 @@
 """Pictures of galaxies and of trainings, each as the bytes of a small PNG file."""
 
 from io import BytesIO
+from pathlib import Path
 from textwrap import fill
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -10,6 +12,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from galaxy_diffusion.shared.names import class_title
+from gz2_dataset import UserError
+from gz2_dataset.images import decode
+from gz2_dataset.user_error import in_short
+
+matplotlib.rcParams["text.parse_math"] = False  # a $ in the name of a class is a $
 
 GAP, DPI = 4, 100
 """Space between two galaxies in pixels, and pixels per inch."""
@@ -98,3 +105,19 @@ def denoising(frames: np.ndarray, timesteps: np.ndarray, class_names: tuple[str,
 def plain(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=9)
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """The pixels of a picture that is there already, uint8 (H, W, 3).
+
+    Raises
+    ------
+    UserError
+        If it is no file, or cannot be read.
+    """
+    try:
+        if not path.is_file():
+            raise OSError("no file")
+        return decode(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read as a picture ({in_short(error)}); make it again") from None

@@ -30,7 +30,9 @@ def cached(images: np.ndarray, name: str, recipe: str, compute: Callable[[], np.
     digest = hashlib.sha256(np.ascontiguousarray(images).data)
     digest.update(f"{images.shape} {recipe}".encode())
     path = Path(datasets.config.HF_DATASETS_CACHE) / name / f"{digest.hexdigest()[:32]}.npy"
-    if not path.exists():
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError):  # absent or cut
         with written_aside(path) as aside:
             np.save(aside, compute())
     return np.load(path)

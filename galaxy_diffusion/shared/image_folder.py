@@ -13,6 +13,7 @@ from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.aside import write_whole
 from gz2_dataset.images import decode
+from gz2_dataset.reading import read_json_lines
 
 METADATA = "metadata.jsonl"
 VERDICTS = ("kept", "filter")
@@ -78,17 +79,17 @@ def read_metadata(folder: Path | str) -> list[dict]:
     path = Path(folder) / METADATA
     if not path.exists():
         raise UserError(f"{path}: no such file; make the images with generate.py --output_dir {folder}")
+    remedy = "remove the line, or make the images again"
     rows, inside = [], Path(folder).resolve()
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, row in read_json_lines(path, remedy):
         try:
-            row = json.loads(line)
             file = Path(folder, row["file_name"]).resolve()
             problem = "" if file.is_relative_to(inside) else f"{row['file_name']!r} is outside the folder"
             problem = problem or ("" if isinstance(row["label"], str) else "its label is no class")
         except (ValueError, TypeError, KeyError) as error:
             problem = f"{type(error).__name__}: {error}"
         if problem:
-            raise UserError(f"{path}, line {number}: {problem}; remove the line, or make the images again")
+            raise UserError(f"{path}, line {number}: {problem}; {remedy}")
         rows.append(row)
     return rows
 

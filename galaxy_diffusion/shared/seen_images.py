@@ -5,9 +5,8 @@ has seen is recorded in run.json.
 """
 
 import csv
-import json
-import shutil
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,15 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from galaxy_diffusion.shared.shipped import find_model
 from gz2_dataset import GalaxyArrays, UserError
-from gz2_dataset.aside import written_aside
+from gz2_dataset.aside import write_whole, written_aside
 from gz2_dataset.crop import crop_in_words, recorded_crop
+from gz2_dataset.reading import read_json
 
 FILE = "seen_images.csv"
 COLUMNS = ("image_id", "sha256")
+DIGEST = "seen_images_sha256"
+"""Key of run.json with the SHA-256 of the list."""
+AGAIN = "make the model, or the images, again"
 SAW_NOTHING = "none"
 """Stands in both columns of the only row where a generator is said to have seen no galaxy: an empty list may be a
 damaged one."""
@@ -69,7 +72,7 @@ def write_seen_images(folder: Path, *splits: GalaxyArrays, parent: Path | None =
 def write_rows(folder: Path, rows: list[tuple[str, str]]) -> None:
     """Write pairs of image_id and SHA-256 as the list of a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with written_aside(folder / FILE) as aside, aside.open("w", newline="") as file:
+    with written_aside(folder / FILE) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([COLUMNS, *dict.fromkeys(rows)])
 
 
@@ -79,10 +82,13 @@ def read_seen_images(folder: str | Path) -> SeenImages:
     Raises
     ------
     UserError
-        If there is none, or it is empty, or a galaxy lacks one of the two columns.
+        If there is none, or it is empty, or a galaxy lacks one of the two columns, or lines have been lost.
     """
-    path = file_of_model(str(folder), FILE)
-    pairs = read_rows(path or Path(folder) / FILE)
+    path = file_of_model(str(folder), FILE) or Path(folder) / FILE
+    pairs, record = read_rows(path), file_of_model(str(folder), "run.json")
+    stated = read_json(record, AGAIN).get(DIGEST) if record else None  # None from earlier versions
+    if stated not in (None, sha256(path.read_bytes()).hexdigest()):
+        raise UserError(f"{path}: is not the list of which run.json speaks, and may have lost lines; {AGAIN}")
     return SeenImages(*(frozenset(column) for column in zip(*pairs, strict=True)))
 
 
@@ -95,11 +101,11 @@ def read_rows(path: Path) -> list[tuple[str, str]]:
         If there is none, or it is empty, or a galaxy lacks one of the two columns.
     """
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             pairs = [(row[COLUMNS[0]], row[COLUMNS[1]]) for row in csv.DictReader(file)]
         if not pairs or not all(map(all, pairs)):
             raise ValueError("it is empty or cut short")
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise UserError(
             f"{path}: does not say which images the generator saw ({error}); train the model with this toolkit and "
             "make the images with generate.py, or take another generator's with adopt_images.py"
@@ -107,10 +113,15 @@ def read_rows(path: Path) -> list[tuple[str, str]]:
     return pairs
 
 
+def digest_of_list(folder: Path) -> dict[str, str]:
+    """What run.json says of the list beside it, so that none can lose lines unseen; empty where there is no list."""
+    return {DIGEST: sha256((folder / FILE).read_bytes()).hexdigest()} if (folder / FILE).exists() else {}
+
+
 def copy_seen_images(model: str, folder: Path) -> None:
     """Put a model's list beside the images that it has generated, where it has one."""
     if (seen := file_of_model(model, FILE)) is not None:
-        shutil.copyfile(seen, folder / FILE)
+        write_whole(folder / FILE, seen.read_bytes())
 
 
 def refuse_if_seen(folder: str | Path, held_out: dict[str, GalaxyArrays]) -> SeenImages:
@@ -148,7 +159,7 @@ def seen_crop(source: str | Path) -> int | None:
         A model folder, a folder of generated images, or a model on the Hub: with ``run.json``.
     """
     record = file_of_model(str(source), "run.json")
-    return recorded_crop(json.loads(record.read_text())) if record else None
+    return recorded_crop(read_json(record, AGAIN)) if record else None
 
 
 def refuse_other_crop(source: str | Path, center_crop: int) -> None:

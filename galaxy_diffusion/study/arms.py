@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from gz2_dataset import UserError
+from gz2_dataset.reading import read_yaml
 
 BASELINE, QUESTION = "original", "diffusion"
 """What every arm is compared with, and the arm that the study asks about."""
@@ -42,8 +41,10 @@ def check_names(preset: dict[str, Any]) -> None:
     Raises
     ------
     UserError
-        If one is not, or if the ``output_dir`` has a brace or a line break, which snakemake would take for its own.
+        If one is not, if the ``output_dir`` has a brace or a line break, which snakemake would take for its own, or if
+        a section is of another kind than it has to be.
     """
+    check_sections(preset)
 
     def names(value: Any) -> list[str]:
         if isinstance(value, list):
@@ -56,6 +57,26 @@ def check_names(preset: dict[str, Any]) -> None:
             raise UserError(f"study preset: {name!r} is no name; take letters, digits and _ . + -")
     if re.search(r"[{}\x00-\x1f]", folder := str(preset.get("output_dir", ""))):
         raise UserError(f"study preset: output_dir {folder!r} has a brace or a line break; rename it")
+
+
+def check_sections(preset: Any) -> None:
+    """Refuse a preset whose sections are not mappings, lists and numbers where they have to be."""
+
+    def check(holds: bool, what: str) -> None:
+        if not holds:
+            raise UserError(f"study preset: {what}; see configs/study_demo.yaml")
+
+    check(isinstance(preset, dict), "it is no mapping of sections")
+    for section in ("classifiers", "generated", "arms", "evaluate"):
+        check(isinstance(preset.get(section, {}), dict), f"{section} is no mapping of names")
+    for section in ("generated", "arms"):
+        for name, settings in preset.get(section, {}).items():
+            check(isinstance(settings, dict), f"{section}, {name} is no mapping of settings")
+            check(section == "arms" or "model" in settings, f"{section}, {name} names no model")
+            check(isinstance(settings.get("options", {}), dict), f"{section}, {name}: options is no mapping")
+    for holder in (preset, *preset.get("arms", {}).values()):
+        seeds = holder.get("seeds", [])
+        check(isinstance(seeds, list) and all(isinstance(seed, int) for seed in seeds), "seeds is no list of numbers")
 
 
 def planned_runs(preset: dict[str, Any]) -> list[Run]:
@@ -112,9 +133,7 @@ def options_of(preset: dict[str, Any], arm: str) -> dict[str, Any]:
 
 def read_preset(path: Path) -> dict[str, Any]:
     """A study preset; sections that it lacks are those of the preset beside it that its key ``config`` names."""
-    try:
-        preset = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); name a preset beside the study's own") from None
+    preset = read_yaml(path, "name a study's preset")
+    check_sections(preset)
     base = preset.pop("config", None)
     return {**read_preset(path.parent / base), **preset} if base else preset

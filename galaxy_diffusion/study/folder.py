@@ -1,6 +1,5 @@
 """A study folder as `workflow/Snakefile` writes it, read once; whatever is not there yet stays empty."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
-from PIL import Image
 
+from galaxy_diffusion.shared.drawing import read_picture
+from galaxy_diffusion.shared.image_folder import METADATA, read_metadata
 from galaxy_diffusion.study.arms import BASELINE, CEILING, QUESTION, Run, check_names, planned_runs
 from galaxy_diffusion.study.endpoints import MARGIN, Question
-from galaxy_diffusion.study.runs import Runs, pool, read_runs
+from galaxy_diffusion.study.runs import AGAIN, Runs, pool, read_runs
 from gz2_dataset import UserError
 from gz2_dataset.build_record import BUILD_FILE, BuildRecord
+from gz2_dataset.reading import read_json, read_json_lines, read_yaml
 
 PARTS = ("study.yaml", "data", "ddpm", "generated", "showcase", "classifiers")
 GENERATED = "generated"
@@ -182,38 +182,31 @@ def read_folder(folder: Path) -> Study:
     if not any((folder / part).exists() for part in PARTS):
         raise UserError(f"{folder}: not a study (no {', '.join(PARTS)} in it); make one with make study CONFIG=...")
     file = folder / "study.yaml"
-    preset = (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
+    preset = read_yaml(file, "run the study again") or {} if file.exists() else {}
     check_names(preset)
-    sets = {
-        name: read_lines(folder / name / "metadata.jsonl") for name in {GENERATED: {}} | preset.get("generated", {})
-    }
+    names = list({GENERATED: {}} | preset.get("generated", {}))
+    sets = {name: read_metadata(str(folder / name)) for name in names if (folder / name / METADATA).exists()}
     models = {"ddpm": None, "sagan": None} | {images["model"]: None for images in preset.get("generated", {}).values()}
-    makers = [*(folder / part / "run.json" for part in (*models, *sets, "showcase", "sagan_showcase"))]
+    makers = [*(folder / part / "run.json" for part in (*models, *names, "showcase", "sagan_showcase"))]
     records = [*makers, *sorted(folder.glob("classifiers/*/*/seed*/metrics.json"))]
+    build = BuildRecord.read(data) if ((data := folder / "data") / BUILD_FILE).exists() else None
+    runs = read_runs(folder / "classifiers", planned_runs(preset))
+    if build and runs and set(build.classes) != set(runs.class_names):
+        raise UserError(f"{folder}: the classifiers know other classes than the data; train them on this data")
     return Study(
         (folder,),
         preset,
-        BuildRecord.read(data) if ((data := folder / "data") / BUILD_FILE).exists() else None,
+        build,
         {name: counts for name, rows in sets.items() if (counts := dict(Counter(row["label"] for row in rows)))},
-        read_runs(folder / "classifiers", planned_runs(preset)),
-        {str(p.parent.relative_to(folder)): record for p in records if (record := read_json(p))},
-        list(read_lines(folder / "ddpm" / "metrics.jsonl")),
+        runs,
+        {str(p.parent.relative_to(folder)): record for p in records if p.exists() and (record := read_json(p, AGAIN))},
+        list(lines_of(folder / "ddpm" / "metrics.jsonl")),
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file; empty if there is none."""
-    return next(read_lines(path, whole=True), {})
-
-
-def read_lines(path: Path, whole: bool = False) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file (``whole``: its only object); empty if there is no file."""
-    try:
-        text = path.read_text() if path.exists() else ""
-        for line in [text] if whole and text else text.splitlines():
-            yield json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error}); remove it and run the step that writes it again") from None
+def lines_of(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON-lines file; none if there is no file."""
+    return (line for _, line in read_json_lines(path, AGAIN)) if path.exists() else iter(())
 
 
 def first_by_seed(folder: Path, class_names: tuple[str, ...], per_class: int) -> np.ndarray | None:
@@ -232,12 +225,13 @@ def first_by_seed(folder: Path, class_names: tuple[str, ...], per_class: int) ->
     ndarray of uint8, shape (classes, images, H, W, 3), or None
         None where a class has no image.
     """
-    rows = sorted(read_lines(folder / "metadata.jsonl"), key=lambda row: row["seed"])
+    rows = read_metadata(str(folder)) if (folder / METADATA).exists() else []
+    rows = sorted(rows, key=lambda row: row.get("seed", 0))
     files = [[folder / row["file_name"] for row in rows if row["label"] == name] for name in class_names]
     count = min(per_class, *map(len, files)) if files else 0
     if count == 0:
         return None
     try:
-        return np.stack([[np.asarray(Image.open(file).convert("RGB")) for file in row[:count]] for row in files])
-    except OSError as error:
-        raise UserError(f"{folder}: an image cannot be read ({error}); generate it again") from None
+        return np.stack([[read_picture(file) for file in row[:count]] for row in files])
+    except ValueError:
+        raise UserError(f"{folder}: its images have different sizes; generate them again") from None

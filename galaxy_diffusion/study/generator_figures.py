@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
-from PIL import Image
 
-from galaxy_diffusion.shared.drawing import DPI, PALE, SKY, chart, photograph, plain
+from galaxy_diffusion.shared.drawing import DPI, PALE, SKY, chart, photograph, plain, read_picture
 
 
 def training_loss(images_seen: np.ndarray, loss: np.ndarray) -> bytes:
@@ -33,9 +32,9 @@ def training_loss(images_seen: np.ndarray, loss: np.ndarray) -> bytes:
 def sample_history(files: list[Path], at_most: int = 4) -> bytes:
     """Some sample sheets of a training, evenly spaced from first to last, labelled with the images seen by then."""
     chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, at_most).round().astype(int))]
-    sheets = [Image.open(file).convert("RGB") for file in chosen]
+    sheets = [read_picture(file) for file in chosen]
     width, title_height = 310, 24
-    height = width * sheets[0].height / sheets[0].width
+    height = width * sheets[0].shape[0] / sheets[0].shape[1]
     size = len(chosen) * width / DPI, (height + title_height) / DPI
     figure = Figure(figsize=size, facecolor=SKY)
     for axes, file, sheet in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, sheets, strict=True):

@@ -109,7 +109,7 @@ def facts(page: Page, command: str) -> list[tuple[str, str]]:
     seeds = sorted({run.seed for run in study.runs.probabilities}) if study.runs else []
     versions = sorted({f"{name} {v}" for r in records for name, v in r.get("versions", {}).items()})
     hardware = sorted({str(r[key]) for r in records for key in ("device", "platform") if key in r})
-    seconds = sum(r.get("seconds", 0) for r in records)
+    seconds = sum(s for r in records if isinstance(s := r.get("seconds"), int | float))
     comparisons = len(page.comparison.differences) if page.comparison else 0
     rows = {
         "Study": "make study CONFIG=FILE with the preset below" if study.preset else "",

@@ -1,6 +1,5 @@
 """Predictions of a study's classifiers on the same test galaxies, also pooled over several folds."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,10 @@ import pandas as pd
 from galaxy_diffusion.shared.class_prior import log_class_shares
 from galaxy_diffusion.study.arms import BASELINE, Run
 from gz2_dataset import UserError
+from gz2_dataset.reading import read_json
+
+AGAIN = "remove it and run the step that writes it again"
+"""The remedy for a damaged file of a study."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ def read_runs(folder: Path, planned: Sequence[Run] = ()) -> Runs | None:
     found = {}
     for path in folder.glob("*/*/seed[0-9]*/predictions.csv"):
         backbone, arm, seed = path.parts[-4:-1]
-        found[Run(backbone, arm, int(seed.removeprefix("seed")))] = path
+        if seed.removeprefix("seed").isdecimal():  # not a copy that somebody has made
+            found[Run(backbone, arm, int(seed.removeprefix("seed")))] = path
 
     def place(run: Run) -> tuple:
         ranks = [order.index(name) if name in order else len(order) for order, name in zip(orders, run, strict=False)]
@@ -125,6 +129,8 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: has no galaxy, or one galaxy twice; run train_classifier.py again")
     if unknown := {*table["label"], *table["prediction"]} - set(names):
         raise UserError(f"{path}: no probability column of class {sorted(unknown)[0]!r}; run train_classifier.py again")
+    if not all(pd.api.types.is_numeric_dtype(table[f"p_{name}"]) for name in names):
+        raise UserError(f"{path}: a probability is no number; run train_classifier.py again")
     table = table.set_index("image_id").sort_index()
     table.attrs["file"] = str(path)
     return table
@@ -132,10 +138,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 def read_prior(path: Path, class_names: Sequence[str]) -> np.ndarray | None:
     """How common the classes were in the training that wrote this metrics.json; None where it does not say."""
-    try:
-        return log_class_shares(json.loads(path.read_text()), class_names) if path.exists() else None
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error}); remove it and run the step that writes it again") from None
+    return log_class_shares(read_json(path, AGAIN), class_names) if path.exists() else None
 
 
 def pool(folders: Sequence[Path], folds: Sequence[Runs | None]) -> Runs | None:

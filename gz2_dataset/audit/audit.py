@@ -14,6 +14,7 @@ from gz2_dataset.audit.images import BuiltRows, check_images, examine, find_dupl
 from gz2_dataset.audit.page import render
 from gz2_dataset.audit.votes import check_votes, vote_histograms
 from gz2_dataset.build_record import BUILD_FILE, BuildRecord
+from gz2_dataset.command_line import UserError
 from gz2_dataset.votes import VOTE_COLUMNS
 
 FEW_TEST_GALAXIES = 10
@@ -49,6 +50,10 @@ def audit(folder: Path, output: Path | None = None) -> Audit:
     galaxies, signatures = examine(rows)
     duplicates = find_duplicates(galaxies, signatures)
     votes = galaxies[[column for column in VOTE_COLUMNS if column in galaxies]].astype(float)
+    if not galaxies["label"].between(-1, len(record.classes) - 1).all():
+        raise UserError(
+            f"{folder}: a label is none of the {len(record.classes)} classes of {BUILD_FILE}; build it again"
+        )
     labels = np.array([*record.classes, ""], dtype=object)[galaxies["label"]]
     checks = [
         check_counts(galaxies, labels, record),

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from gz2_dataset.command_line import UserError, how_to_install
 from gz2_dataset.mock.population import draw_galaxy
 from gz2_dataset.mock.volunteers import vote_fractions
+from gz2_dataset.reading import read_json
 from gz2_dataset.sources.sources import KAGGLE_CSV, KAGGLE_IMAGES, MOCK_TRUTH
 from gz2_dataset.votes import VOTE_COLUMNS
 
@@ -81,7 +82,7 @@ def is_finished(output_dir: Path, recipe: dict[str, int]) -> bool:
     if not output_dir.exists() or (output_dir.is_dir() and not any(output_dir.iterdir())):
         return False
     found = output_dir / RECIPE_JSON
-    if found.is_file() and json.loads(found.read_text()) == recipe and (output_dir / KAGGLE_CSV).exists():
+    if found.is_file() and read_json(found, "remove the folder") == recipe and (output_dir / KAGGLE_CSV).exists():
         return True
     raise UserError(f"{output_dir}: not the finished mock of {recipe}; remove it or give another --output")
 

@@ -28,6 +28,17 @@ UNLABELLED = ("images_test", "all_ones", "all_zeros", "central_pixel")
 """How the names of the Kaggle files without labels begin."""
 
 
+def oddity(path: Path) -> str:
+    """Why an entry of a folder cannot be read like a file; empty if it can."""
+    if not path.is_file():
+        return "pipes, devices and links that lead nowhere"
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        return "files whose names are not UTF-8"
+    return ""
+
+
 class Files:
     """All files below a folder or in a zip, by relative name; a zip counts as a folder. Threads may read from it.
 
@@ -43,7 +54,7 @@ class Files:
     names : list of str
         Relative names with forward slashes, sorted.
     skipped : Counter of str
-        Number of entries left out because of their name, by reason.
+        Number of entries left out because of their name or because they are no files, by reason.
 
     Raises
     ------
@@ -62,7 +73,10 @@ class Files:
                 ]
                 for name in filter(self._wanted, names):
                     path = Path(folder, name)
-                    self._add(path.relative_to(root).as_posix(), path)
+                    if problem := oddity(path):
+                        self.skipped[problem] += 1
+                    else:
+                        self._add(path.relative_to(root).as_posix(), path)
         elif root.suffix.lower() == ".zip" and root.exists():
             self._add_zip("", root)
         else:

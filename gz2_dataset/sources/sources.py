@@ -11,6 +11,7 @@ import pandas as pd
 
 from gz2_dataset.class_names import check_class_names
 from gz2_dataset.command_line import UserError, how_to_install
+from gz2_dataset.image_ids import check_image_ids
 from gz2_dataset.rules import CLASS_NAMES, RULES, Rule, classes_of, classify
 from gz2_dataset.sources.files import Files
 from gz2_dataset.sources.hub import read_hub
@@ -227,6 +228,7 @@ def finish(
         class_names, rules = tuple(name for name in order if name in present), None
     check_class_names(class_names, where)
     table = table[table["file"].notna()]
+    check_image_ids(table["image_id"], where)
     table = table[["image_id", "galaxy_class", "file", *vote_columns]].sort_values("image_id", ignore_index=True)
     return Source(kind, table, class_names, read, stamp, rows, vote_columns, rules, found, +skipped)
 

@@ -99,6 +99,13 @@ def test_a_study_says_what_it_lacks(monkeypatch, capsys):
     assert 'pip install ".[study]"' in capsys.readouterr().err
 
 
+def test_a_studys_preset_that_is_a_bomb_is_one_line(tmp_path, capsys):
+    (tmp_path / "bomb.yaml").write_text("a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]\n")
+    with pytest.raises(SystemExit):
+        command_line(["study", "--config", str(tmp_path / "bomb.yaml")])
+    assert "bomb.yaml: cannot be read" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_an_unknown_preset_is_named_by_its_script():
     command = [sys.executable, "-m", "galaxy_diffusion", "report", "--config", "no_such_preset"]

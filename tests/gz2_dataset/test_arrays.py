@@ -1,6 +1,7 @@
 """Prepared arrays: the right pixels, decoded once."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gz2_dataset import CLASS_NAMES, GalaxyArrays, UserError, build, load_arrays
+from gz2_dataset import CLASS_NAMES, GalaxyArrays, UserError, build, load_arrays, writing
 from gz2_dataset.arrays import concatenate, encode_jpeg, jpeg_round_trip
+from gz2_dataset.loading import build_in_cache
 
 from ..conftest import write_class_list
 
@@ -129,3 +131,26 @@ def test_the_fingerprint_follows_from_what_is_held_and_from_nothing_else():
     assert every.fingerprint == galaxies([0, 1, 1], votes=True).fingerprint
     others = [galaxies([1, 1, 1]), every.take(np.array([1, 0, 2])), every.take(np.array([0, 1]))]
     assert len({every.fingerprint, *(other.fingerprint for other in others)}) == 4
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:2000], lambda content: b"", lambda content: bytes(4000)])
+def test_a_prepared_array_that_is_cut_is_made_again(toy_data, tmp_path, monkeypatch, damage):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path))
+    expected = load_arrays(str(toy_data), "train", 8).images.copy()
+    (array,) = (tmp_path / "galaxy_arrays").glob("*.npy")
+    array.write_bytes(damage(array.read_bytes()))
+    half_written = array.with_name(f".0-{array.name}")  # by a command that was killed
+    half_written.touch()
+    np.testing.assert_array_equal(load_arrays(str(toy_data), "train", 8).images, expected)
+    assert not half_written.exists()
+
+
+def test_two_commands_prepare_the_same_data_once(toy_source, tmp_path, monkeypatch):
+    """They start at once, on a folder of raw images."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path))
+    built, write = [], writing.write
+    monkeypatch.setattr(writing, "write", lambda *arguments: built.append(1) or write(*arguments))
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: build_in_cache(toy_source), range(2))
+    assert one == other
+    assert built == [1]

@@ -170,3 +170,15 @@ def test_counts_are_given_by_class_or_for_all():
 def test_what_is_no_count_is_one_clear_line(text, message):
     with pytest.raises(UserError, match=f"smote '{text}': {message}"):
         parse_counts("smote", text, CLASSES)
+
+
+def test_a_preset_that_is_a_bomb_is_one_line(tmp_path, monkeypatch, capsys):
+    """A kilobyte of aliases that stand for 10^11 entries."""
+    bomb = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12))
+    (tmp_path / "bomb.yaml").write_text(bomb)
+    for arguments in (["--config", str(tmp_path / "bomb.yaml")], [f"--config={tmp_path / 'bomb.yaml'}"]):
+        monkeypatch.setattr(sys, "argv", ["script.py", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            run(lambda config: None, Config, "")
+        assert ended.value.code == 2
+        assert "bomb.yaml: cannot be read" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from gz2_dataset.images import decode, problem_of
+from gz2_dataset.near_duplicates import signature
 
 from ..conftest import draw_toy_galaxy
 
@@ -116,3 +117,17 @@ def test_the_rotation_noted_by_a_camera_is_carried_out():
     turned = decode(encoded(wide, "PNG", exif=exif))
     assert turned.shape == (64, 32, 3)
     np.testing.assert_array_equal(turned, np.rot90(np.asarray(wide), -1))
+
+
+def test_a_palette_that_is_missing_is_an_unreadable_image():
+    """On which Pillow's conversion fails with an AssertionError."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 20, 20, 1, 3, 0, 0, 0)
+    pixels = chunk(b"tRNS", b"\0") + chunk(b"IDAT", zlib.compress(b"\0" * 80)) + chunk(b"IEND", b"")
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels
+    for read in (decode, signature):
+        with pytest.raises(OSError, match="damaged"):
+            read(content)

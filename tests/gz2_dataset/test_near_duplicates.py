@@ -114,3 +114,13 @@ def test_one_image_and_none_have_no_duplicates(galaxies):
 def test_damaged_images_raise_os_error(damaged):
     with pytest.raises(OSError):  # noqa: PT011 -- Pillow's message differs by damage
         signature(damaged)
+
+
+def test_16_bits_show_the_same_sky_as_8():
+    """Pillow's own conversion to grey cuts them off at 255."""
+    galaxy = draw_toy_galaxy("spiral", np.random.default_rng(3)).convert("L")
+    deep = Image.fromarray(np.asarray(galaxy).astype(np.uint16) * 257)
+    buffers = BytesIO(), BytesIO()
+    for image, buffer in zip((galaxy, deep), buffers, strict=True):
+        image.save(buffer, "PNG")
+    np.testing.assert_array_equal(*(signature(buffer.getvalue()) for buffer in buffers))

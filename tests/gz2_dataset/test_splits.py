@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gz2_dataset import UserError
-from gz2_dataset.splits import COLUMNS, check_no_leak, fold_sizes, read_splits, split_galaxies
+from gz2_dataset.splits import COLUMNS, check_no_leak, fold_sizes, read_splits, split_galaxies, with_new_names
 
 
 def galaxies(start: int, count: int, galaxy_class: str) -> pd.DataFrame:
@@ -178,3 +178,14 @@ def test_ten_thousand_new_galaxies_move_no_old_one():
     more = pd.concat([galaxies(10_000, 10_000, "spiral"), SURVEY.sample(frac=1, random_state=0)], ignore_index=True)
     after = split_of(more, earlier=listed(SURVEY, before))
     assert {image_id: after[image_id] for image_id in before} == before
+
+
+def test_a_galaxy_that_has_a_new_name_stays_where_it_was():
+    """As when another class brings a file of the same name: 7 is then ring-7, and known by its bytes."""
+    earlier = pd.DataFrame(
+        {"image_id": ["7", "8", "9"], "galaxy_class": "ring", "split": ["test", "train", "test"], "fold": [0, -1, 0]}
+    ).assign(sha256=["a", "b", "c"])
+    table = pd.DataFrame({"image_id": ["ring-7", "8", "lens-7"], "sha256": ["a", "b", "d"]})
+    found = with_new_names(earlier, table)
+    assert found.set_index("image_id")["split"].to_dict() == {"ring-7": "test", "8": "train", "9": "test"}
+    assert with_new_names(earlier.drop(columns="sha256"), table)["image_id"].tolist() == ["7", "8", "9"]

@@ -177,13 +177,59 @@ def test_what_an_interrupted_build_left_is_not_used_for_another_source(toy_sourc
 
 def test_two_builds_at_once_do_not_mix(toy_source, tmp_path, monkeypatch):
     def meanwhile(folder, center_crop):
-        with pytest.raises(UserError, match="another build is writing there"):
+        with pytest.raises(UserError, match="another command is writing there"):
             build(toy_source, tmp_path / "data")
         save_pictures(folder, center_crop)
 
     monkeypatch.setattr(writing, "save_pictures", meanwhile)
     build(toy_source, tmp_path / "data")
     assert len(load(str(tmp_path / "data"))["test"]) == 27
+
+
+@pytest.mark.parametrize("moment", ["between the renames", "while the old one is removed"])
+def test_a_rebuild_that_is_killed_while_it_replaces_the_dataset_loses_nothing(
+    toy_source, tmp_path, monkeypatch, moment
+):
+    """Neither the split of each galaxy nor the user's own lines, and the same command goes on."""
+    source, output = shutil.copytree(toy_source, tmp_path / "source"), tmp_path / "data"
+    everything = pd.read_csv(source / "labels.csv", keep_default_na=False)
+    everything[::2].to_csv(source / "labels.csv", index=False)
+    build(source, output, test_per_class=4)
+    before = pd.read_csv(output / "splits.csv", keep_default_na=False)
+    with (output / "README.md").open("a") as card:
+        card.write("my own lines\n")
+    everything.to_csv(source / "labels.csv", index=False)
+    rename, remove = Path.rename, shutil.rmtree
+
+    def killed_rename(self, target):
+        rename(self, target)
+        if Path(target).name == "old":
+            raise KeyboardInterrupt
+
+    def killed_remove(path, **options):
+        if Path(path).name == "old" and Path(path).exists():
+            raise KeyboardInterrupt
+        remove(path, **options)
+
+    with monkeypatch.context() as context:
+        if moment == "between the renames":
+            context.setattr(Path, "rename", killed_rename)
+        else:
+            context.setattr(shutil, "rmtree", killed_remove)
+        with pytest.raises(KeyboardInterrupt):
+            build(source, output, test_per_class=4)
+    assert output.exists() == (moment != "between the renames")
+    build(source, output, test_per_class=4)
+    after = pd.read_csv(output / "splits.csv", keep_default_na=False)
+    pd.testing.assert_frame_equal(before.merge(after)[before.columns], before, check_like=True)
+    assert "my own lines" in (output / "README.md").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "source"]
+
+
+def test_a_mount_point_is_refused_before_any_work(toy_source, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "is_mount", lambda self: self == tmp_path / "data")
+    with pytest.raises(UserError, match="is a mount point"):
+        build(toy_source, tmp_path / "data")
 
 
 def test_no_galaxy_moves_when_images_are_added(toy_source, tmp_path):

@@ -210,3 +210,9 @@ def test_noise_of_an_odd_number_of_values_and_of_large_seeds():
 def test_model_range_is_minus_one_to_one():
     scaled = to_model_range(torch.tensor([[[[0, 255, 51]]]], dtype=torch.uint8), torch.device("cpu"))
     torch.testing.assert_close(scaled[0, :, 0, 0], torch.tensor([-1.0, 1.0, -0.6]))
+
+
+def test_a_class_without_galaxies_is_refused():
+    settings = {"batch_size": 2, "seed": 0, "num_timesteps": 1, "null_share": 0, "unlabelled_share": 0}
+    with pytest.raises(UserError, match="no galaxy of class b to train on"):
+        Batches(arrays([0, 0, 2]), None, **settings, class_balance=0.5, conditioning=Conditioning(CLASSES))

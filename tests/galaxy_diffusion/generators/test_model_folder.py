@@ -192,3 +192,13 @@ def test_the_finished_model_alone_is_uploaded(tmp_path, monkeypatch):
     weights = {"unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json"}
     assert set(added) == {*records, *weights, "samples/64.png", "model_index.json", "pipeline.py"}
     assert b"private" not in added.values()
+
+
+def test_a_damaged_record_is_written_again(tmp_path):
+    """A model whose record cannot be read is not finished, so that the same command saves it again."""
+    (tmp_path / "model_index.json").write_text("{}")
+    (tmp_path / "run.json").write_text('{"images_seen": 8}')
+    assert is_finished(tmp_path, 8)
+    for content in ("", "{", "[]"):
+        (tmp_path / "run.json").write_text(content)
+        assert not is_finished(tmp_path, 8)

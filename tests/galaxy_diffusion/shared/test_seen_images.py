@@ -1,5 +1,6 @@
 """What a generator has seen is written, read, and refused where something is to be judged by it."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from galaxy_diffusion.shared.seen_images import (
     FILE,
     SeenImages,
     copy_seen_images,
+    digest_of_list,
     read_seen_images,
     refuse_if_seen,
     write_seen_images,
@@ -58,6 +60,15 @@ def test_a_list_that_is_not_whole_is_never_nothing_seen(model, text):
     (model / FILE).unlink() if text is None else (model / FILE).write_text(text)
     with pytest.raises(UserError, match=r"seen_images\.csv: does not say which images the generator saw"):
         refuse_if_seen(model, {"test": galaxies("9")})
+
+
+def test_a_list_that_has_lost_lines_is_not_believed(model):
+    (model / "run.json").write_text(json.dumps(digest_of_list(model)))
+    assert read_seen_images(model)
+    lines = (model / FILE).read_text().splitlines(keepends=True)
+    (model / FILE).write_text("".join(lines[:-1]))
+    with pytest.raises(UserError, match=r"seen_images\.csv: .* may have lost lines"):
+        read_seen_images(model)
 
 
 def test_images_carry_the_list_of_their_model(model, tmp_path):

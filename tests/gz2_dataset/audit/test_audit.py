@@ -234,3 +234,22 @@ def test_what_is_no_built_dataset_is_refused(tmp_path, toy_data):
     (folder / "build.json").write_text("{")
     with pytest.raises(UserError, match="is not JSON"):
         audit(folder)
+
+
+def test_images_that_use_only_some_of_their_16_bits_are_dark(tmp_path):
+    """12-bit cameras write them; trainings would see black."""
+    for name in ("ring", "spiral"):
+        (tmp_path / f"source/{name}").mkdir(parents=True)
+        for i in range(12):
+            grey = np.asarray(draw_toy_galaxy(name, np.random.default_rng([i, len(name)])).convert("L"))
+            Image.fromarray(grey.astype(np.uint16) * 16).save(tmp_path / f"source/{name}/{name}{i}.png")
+    build(tmp_path / "source", tmp_path / "data")
+    assert any("the images are dark" in line for line in audit(tmp_path / "data").warnings)
+
+
+def test_labels_that_are_no_class_are_one_line(damaged):
+    def relabel(galaxies: Galaxies) -> None:
+        galaxies["train"][0]["label"] = 99
+
+    with pytest.raises(UserError, match="a label is none of the 5 classes"):
+        damaged(relabel)

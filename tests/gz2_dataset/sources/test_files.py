@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import os
 import random
 import tempfile
 import zipfile
@@ -207,3 +208,20 @@ def test_the_nearest_of_several_files_of_a_name_is_taken(tmp_path):
     files = Files(write_zip(tmp_path / "x.zip", {"a/b/labels.csv": b"1", "a/labels.csv": b"2"}))
     assert files.find("labels.csv") == "a/labels.csv"
     assert files.find("nothing.csv") is None
+
+
+def test_what_is_no_file_is_counted_and_never_opened(tmp_path):
+    """A pipe would be waited for without end, and a device read without end."""
+    (tmp_path / "galaxy.jpg").write_bytes(b"x")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    (tmp_path / "dangling.jpg").symlink_to("/nowhere")
+    (tmp_path / "linked.jpg").symlink_to(tmp_path / "galaxy.jpg")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")).write_bytes(b"x")
+    files = Files(tmp_path)
+    assert files.names == ["galaxy.jpg", "linked.jpg"]
+    assert dict(files.skipped) == {
+        "pipes, devices and links that lead nowhere": 3,
+        "files whose names are not UTF-8": 1,
+    }
+    files.stamp()
