@@ -7,6 +7,7 @@ import numpy as np
 
 from galaxy_diffusion.evaluation.section import fidelity_section
 from galaxy_diffusion.shared import drawing
+from galaxy_diffusion.shared.names import class_title
 from galaxy_diffusion.shared.run_folder import refuse_links
 from galaxy_diffusion.study import arm_figures, arm_tables, dataset_tables, generator_figures
 from galaxy_diffusion.study.arms import BASELINE, QUESTION
@@ -20,7 +21,7 @@ from gz2_dataset import UserError, load_arrays
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import run
 
-GALAXIES_PER_ROW = 6
+GALAXIES_PER_ROW, SEEN_PER_ROW = 6, 12
 
 
 @dataclass
@@ -47,9 +48,12 @@ def main(config: Config) -> None:
         classifiers(page)
     for name, makers in (("figure3", "ddpm"), ("figure5", "sagan")):
         showcase(page, name, makers)
+    seen(page)
     trajectory = study.folder / "showcase" / "trajectory.npz"
     if trajectory.exists():
         page.images["figure4"] = denoising(trajectory, study.class_names)
+        animation = trajectory.with_suffix(".webp")
+        page.animation = animation.read_bytes() if animation.is_file() else b""
     training(page)
     for finished in sorted((study.folder / "fidelity").glob("*/fidelity.json")):
         page.fidelity[finished.parent.name] = fidelity_section(finished.parent)
@@ -83,7 +87,9 @@ def classifiers(page: Page) -> None:
     probabilities = {key: np.stack([p for run, p in runs.probabilities.items() if run[:2] == key]) for key in groups}
     calibrated = {key: calibration(runs.labels, p) for key, p in probabilities.items()}
     page.tables["table5"] = arm_tables.calibrations(calibrated, len(runs.labels))
-    page.images["reliability"] = arm_figures.reliability(calibrated)
+    of_question = {key: found for key, found in calibrated.items() if key[1] in (BASELINE, QUESTION)}
+    if any(len(found.readable) > 1 for found in of_question.values()):
+        page.images["reliability"] = arm_figures.reliability(of_question)
 
     if not verdict.findings.empty:
         page.tables["comparisons"] = arm_tables.comparisons(comparison)
@@ -124,6 +130,22 @@ def showcase(page: Page, name: str, maker: str) -> None:
     real = np.stack([galaxies.images[rows[:count]] for rows in chosen])
     page.images[name] = drawing.real_beside_generated(real, generated, study.class_names)
     page.resolutions[name] = resolution
+
+
+def seen(page: Page) -> None:
+    """The rare class as the classifiers read it: real training galaxies, and those of each folder that is added."""
+    study = page.study
+    sides = {study.settings(run).get("resolution") for run in study.runs.probabilities} if study.runs else set()
+    if not study.build or len(sides) != 1 or None in sides:
+        return
+    side, rare = sides.pop(), study.rare_class
+    train = load_arrays(str(study.folder / "data"), "train", side, jpeg=True)
+    rows = {"Real": train.images[train.of_class(rare)[:SEEN_PER_ROW]]}
+    for name in study.generated:
+        images = first_by_seed(study.folder / name, (rare,), SEEN_PER_ROW)
+        if images is not None and images.shape[2] == side:
+            rows[name.replace("_", " ").capitalize()] = images[0]
+    page.images["seen"] = drawing.rows_of_galaxies(rows, f"{class_title(rare)}, {side} × {side} pixels")
 
 
 def denoising(path: Path, class_names: tuple[str, ...]) -> bytes:

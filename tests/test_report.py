@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import report
+from galaxy_diffusion.sampling.contact_sheets import save_animation
 from galaxy_diffusion.study import comparison
 from galaxy_diffusion.study.bootstrap import bootstrap
 from gz2_dataset import CLASS_NAMES, UserError, load_arrays
@@ -48,7 +49,12 @@ def write_predictions(
     for name in CLASS_NAMES:
         table[f"p_{name}"] = np.where(table["prediction"] == name, 0.8, 0.05)
     table.to_csv(folder / "predictions.csv", index=False)
-    config = {"seed": 0, "augment_ratio": augment_ratio, "augment_with": "toy/generated" if generated else None}
+    config = {
+        "seed": 0,
+        "resolution": SIZE,
+        "augment_ratio": augment_ratio,
+        "augment_with": "toy/generated" if generated else None,
+    }
     record = {"config": config, "versions": {"torch": "2.99"}, "platform": "Abacus-1", "seconds": 50}
     record |= {"steps": 800, "n_train": {"cigar_shaped_smooth": {"real": 10, "generated": generated}}}
     (folder / "metrics.json").write_text(json.dumps(record))
@@ -67,6 +73,7 @@ def whole_study(toy_data, tmp_path_factory) -> Path:
     timesteps = np.arange(1000, -1, -100)
     frames = np.random.default_rng(2).integers(0, 256, (5, len(timesteps), SIZE, SIZE, 3), dtype=np.uint8)
     np.savez(study / "showcase" / "trajectory.npz", frames=frames, timesteps=timesteps)
+    save_animation(study / "showcase" / "trajectory.webp", frames)
     (study / "ddpm" / "samples").mkdir(parents=True)
     lines = [{"images_seen": 100 * i, "loss": 1 / i} for i in range(1, 30)]
     (study / "ddpm" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -138,15 +145,16 @@ def copy(study: Path, folder: Path, *without: str) -> Path:
 
 
 def text_of(html: str) -> str:
-    """What a reader sees, without style and tags."""
-    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL))
+    """What a reader sees, without style, script and tags."""
+    hidden = r"<style>.*?</style>|<script>.*?</script>|<[^>]*>"
+    return re.sub(r"\s+", " ", re.sub(hidden, " ", html, flags=re.DOTALL))
 
 
 def test_the_page_needs_nothing_outside_its_file(page):
     html = (page / "index.html").read_text()
     for tag, address in re.findall(r'<(\w+)[^>]*?\s(?:src|href)="([^"]*)"', html):
-        assert address.startswith("data:image/png;base64," if tag == "img" else "#"), address
-    assert not re.search(r"https?://|@import|url\(|<script|<link", html)
+        assert re.match(r"data:image/(png|webp);base64," if tag == "img" else "#", address), address
+    assert not re.search(r"https?://|@import|url\(|<script |fetch|import\(|<link", html)
 
 
 def test_every_tag_is_closed_and_every_jump_lands(page):
@@ -169,12 +177,14 @@ def test_every_tag_is_closed_and_every_jump_lands(page):
 
 def test_every_table_and_figure_is_there_and_small(page):
     names = {path.name for path in page.iterdir()}
-    figures = {"differences", "rivals", "sweep", "reliability", "figure3", "figure4", "figure5", "training", "samples"}
+    figures = {"differences", "rivals", "sweep", "seen", "figure3", "figure4", "figure5", "training", "samples"}
     figures |= {f"{kind}_{net}" for kind in ("confusion", "others") for net in ("zulu_net", "alpha_net")}
     figures.add("fidelity_sagan_generated_copies")
     assert names == {*TABLES, "tables.md", "index.html", *(f"{name}.png" for name in figures)}
     assert sum(path.stat().st_size for path in page.iterdir() if path.name != "index.html") < 2_000_000
-    assert (page / "index.html").read_text().count("data:image/png;base64,") == len(figures)
+    html = (page / "index.html").read_text()
+    assert html.count("data:image/png;base64,") == len(figures)
+    assert html.count("data:image/webp;base64,") == 1, "the film of the showcase"
     for name in figures:
         Image.open(page / f"{name}.png").verify()
 
@@ -214,6 +224,62 @@ def test_figure_3_shows_the_first_galaxies_and_the_smallest_seeds(whole_study, p
     for left, expected in ((116, first_real), (116 + columns * 100 - 4 + 24, first_generated)):
         large = np.asarray(Image.fromarray(expected).resize((96, 96), Image.Resampling.LANCZOS)).astype(int)
         assert abs(shown[30:126, left : left + 96] - large).max() <= 3
+
+
+def test_the_classifiers_are_shown_with_what_they_read(whole_study, page):
+    shown = np.asarray(Image.open(BytesIO((page / "seen.png").read_bytes())).convert("RGB")).astype(int)
+    train = load_arrays(str(whole_study / "data"), "train", SIZE, jpeg=True)
+    first = train.images[train.of_class("cigar_shaped_smooth")[0]]
+    large = np.asarray(Image.fromarray(first).resize((72, 72), Image.Resampling.LANCZOS)).astype(int)
+    assert abs(shown[30:102, 116:188] - large).max() <= 3
+    assert shown.shape[0] == 30 + 2 * 76 - 4 + 10, "a row for the real ones, another for the generated ones"
+
+
+def test_a_reliability_curve_is_drawn_only_where_it_can_be_read(page):
+    """Every prediction of the study has a confidence of 0.8: one point is no curve."""
+    assert not (page / "reliability.png").exists()
+    assert "Too few test galaxies for a reliability curve" in text_of((page / "index.html").read_text())
+
+
+@pytest.fixture
+def browser():
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium")
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.slow
+def test_in_a_browser_a_click_sorts_and_nothing_is_wider_than_a_telephone(page, browser):
+    problems = []
+    shown = browser.new_page(viewport={"width": 400, "height": 800}, color_scheme="dark")
+    shown.on("pageerror", lambda error: problems.append(str(error)))
+    shown.goto((page / "index.html").as_uri())
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 400
+    table = shown.locator("#classifiers table").first
+    head = table.locator("thead tr:last-child th").nth(2)
+    for way in ("descending", "ascending"):
+        head.click()
+        assert head.get_attribute("aria-sort") == way
+        blocks: list[list[float]] = []
+        for row in table.locator("tbody tr").all():
+            if row.get_attribute("class") == "block":
+                blocks.append([])
+            else:
+                blocks[-1].append(float(row.locator("td").nth(2).evaluate("cell => parseFloat(cell.textContent)")))
+        assert len(blocks) == 3, "the mean and two backbones"
+        assert all(block == sorted(block, reverse=way == "descending") for block in blocks)
+        assert any(len(set(block)) > 1 for block in blocks)
+    shown.emulate_media(media="print")
+    shown.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert shown.locator("details:not([open])").count() == 0
+    assert shown.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)", (
+        "no ink for the dark"
+    )
+    assert problems == []
 
 
 @pytest.mark.slow

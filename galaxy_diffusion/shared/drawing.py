@@ -97,6 +97,12 @@ def real_beside_generated(real: np.ndarray, generated: np.ndarray, class_names: 
     return galaxy_figure([real, generated], [*map(class_title, class_names)], [["Real"], ["Generated"]], 96, 6)
 
 
+def rows_of_galaxies(rows: dict[str, np.ndarray], head: str) -> bytes:
+    """Galaxies of one class, (images, H, W, 3) by the name of their row; as many of each as the shortest row has."""
+    count = min(map(len, rows.values()))
+    return galaxy_figure([np.stack([images[:count] for images in rows.values()])], [*rows], [[head]], 72, 6)
+
+
 def denoising(frames: np.ndarray, timesteps: np.ndarray, class_names: tuple[str, ...]) -> bytes:
     """Fig. 4: from noise to galaxy, one row per class; frames (classes, steps, H, W, 3)."""
     return galaxy_figure([frames], [*map(class_title, class_names)], [[f"t = {t}" for t in timesteps]], 72, 5)

@@ -127,7 +127,7 @@ def sweep(figures: pd.DataFrame, ratios: dict[str, float]) -> bytes:
 
 
 def reliability(found: dict[tuple[str, str], Calibration]) -> bytes:
-    """Share of right predictions against their confidence, original and diffusion, one panel per backbone."""
+    """Share of right predictions against their confidence, one panel per backbone; only points that can be read."""
     backbones = list(dict.fromkeys(backbone for backbone, _ in found))
     columns = min(3, len(backbones))
     rows = -(-len(backbones) // columns)
@@ -138,7 +138,7 @@ def reliability(found: dict[tuple[str, str], Calibration]) -> bytes:
         for arm, colour in ((BASELINE, BACKBONES[5]), (QUESTION, BACKBONES[0])):
             if (of_arm := found.get((backbone, arm))) is None:
                 continue
-            confidence, accuracy, galaxies = of_arm.curve[of_arm.curve[:, 2] > 0].T
+            confidence, accuracy, galaxies = of_arm.readable.T
             axes.plot(confidence, accuracy, "-", color=colour, linewidth=1.2)
             area = 8 + 160 * galaxies / galaxies.sum()
             axes.scatter(confidence, accuracy, area, color=colour, label=f"{arm_title(arm)}: {of_arm.error:.3f}")

@@ -18,6 +18,8 @@ import numpy as np
 from galaxy_diffusion.study.bootstrap import LEVEL, ratio
 
 BINS = 15
+READABLE = 20
+"""Galaxies of a bin from which its share of right predictions is known to a fifth, sqrt(0.25 / 20) * 1.96 = 0.22."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Calibration:
         Mean confidence; above the accuracy the classifier is overconfident.
     accuracy : float
     curve : ndarray, shape (bins, 3)
-        Mean confidence, share of right predictions and galaxies of each bin, over all seeds; NaN where a bin is empty.
+        Mean confidence and share of right predictions of each bin over all seeds, NaN where it is empty; and how many
+        galaxies it has, the mean over the seeds.
     """
 
     error: float
@@ -46,6 +49,11 @@ class Calibration:
     confidence: float
     accuracy: float
     curve: np.ndarray
+
+    @property
+    def readable(self) -> np.ndarray:
+        """The points of the curve that rest on enough galaxies to be read, shape (up to bins, 3)."""
+        return self.curve[self.curve[:, 2] >= READABLE]
 
 
 def calibration(labels: np.ndarray, probabilities: np.ndarray, replicates: int = 1000, seed: int = 0) -> Calibration:
@@ -104,4 +112,4 @@ def curve(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
     galaxies = np.bincount(bins, minlength=BINS)
     sums = [np.bincount(bins, weights=values.ravel(), minlength=BINS) for values in (confidence, right)]
     means = [np.where(galaxies > 0, ratio(values, galaxies), np.nan) for values in sums]
-    return np.stack([*means, galaxies], axis=1)
+    return np.stack([*means, galaxies / len(confidence)], axis=1)

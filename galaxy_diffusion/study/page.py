@@ -11,6 +11,7 @@ from galaxy_diffusion.shared.names import GENERATOR_TITLES, class_title
 from galaxy_diffusion.shared.tables import Table
 from galaxy_diffusion.study.arm_tables import paper_tables
 from galaxy_diffusion.study.bootstrap import REPLICATES
+from galaxy_diffusion.study.calibration import READABLE
 from galaxy_diffusion.study.comparison import Comparison
 from galaxy_diffusion.study.dataset_tables import duration, run_records
 from galaxy_diffusion.study.folder import GENERATED, Study
@@ -34,6 +35,8 @@ class Page:
         Tables and PNG files of `evaluate_images.py` by the folder of images.
     resolutions : dict
         Side in pixels of the galaxies in figure3 and figure5.
+    animation : bytes
+        WebP of one galaxy of each class from noise; empty where there is none.
     """
 
     study: Study
@@ -43,6 +46,7 @@ class Page:
     images: dict[str, bytes] = field(default_factory=dict)
     fidelity: dict[str, tuple[dict[str, Table], dict[str, bytes]]] = field(default_factory=dict)
     resolutions: dict[str, int] = field(default_factory=dict)
+    animation: bytes = b""
 
     @property
     def all_images(self) -> dict[str, bytes]:
@@ -139,6 +143,7 @@ def render(page: Page, command: str) -> str:
         caveats=page.caveats,
         tiles=tiles(study),
         images={name: base64.b64encode(png).decode() for name, png in page.all_images.items()},
+        animation=base64.b64encode(page.animation).decode(),
         tables=page.tables,
         fidelity=page.fidelity,
         makers={name: GENERATOR_TITLES.get(maker, maker) for name, maker in makers.items()},
@@ -149,4 +154,5 @@ def render(page: Page, command: str) -> str:
         runs=run_records(study.provenance) if study.provenance else None,
         preset=yaml.safe_dump(study.preset, sort_keys=False) if study.preset else "",
         replicates=REPLICATES,
+        readable=READABLE,
     )

@@ -57,6 +57,15 @@ def test_the_error_is_the_mean_over_bins_computed_one_by_one():
     assert np.isnan(found.curve[:7, 0]).all()
 
 
+def test_a_point_of_the_curve_that_rests_on_few_galaxies_is_not_read():
+    probabilities = np.tile([0.8, 0.2], (3, 25, 1))  # three seeds do not make 19 galaxies more
+    probabilities[:, :6] = [0.6, 0.4]
+    few = calibration(np.zeros(25, int), probabilities, replicates=10)
+    assert few.readable.shape == (0, 3)
+    many = calibration(np.zeros(30, int), np.tile([0.8, 0.2], (3, 30, 1)), replicates=10)
+    assert many.readable.tolist() == [[pytest.approx(0.8), 1.0, 30.0]]
+
+
 def test_seeds_are_averaged_not_ensembled():
     labels, probabilities = simulate(np.random.default_rng(4), 2000)
     twice = calibration(labels, np.repeat(probabilities, 2, axis=0), replicates=50)
