@@ -23,7 +23,7 @@ def save_picture(path: Path, pixels: np.ndarray) -> None:
         Image.fromarray(pixels).save(aside, "PNG", optimize=True)
 
 
-def save_animation(path: Path, frames: np.ndarray) -> None:
+def save_animation(path: Path, frames: np.ndarray, quality: int = 90) -> None:
     """Write an endless animated WebP that pauses on its last frame, whole or not at all.
 
     Parameters
@@ -31,6 +31,8 @@ def save_animation(path: Path, frames: np.ndarray) -> None:
     path : Path
     frames : ndarray of uint8, shape (N, F, H, W, 3)
         N sequences, shown side by side; small ones are enlarged.
+    quality : int
+        Of the WebP, 0 to 100: noise takes many bytes.
     """
     scale = max(1, MIN_SIDE // frames.shape[2])
     pictures = [Image.fromarray(tile(frames[None, :, i])) for i in range(frames.shape[1])]
@@ -43,7 +45,7 @@ def save_animation(path: Path, frames: np.ndarray) -> None:
             append_images=pictures[1:],
             duration=[FRAME_MS] * (len(pictures) - 1) + [LAST_MS],
             loop=0,
-            quality=90,
+            quality=quality,
         )
 
 
