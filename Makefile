@@ -1,4 +1,4 @@
-# make demo | test | check | study CONFIG=configs/study_gz2_real.yaml | venv | lint
+# make demo | test | check | study CONFIG=configs/study_gz2_real.yaml | docs | venv | lint
 # test: everything, as CI runs it; check: lint and the quick tests. WORKERS=1 runs them in one process.
 # Needs Python 3.11 or newer and a package index; makes its own environment in .venv.
 PYTHON := $(or $(PYTHON),$(shell command -v python3))
@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Each worker takes the next tests when it has done its own, in their order: the fixtures of a module are made twice at most.
 PYTEST := python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test check study venv lint types
+.PHONY: demo test check study venv lint docs types
 .DEFAULT_GOAL := demo
 
 demo: CONFIG = configs/study_demo.yaml
@@ -36,6 +36,10 @@ lint: $(STAMP)
 # typings/ says which libraries count as untyped.
 types: $(STAMP)
 	basedpyright
+
+# The site with the reference, in docs/_build/html; a warning is an error, so that a link that leads nowhere is found.
+docs: $(STAMP)
+	python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 venv: $(STAMP)
 
