@@ -17,7 +17,7 @@ from gz2_dataset import CLASS_NAMES
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Three steps everywhere; the images are noise."""
+    """Three steps; the images are noise."""
     monkeypatch.setattr(gallery, "Sampling", lambda *args, **kwargs: Sampling(*args, num_inference_steps=3, **kwargs))
 
 
@@ -37,7 +37,6 @@ def test_a_strength_of_little_keeps_the_galaxy(quick, tiny_model):
 @torch.inference_mode()
 def test_one_command_makes_all_that_its_page_shows_and_goes_on(quick, tiny_model, tmp_path, monkeypatch):
     config = Config(tmp_path / "docs", tmp_path / "work", str(tiny_model), num_images=2)
-    monkeypatch.setattr(gallery.generate, "Sampling", gallery.Sampling)
     gallery.main(config)
     text = (tmp_path / "docs/gallery.md").read_text()
     shown = re.findall(r"\]\((images/[^)]+)\)", text)
