@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from galaxy_diffusion.sampling.generated_card import write_card
 from galaxy_diffusion.shared.image_folder import file_of, save_image, write_metadata
 from galaxy_diffusion.shared.run_folder import same_run, write_json
 from galaxy_diffusion.shared.seen_images import SAW_NOTHING, read_rows, write_rows, write_seen_images
@@ -64,6 +65,7 @@ def main(config: Config) -> None:
         write_rows(config.output_dir, listed or [(SAW_NOTHING, SAW_NOTHING)])
     record = {"scheduler": config.generator, "steps": 0, "guidance_scale": 1.0}
     write_metadata(config.output_dir, lambda label, number: {**record, "source_file": names[label, number]})
+    write_card(config.output_dir, config.generator)
     write_json(config.output_dir / "run.json", {**provenance(config), "center_crop": train.center_crop})
     print(f"images: {config.output_dir}: {len(names)} of {config.generator}, which has seen {config.seen}")
 

@@ -12,11 +12,14 @@ from tqdm.auto import tqdm
 
 from galaxy_diffusion.sampling.contact_sheets import contact_sheet, save_animation, save_picture, tile
 from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE, ClassConditionalDDPMPipeline
+from galaxy_diffusion.sampling.generated_card import FILES, write_card
 from galaxy_diffusion.sampling.journeys import generate_trajectory, interpolate
 from galaxy_diffusion.sampling.schedulers import DEFAULT, STOCHASTIC
 from galaxy_diffusion.sampling.seeded_images import check_sampler, generate_batch, load_pipeline, weights_hash
 from galaxy_diffusion.sampling.settings import FixedSampling, Sampling
 from galaxy_diffusion.sampling.variations import load_originals
+from galaxy_diffusion.shared.card_metadata import name_of
+from galaxy_diffusion.shared.hub_target import HubConfig, check_target, push
 from galaxy_diffusion.shared.image_folder import file_of, save_image, write_metadata
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import same_run, write_json
@@ -35,7 +38,7 @@ DIFFUSION_OPTIONS = (
 
 
 @dataclass
-class Config(Checked):
+class Config(HubConfig, Checked):
     """Settings of a generation."""
 
     model: str
@@ -85,6 +88,7 @@ class Config(Checked):
 
 
 def main(config: Config) -> None:
+    check_target(config)
     use_all_cores()
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
     precision = config.mixed_precision or parse_choice_from_env("ACCELERATE_MIXED_PRECISION", "no")
@@ -157,8 +161,10 @@ def main(config: Config) -> None:
         save_animation(config.output_dir / "interpolation.webp", frames[None])
     run_record = {**provenance(config), "checkpoint": record["checkpoint"], "center_crop": seen_crop(config.model)}
     run_record |= digest_of_list(config.output_dir)
+    write_card(config.output_dir, name_of(config.model), config.hub_model_id)
     write_json(config.output_dir / "run.json", run_record)
     print(f"images: {config.output_dir}")
+    push(config, config.output_dir, FILES, "dataset")
 
 
 def refuse_diffusion_options(config: Config) -> None:

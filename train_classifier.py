@@ -3,6 +3,7 @@
 import contextlib
 import math
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +15,10 @@ from accelerate.utils import parse_choice_from_env
 from timm.utils import unfreeze
 from transformers import PrinterCallback, TrainingArguments, set_seed
 
-from galaxy_diffusion.classifiers.card import ORIGIN_TITLES, classifier_card
+from galaxy_diffusion.classifiers.class_task import ClassTask
 from galaxy_diffusion.classifiers.data import GalaxyBatches, TrainingBatches, check_classes, collate
 from galaxy_diffusion.classifiers.layers import parameter_groups, train_last_blocks
 from galaxy_diffusion.classifiers.loss import ClassificationLoss, inverse_frequency
-from galaxy_diffusion.classifiers.metric import GalaxyClassification
 from galaxy_diffusion.classifiers.model import make_model, save_model
 from galaxy_diffusion.classifiers.remedies import balanced_rows
 from galaxy_diffusion.classifiers.stream_data import StreamedTrainingBatches
@@ -30,7 +30,6 @@ from galaxy_diffusion.classifiers.trainer import (
     FittingOptimizer,
     Progress,
     newest_checkpoint,
-    save_predictions,
 )
 from galaxy_diffusion.classifiers.training_images import (
     ADDED,
@@ -40,7 +39,9 @@ from galaxy_diffusion.classifiers.training_images import (
     load_split,
     training_images,
 )
-from galaxy_diffusion.shared.classifier_folder import PREDICTIONS
+from galaxy_diffusion.classifiers.vote_task import VoteTask
+from galaxy_diffusion.shared.classifier_folder import FILES, PREDICTIONS
+from galaxy_diffusion.shared.hub_target import HubConfig, check_target, push
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import FREE, fixed_settings, same_run, write_json
 from gz2_dataset import GalaxyArrays, UserError
@@ -51,12 +52,17 @@ from gz2_dataset.interruption import noted_signals
 from gz2_dataset.ranges import above, at_least, between
 
 
-@dataclass(kw_only=True)
-class Config(TrainingImagesConfig):
+@dataclass
+class Config(TrainingImagesConfig, HubConfig):
     """Settings of a training."""
 
     output_dir: Path = field(metadata=FREE)
     """Becomes the model's folder, with metrics.json, predictions.csv, validation_predictions.csv and metrics.jsonl."""
+    target: Literal["classes", "votes"] = "classes"
+    """What is learned of a galaxy: its class; or how many volunteers give each answer of the Galaxy Zoo 2 tree
+    (Dirichlet-multinomial loss, Walmsley et al. 2022), from all galaxies with votes, those without a class too."""
+    volunteers: float = field(default=40.0, metadata=above(0))
+    """For target votes: how many volunteers looked at a galaxy, which the fractions in the data do not say."""
     oversampling: bool = False
     """Draw every class equally often, taking the images of a class in turn."""
     class_weights: bool = False
@@ -101,8 +107,8 @@ class Config(TrainingImagesConfig):
     compile: bool = field(default=False, metadata=FREE)
     """Compile the network with torch.compile: minutes at the start, faster from then on."""
     early_stopping_patience: int = field(default=0, metadata=at_least(0))
-    """Stop after this many looks at the validation split without a better macro F1, and keep the weights of the best;
-    a checkpoint is then written at each look. 0 trains to the end and keeps the last weights."""
+    """Stop after this many looks at the validation split without a better macro F1 (of votes: loss), and keep the
+    weights of the best; a checkpoint is then written at each look. 0 trains to the end and keeps the last weights."""
     log_images: int = field(default=3_200, metadata=FREE | at_least(1))
     """Images between two lines of metrics.jsonl."""
     validation_images: int = field(default=16_000, metadata=FREE | at_least(0))
@@ -129,6 +135,10 @@ def main(config: Config) -> None:
     parts = training_images(config, train, held_out)
     images = list(parts.values())
     check_classes(config.data, images, held_out)
+    task = make_task(config, train, images)
+    if config.target == "votes":
+        parts["unlabelled"] = load_split(config, "unlabelled")
+        images = list(parts.values())
     if not len(validation):
         args.eval_strategy = "no"
         if config.early_stopping_patience:
@@ -143,21 +153,13 @@ def main(config: Config) -> None:
     if (folder / "metrics.json").exists():
         if args.process_index == 0:
             print(f"already finished: {folder}")
+            push(config, folder, FILES, "model")
         return
 
     set_seed(config.seed)
-    model = make_model(config.backbone, config.model_args, config.pretrained, config.resolution, train.class_names)
+    model = make_model(config.backbone, config.model_args, config.pretrained, config.resolution, task.names)
     mean, std = (model.config.pretrained_cfg[key] for key in ("mean", "std"))
-    metric = GalaxyClassification(keep_in_memory=True)
-
-    def figures(outcome: transformers.EvalPrediction) -> dict[str, float]:
-        predictions = outcome.predictions.argmax(axis=1)
-        results = metric.compute(predictions=predictions, references=outcome.label_ids, class_names=train.class_names)
-        return {"accuracy": results["accuracy"], **results["macro"]}
-
-    counts = {name: part.counts for name, part in parts.items()}
-    weights = inverse_frequency(sum(counts.values())) if config.class_weights else None
-    model.loss_function = ClassificationLoss(weights, config.focal_gamma, config.label_smoothing)
+    model.config.target, model.loss_function = config.target, task.loss
     if config.trained_blocks is not None:
         train_last_blocks(model.timm_model, config.trained_blocks)
     if config.compile:
@@ -170,9 +172,9 @@ def main(config: Config) -> None:
             model,
             args,
             data_collator=collate,
-            train_dataset=make_batches(config, args, images, mean, std),
-            eval_dataset=GalaxyBatches([validation], mean, std) if len(validation) else None,
-            compute_metrics=figures,
+            train_dataset=make_batches(config, args, images, mean, std, task.targets),
+            eval_dataset=GalaxyBatches([validation], mean, std, task.targets) if len(validation) else None,
+            compute_metrics=task.figures,
             callbacks=[
                 *(progress, FittingOptimizer(), Checkpoints(), EndWhenTold(noted)),
                 *([EarlyStopping(patience)] if patience else []),
@@ -183,39 +185,44 @@ def main(config: Config) -> None:
         trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
 
     logits = {
-        split: trainer.predict(GalaxyBatches([galaxies], mean, std)).predictions
+        split: trainer.predict(GalaxyBatches([galaxies], mean, std, task.targets)).predictions
         for split, galaxies in held_out.items()
         if len(galaxies)
     }
-    results = metric.compute(
-        predictions=logits["test"].argmax(axis=1), references=test.labels, class_names=train.class_names
-    )
+    results = task.results(test, logits["test"], parts)
     if trainer.is_world_process_zero():
         trained = trainer.accelerator.unwrap_model(trainer.model)
         unfreeze(trained.timm_model)
         save_model(trained, folder, train.center_crop, image_side(config))
         for split, its_logits in logits.items():
-            save_predictions(folder / PREDICTIONS[split], held_out[split], its_logits)
+            task.save_predictions(folder / PREDICTIONS[split], held_out[split], its_logits)
         steps = trainer.state.global_step
         results |= {
             **provenance(config),
             **of_data,
-            "n_train": {
-                class_name: {name: int(counts[name][i]) if name in counts else 0 for name in ORIGIN_TITLES}
-                for i, class_name in enumerate(train.class_names)
-            },
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "steps": steps,
             "best_step": trainer.state.best_global_step if patience else steps,
             "seconds": progress.seconds,
             "images_per_second": steps * config.batch_size / progress.seconds,
         }
-        write_whole(folder / "README.md", classifier_card(str(folder), results))
+        write_whole(folder / "README.md", task.card(config.hub_model_id or str(folder), results))
         write_json(folder / "metrics.json", results)
         for checkpoint in folder.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
-        print(f"test: accuracy {results['accuracy']:.3f}, macro F1 {results['macro']['f1']:.3f} -> {folder}")
+        print(f"test: {task.summary(results)} -> {folder}")
+        push(config, folder, FILES, "model")
     trainer.accelerator.end_training()
+
+
+def make_task(
+    config: Config, train: GalaxyArrays | GalaxyStream, images: Sequence[GalaxyArrays]
+) -> ClassTask | VoteTask:
+    """What is learned, how it is judged, and what is written of it."""
+    if config.target == "votes":
+        return VoteTask(train, config.volunteers)
+    weights = inverse_frequency(sum(part.counts for part in images)) if config.class_weights else None
+    return ClassTask(train.class_names, ClassificationLoss(weights, config.focal_gamma, config.label_smoothing))
 
 
 def make_batches(
@@ -224,6 +231,7 @@ def make_batches(
     images: list[GalaxyArrays | GalaxyStream],
     mean: list[float],
     std: list[float],
+    targets: Callable[[GalaxyArrays], np.ndarray],
 ) -> TrainingBatches:
     """All batches of the training, in order."""
     images_to_see = args.max_steps * config.batch_size
@@ -233,12 +241,21 @@ def make_batches(
         )
     labels = np.concatenate([part.labels for part in images])
     rows = balanced_rows(labels, config.seed) if config.oversampling else None
-    return TrainingBatches(images, mean, std, images_to_see, config.seed, rows, config.augmentations, config.mixing)
+    how = config.augmentations, config.mixing, targets
+    return TrainingBatches(images, mean, std, images_to_see, config.seed, rows, *how)
 
 
 def check_settings(config: Config) -> None:
     """Refuse settings that contradict each other or have no effect."""
     check_images(config)
+    check_target(config)
+    of_classes = {
+        **{name: getattr(config, name) for name in (*ADDED, "augment_with", "oversampling", "class_weights")},
+        **{name: getattr(config, name) for name in ("focal_gamma", "label_smoothing", "streaming")},
+        "mixing": config.mixing != "none",
+    }
+    if config.target == "votes" and (name := next((name for name, wanted in of_classes.items() if wanted), None)):
+        raise UserError(f"{name} is about classes, or images that nobody has voted on; leave it out with target votes")
     of_arrays = {
         "oversampling": config.oversampling,
         "mixing": config.mixing != "none",
@@ -274,6 +291,7 @@ def training_arguments(config: Config) -> TrainingArguments:
             config.checkpoint_images,
         )
     )
+    best, more_is_better = (VoteTask if config.target == "votes" else ClassTask).best
     args = TrainingArguments(
         str(config.output_dir),
         max_steps=total,
@@ -292,8 +310,8 @@ def training_arguments(config: Config) -> TrainingArguments:
         eval_steps=validation,
         save_steps=validation if config.early_stopping_patience else checkpoint,
         load_best_model_at_end=config.early_stopping_patience > 0,
-        metric_for_best_model="f1" if config.early_stopping_patience else None,
-        greater_is_better=True,
+        metric_for_best_model=best if config.early_stopping_patience else None,
+        greater_is_better=more_is_better,
         restore_callback_states_from_checkpoint=True,
         dataloader_num_workers=config.num_workers,
         dataloader_pin_memory=not on_cpu,

@@ -14,12 +14,12 @@ from galaxy_diffusion.generators.batches import Batches, BatchSource
 from galaxy_diffusion.generators.conditioning import Conditioning, learn_votes
 from galaxy_diffusion.generators.cost import cost_of, describe, measure_throughput
 from galaxy_diffusion.generators.cuda_graph import GraphedGradient
-from galaxy_diffusion.generators.fine_tuning import Parent, add_lora, load_parent
+from galaxy_diffusion.generators.fine_tuning import ADAPTER, Parent, add_lora, load_parent, save_adapter
 from galaxy_diffusion.generators.learning_rate import LearningRateConfig, learning_rate_at
 from galaxy_diffusion.generators.micro_batch import backward, find_micro_batch
 from galaxy_diffusion.generators.model_card import model_card
 from galaxy_diffusion.generators.model_folder import make_pipeline
-from galaxy_diffusion.generators.monitoring import ValidationLoss, averaged, save_grid
+from galaxy_diffusion.generators.monitoring import ValidationLoss, averaged
 from galaxy_diffusion.generators.objective import Objective, make_noise_scheduler, standardized
 from galaxy_diffusion.generators.stream_batches import StreamedBatches
 from galaxy_diffusion.generators.training_config import TrainingConfig
@@ -59,7 +59,8 @@ class Config(UNetConfig, LearningRateConfig, TrainingConfig):
     prediction_type to num_train_timesteps. Classes that it knows by name are kept; others start from its null class,
     which is any galaxy."""
     lora_rank: int = field(default=0, metadata=at_least(0))
-    """Above 0, the net of init_from is frozen; only LoRA matrices of this rank and the class table are learned."""
+    """Above 0, the net of init_from is frozen; only LoRA matrices of this rank and the class table are learned. The
+    model is saved with them merged into it, and in the subfolder lora they are saved alone, in the format of peft."""
     prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
     """What the UNet predicts: the noise (the paper), the image, or the velocity of Salimans & Ho 2022."""
     beta_schedule: Literal["linear", "squaredcos_cap_v2"] = "linear"
@@ -178,7 +179,7 @@ def main(config: Config) -> None:
             if "sample" in due and accelerator.is_main_process:
                 pipeline = make_pipeline(averaged(plain, ema), noise_scheduler, image_format, labelled)
                 with accelerator.autocast():
-                    save_grid(pipeline, training.new_grid, config.seed)
+                    training.save_grid(pipeline)
             if "checkpoint" in due:
                 training.save_checkpoint()
             training.interval.begin()
@@ -187,6 +188,8 @@ def main(config: Config) -> None:
         pipeline = make_pipeline(averaged(plain, ema), noise_scheduler, image_format, labelled)
         name, settings, grid = training.model_name, training.settings, training.last_grid
         card = model_card(name, settings, labelled, len(unlabelled), training.record, grid)
+        if config.lora_rank:
+            save_adapter(plain, ema, config.lora_rank, config.init_from, config.output_dir / ADAPTER)
         training.save(pipeline, card, labelled, unlabelled, parent=seen_before)
     training.end()
 

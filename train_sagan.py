@@ -11,7 +11,7 @@ from diffusers.training_utils import EMAModel
 from galaxy_diffusion.generators.batches import Batches
 from galaxy_diffusion.generators.conditioning import Conditioning
 from galaxy_diffusion.generators.model_card import model_card
-from galaxy_diffusion.generators.monitoring import averaged, save_grid
+from galaxy_diffusion.generators.monitoring import averaged
 from galaxy_diffusion.generators.sagan_augmentation import check_kinds
 from galaxy_diffusion.generators.sagan_collapse import Diversity, collapsed
 from galaxy_diffusion.generators.sagan_nets import SAGANConfig, finished_pipeline, make_nets
@@ -99,7 +99,7 @@ def main(config: Config) -> None:
             record = training.interval.record(training.images_seen) | {"ema_decay": ema.cur_decay_value}
             if "sample" in due and accelerator.is_main_process:
                 pipeline = finished_pipeline(averaged(plain, ema), galaxies, config.class_balance)
-                save_grid(pipeline, training.new_grid, config.seed)
+                training.save_grid(pipeline)
                 record |= diversity(partial(generate_batch, pipeline), config.seed)
             training.write(record)
             if "checkpoint" in due:

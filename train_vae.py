@@ -10,7 +10,7 @@ from galaxy_diffusion.generators.batches import Batches
 from galaxy_diffusion.generators.conditioning import Conditioning
 from galaxy_diffusion.generators.learning_rate import LearningRateConfig, learning_rate_at
 from galaxy_diffusion.generators.model_card import model_card
-from galaxy_diffusion.generators.monitoring import averaged, save_grid
+from galaxy_diffusion.generators.monitoring import averaged
 from galaxy_diffusion.generators.objective import standardized
 from galaxy_diffusion.generators.training_config import TrainingConfig
 from galaxy_diffusion.generators.training_run import TrainingRun, start_accelerator
@@ -91,7 +91,7 @@ def main(config: Config) -> None:
             training.write(record)
             if "sample" in due and accelerator.is_main_process:
                 pipeline = finished_pipeline(averaged(plain, ema), labelled.class_names, image_format)
-                save_grid(pipeline, training.new_grid, config.seed)
+                training.save_grid(pipeline)
             if "checkpoint" in due:
                 training.save_checkpoint()
             training.interval.begin()

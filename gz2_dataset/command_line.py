@@ -6,10 +6,11 @@ import importlib.metadata
 import inspect
 import os
 import platform
+import re
 import signal
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +26,51 @@ from .user_error import UserError
 set_parsing_settings(docstring_parse_attribute_docstrings=True)  # each field is described in the docstring below it
 
 PACKAGES = ("accelerate", "datasets", "diffusers", "numpy", "pillow", "timm", "torch", "torchvision", "transformers")
+
+LENGTH = "give --total_images, the length of the training in images seen"
+DATA = "give --data, a folder or Hub id; python -m gz2_dataset build makes one of a folder, --data_dir, or Hub dataset"
+HUB = "run hf auth login once, or set HF_TOKEN"
+FOREIGN = {
+    "train_batch_size": "give --batch_size, images per step over all processes",
+    "per_device_train_batch_size": "give --batch_size, images per step over all processes",
+    "num_train_epochs": LENGTH,
+    "num_epochs": LENGTH,
+    "max_train_steps": LENGTH,
+    "max_steps": LENGTH,
+    "resume_from_checkpoint": "nothing to give: the same command goes on from its newest checkpoint",
+    "resume": "nothing to give: the same command goes on from its newest checkpoint",
+    "use_ema": "nothing to give: the moving average of the weights is what is saved; its decay is --ema_decay",
+    "checkpointing_steps": "give --checkpoint_images, images between two checkpoints",
+    "save_steps": "give --checkpoint_images, images between two checkpoints",
+    "checkpoints_total_limit": "nothing to give: the newest checkpoints are kept until the training has ended",
+    "validation_steps": "give --validation_images, images between two looks at the validation split",
+    "eval_steps": "give --validation_images, images between two looks at the validation split",
+    "validation_epochs": "give --sample_images, images between two grids of samples",
+    "save_images_epochs": "give --sample_images, images between two grids of samples",
+    "logging_steps": "give --log_images, images between two lines of metrics.jsonl",
+    "logger": "give --report_to",
+    "log_with": "give --report_to",
+    "lr": "give --learning_rate",
+    "lr_warmup_steps": "give --warmup_images, images over which the learning rate rises",
+    "warmup_steps": "give --warmup_images, images over which the learning rate rises",
+    "snr_gamma": "give --min_snr_gamma",
+    "ddpm_num_steps": "give --num_train_timesteps",
+    "ddpm_beta_schedule": "give --beta_schedule",
+    "ddpm_num_inference_steps": "give --num_inference_steps",
+    "rank": "give --lora_rank",
+    "random_flip": "nothing to give: every training sees flips and quarter turns",
+    "train_data_dir": DATA,
+    "dataset_name": DATA,
+    "instance_data_dir": DATA,
+    "model_name_or_path": "give --backbone, or --model of generate.py and predict.py",
+    "pretrained_model_name_or_path": "give --init_from, --backbone, or --model of generate.py and predict.py",
+    "hub_token": HUB,
+    "hub_private_repo": "give --private",
+    "hub_repo_id": "give --hub_model_id",
+    "num_images_per_prompt": "give --num_images",
+    "dataloader_num_workers": "give --num_workers",
+}
+"""Flags of the Hugging Face example scripts that have another name here or need none, and what to do instead."""
 
 
 def how_to_install(extra: str) -> str:
@@ -78,7 +124,7 @@ def run(main: Callable[[Any], None], config_class: type, description: str) -> No
     def begin() -> None:
         for file in presets_of(sys.argv[1:]):
             read_yaml(Path(file))  # refuses what the parser would trust
-        arguments = parser.parse_args(with_lists(sys.argv[1:], config_class))
+        arguments = parser.parse_args(spelled_out(sys.argv[1:], typing.get_type_hints(config_class)))
         alone(main, config_class(**{field.name: arguments[field.name] for field in dataclasses.fields(config_class)}))
 
     call(begin)
@@ -107,23 +153,40 @@ def presets_of(arguments: Sequence[str]) -> list[str]:
     return after + [argument.removeprefix("--config=") for argument in arguments if argument.startswith("--config=")]
 
 
-def with_lists(arguments: Sequence[str], config_class: type) -> list[str]:
-    """Arguments in which ``--name A B`` of a list is what jsonargparse takes: ``--name=[] --name+=A --name+=B``.
+def spelled_out(arguments: Sequence[str], hints: Mapping[str, Any]) -> list[str]:
+    """Arguments as jsonargparse takes them.
+
+    ``--name A B`` of a list becomes ``--name=[] --name+=A --name+=B``; ``--name`` of a boolean alone ``--name=true``.
 
     Parameters
     ----------
     arguments : sequence of str
         As typed.
-    config_class : type
-        The dataclass whose fields say what is a list.
+    hints : mapping
+        The type of each option by its name.
+
+    Raises
+    ------
+    UserError
+        If one of them is known to be a flag of another tool.
+
+    Examples
+    --------
+    >>> spelled_out(["--dry_run", "--nets", "a", "b"], {"dry_run": bool, "nets": list[str]})
+    ['--dry_run=true', '--nets=[]', '--nets+=a', '--nets+=b']
     """
-    hints = typing.get_type_hints(config_class).items()
-    lists = {f"--{name}" for name, hint in hints if list in map(typing.get_origin, (hint, *typing.get_args(hint)))}  # pyright: ignore[reportOperatorIssue]
+    kinds = {name: (hint, typing.get_origin(hint), *typing.get_args(hint)) for name, hint in hints.items()}
+    lists = {f"--{name}" for name, kind in kinds.items() if list in (*kind, *map(typing.get_origin, kind))}
+    flags = {f"--{name}" for name, kind in kinds.items() if bool in kind}
     found, name = [], ""
-    for argument in arguments:
+    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=False):
+        refuse_foreign(argument, hints)
         if argument in lists:
             name = argument
             found.append(f"{name}=[]")
+        elif argument in flags and following.startswith("--"):
+            name = ""
+            found.append(f"{argument}=true")
         elif argument.startswith("--"):
             name = ""
             found.append(argument)
@@ -132,6 +195,15 @@ def with_lists(arguments: Sequence[str], config_class: type) -> list[str]:
         else:
             found.append(argument)
     return found
+
+
+def refuse_foreign(argument: str, options: Collection[str]) -> None:
+    """Raise a `UserError` that names ours, if an argument is a flag that other tools have and this command has not."""
+    flag = argument.partition("=")[0]
+    remedy = FOREIGN.get(flag.removeprefix("--"), "")
+    named = re.findall(r"--(\w+)", remedy)
+    if flag.startswith("--") and remedy and flag[2:] not in options and (not named or set(named) & set(options)):
+        raise UserError(f"{flag}: no option here; {remedy}")
 
 
 def run_functions(functions: dict[str, Callable], description: str) -> None:
@@ -144,8 +216,14 @@ def run_functions(functions: dict[str, Callable], description: str) -> None:
         command = OneLineParser(description=(inspect.getdoc(function) or "").partition("\n")[0])
         command.add_function_arguments(function, as_positional=positional)
         commands.add_subcommand(name, command, help=command.description)
-    arguments = parser.parse_args()
-    call(functions[arguments.command], **arguments[arguments.command].as_dict())
+
+    def begin() -> None:
+        function = functions.get(sys.argv[1]) if sys.argv[1:] else None
+        hints = typing.get_type_hints(function) if function else {}
+        arguments = parser.parse_args(spelled_out(sys.argv[1:], hints))
+        functions[arguments.command](**arguments[arguments.command].as_dict())
+
+    call(begin)
 
 
 def call(function: Callable, *args: Any, **kwargs: Any) -> None:

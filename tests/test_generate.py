@@ -8,6 +8,7 @@ import datasets
 import numpy as np
 import pandas as pd
 import pytest
+from huggingface_hub import DatasetCard
 from PIL import Image
 
 import generate
@@ -16,6 +17,7 @@ from gz2_dataset import CLASS_NAMES, UserError, load_arrays
 from gz2_dataset.crop import WHOLE
 
 from .conftest import launch_two_processes
+from .gz2_dataset.test_hub import FakeHub, changes
 
 WANTED = "cigar_shaped_smooth=5,spiral=3"
 KINDS = {
@@ -60,6 +62,30 @@ def test_the_folder_is_as_the_contract_says(generated, tiny_model):
     assert all(set(row) == expected and (generated / row["file_name"]).exists() for row in rows)
     assert (generated / "seen_images.csv").read_bytes() == (tiny_model / "seen_images.csv").read_bytes()
     assert {image.shape for image in pixels(generated).values()} == {(32, 32, 3)}
+
+
+def test_its_card_says_synthetic_and_shows_datasets_the_images(generated):
+    card = DatasetCard.load(generated / "README.md")
+    assert {"synthetic", "astronomy"} <= set(card.data.tags)
+    assert "**8 synthetic images: no galaxy in the sky looks like one of them.**" in card.text
+    assert "| cigar_shaped_smooth | 5 |" in card.text
+    assert "Population statistics" in card.text.partition("## What they are not for")[2]
+    opened = datasets.load_dataset(str(generated), split="train")
+    assert sorted(opened["seed"]) == sorted([*range(10, 15), *range(10, 13)])
+    assert opened[0]["image"].size == (32, 32)
+
+
+def test_a_finished_folder_is_uploaded_as_a_dataset(generated, tiny_model, monkeypatch):
+    hub = FakeHub()
+    monkeypatch.setattr("gz2_dataset.hub.HfApi", lambda: hub)
+    generate.main(settings(tiny_model, generated, push_to_hub=True, hub_model_id="me/cigars"))
+    ((repo_id, repo_type, operations),) = hub.commits
+    assert (repo_id, repo_type) == ("me/cigars", "dataset")
+    images = {str(path.relative_to(generated)) for path in generated.glob("*/*.jpg")}
+    records = {"README.md", "metadata.jsonl", "run.json", "settings.json", "seen_images.csv"}
+    added = changes(operations)[0]
+    assert set(added) == images | records
+    assert 'load_dataset("me/cigars", split="train")' in added["README.md"].decode()
 
 
 def test_stock_imagefolder_reads_it(generated):

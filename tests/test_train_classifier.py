@@ -26,13 +26,14 @@ from galaxy_diffusion.classifiers.model import make_model
 from galaxy_diffusion.classifiers.stream_data import StreamedTrainingBatches
 from galaxy_diffusion.shared.classifier_folder import read_classifier
 from galaxy_diffusion.shared.timm_nets import packaged_weights
-from gz2_dataset import GalaxyArrays, UserError, build, load_arrays
+from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError, build, load_arrays
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.command_line import run
 from gz2_dataset.streaming import load_stream
 from train_classifier import Config, main, training_arguments
 
 from .conftest import ROOT, launch_two_processes
+from .gz2_dataset.test_hub import FakeHub, changes
 
 CLASSES = ("completely_round_smooth", "cigar_shaped_smooth", "spiral")
 SIZE = 32
@@ -181,6 +182,17 @@ def test_a_finished_run_returns_at_once(trained, data, monkeypatch, capsys):
         main(tiny(data, trained, learning_rate=1e-4))
 
 
+def test_a_finished_classifier_is_uploaded_by_the_same_command(trained, data, monkeypatch):
+    hub = FakeHub()
+    monkeypatch.setattr("gz2_dataset.hub.HfApi", lambda: hub)
+    main(tiny(data, trained, push_to_hub=True, hub_model_id="me/classifier", private=True))
+    ((repo_id, repo_type, operations),) = hub.commits
+    assert (repo_id, repo_type) == ("me/classifier", "model")
+    of_transformers = {"config.json", "model.safetensors", "preprocessor_config.json", "image_processor.py"}
+    records = {"metrics.json", "metrics.jsonl", "settings.json", "predictions.csv", "validation_predictions.csv"}
+    assert set(changes(operations)[0]) == {"README.md", *of_transformers, *records}
+
+
 def test_a_streamed_training_learns_as_well(data, tmp_path):
     main(tiny(data, tmp_path / "run", streaming=True))
     assert results(tmp_path / "run")["accuracy"] > 0.8
@@ -243,6 +255,8 @@ def test_refuses_what_cannot_be_learned(data, tmp_path, monkeypatch):
         ({"total_images": 0}, "at least 1"),
         ({"trained_blocks": 0}, "with --pretrained true"),
         ({"layer_decay": 0.0}, "above 0"),
+        ({"target": "votes", "mixing": "cutmix"}, "leave it out with target votes"),
+        ({"target": "votes"}, "has no vote fractions"),
         ({"validation_images": 0, "early_stopping_patience": 2}, "give --validation_images"),
         ({"streaming": True, "num_workers": 2}, "--num_workers 0"),
     ],
@@ -318,6 +332,46 @@ def test_the_head_alone_learns_from_what_imagenet_has_taught(cutouts, tiny_class
     counters = {name for name in trained if name.endswith("num_batches_tracked")}
     assert {n for n in trained if n not in head and not torch.equal(trained[n], weights[n])} <= counters
     assert ModelCard.load(tmp_path / "run/README.md").data.base_model == "timm/tf_efficientnet_lite0.in1k"
+
+
+@pytest.fixture(scope="module")
+def of_votes(mock_survey, tmp_path_factory) -> Path:
+    """A training on the votes of simulated volunteers: galaxies with and without a class."""
+    folder = tmp_path_factory.mktemp("votes")
+    build(mock_survey, folder / "data", test_per_class=4, validation_per_class=1)
+    settings = {"target": "votes", "total_images": 320, "early_stopping_patience": 5, "validation_images": 160}
+    main(tiny(str(folder / "data"), folder / "run", **settings))
+    return folder
+
+
+def test_votes_are_learned_from_galaxies_with_and_without_a_class(of_votes):
+    found = results(of_votes / "run")
+    train, unlabelled, test = (load_arrays(str(of_votes / "data"), s, SIZE) for s in ("train", "unlabelled", "test"))
+    assert found["n_train"] == {"votes": {"real": len(train), "unlabelled": len(unlabelled)}}
+    assert found["questions"]["smooth_or_features"]["n"] == len(test) == found["n_test"]
+    log = [json.loads(line) for line in (of_votes / "run/metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in log if "loss" in line]
+    assert losses[-1] < losses[0]
+    assert "eval_error" in next(line for line in log if "eval_loss" in line)
+
+
+def test_predicted_votes_are_fractions_with_an_interval_beside_what_was_said(of_votes):
+    table = pd.read_csv(of_votes / "run/predictions.csv")
+    test = load_arrays(str(of_votes / "data"), "test", SIZE)
+    assert table["image_id"].astype(str).tolist() == test.image_ids
+    np.testing.assert_allclose(table[["Class1.1", "Class1.2", "Class1.3"]].sum(axis=1), 1)
+    np.testing.assert_allclose(table["Class1.1_votes"], test.votes[:, 0], atol=1e-6)
+    for name in VOTE_COLUMNS:
+        assert (table[f"{name}_low"] <= table[f"{name}_high"]).all()
+        assert table[[f"{name}_low", f"{name}_high"]].stack().between(0, 1).all()
+
+
+def test_a_classifier_of_votes_says_so_and_is_not_taken_for_one_of_classes(of_votes):
+    card = ModelCard.load(of_votes / "run/README.md")
+    assert "vote-fractions" in card.data.tags
+    assert "| smooth_or_features |" in card.text
+    with pytest.raises(UserError, match="predicts votes, not classes"):
+        read_classifier(of_votes / "run")
 
 
 def test_a_net_from_scratch_has_the_initial_weights_of_timm():

@@ -1,7 +1,8 @@
 """Labelled galaxies as whole normalised batches, and the check that every class can be tested and learned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -23,15 +24,23 @@ class GalaxyBatches(Dataset):
         Images of the same size, indexed one part after another; they may be memory-mapped.
     mean, std : sequence of float
         Of each channel, in [0, 1], with which the backbone's input is normalised.
+    targets : callable
+        What is learned of the galaxies of a part, an array of length N; by default the index of their class.
 
     Examples
     --------
     >>> loader = DataLoader(GalaxyBatches([galaxies], mean, std), batch_size=64, collate_fn=collate)  # doctest: +SKIP
     """
 
-    def __init__(self, parts: Sequence[GalaxyArrays], mean: Sequence[float], std: Sequence[float]):
+    def __init__(
+        self,
+        parts: Sequence[GalaxyArrays],
+        mean: Sequence[float],
+        std: Sequence[float],
+        targets: Callable[[GalaxyArrays], np.ndarray] = attrgetter("labels"),
+    ):
         self.parts = parts
-        self.labels = np.concatenate([part.labels for part in parts])
+        self.labels = np.concatenate([targets(part) for part in parts])
         self.starts = np.cumsum([0, *map(len, parts)])
         self.mean, self.std = (255 * torch.tensor(value).view(3, 1, 1) for value in (mean, std))
 
@@ -79,6 +88,8 @@ class TrainingBatches(GalaxyBatches):
         Applied in this order, after the flips and turns.
     mixing : {"none", "mixup", "cutmix", "sample_pairing"}
         How an image is mixed with the one at the same position in a second order of the galaxies.
+    targets
+        As for `GalaxyBatches`.
     """
 
     def __init__(
@@ -91,8 +102,9 @@ class TrainingBatches(GalaxyBatches):
         rows: np.ndarray | None = None,
         augmentations: Sequence[str] = (),
         mixing: str = "none",
+        targets: Callable[[GalaxyArrays], np.ndarray] = attrgetter("labels"),
     ):
-        super().__init__(parts, mean, std)
+        super().__init__(parts, mean, std, targets)
         self.images_to_see, self.seed = images_to_see, seed
         self.rows = np.arange(len(self.labels)) if rows is None else rows
         self.augmentations, self.mixing = augmentations, mixing

@@ -4,6 +4,8 @@ A block is what timm groups under that name: a block of a transformer, a stage o
 as one, the head as none.
 """
 
+from typing import Any
+
 import torch
 from timm.models import group_parameters
 from timm.utils import freeze
@@ -13,7 +15,7 @@ from gz2_dataset import UserError
 
 def depths(net: torch.nn.Module) -> dict[str, int]:
     """How many blocks lie between each parameter, by its name, and the head: 0 is the head, 1 the last block."""
-    block_of = group_parameters(net, net.group_matcher(coarse=True), reverse=True)
+    block_of: Any = group_parameters(net, net.group_matcher(coarse=True), reverse=True)  # pyright: ignore[reportCallIssue]
     return {name: max(block_of.values()) - block for name, block in block_of.items()}
 
 

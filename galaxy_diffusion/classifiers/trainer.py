@@ -1,16 +1,13 @@
-"""What surrounds a classifier's training by `Trainer`: progress, early stopping, its checkpoints, its predictions."""
+"""What surrounds a classifier's training by `Trainer`: progress, early stopping, its checkpoints."""
 
 import math
 import shutil
 import time
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import torch
 from accelerate import PartialState
 from safetensors import safe_open
-from scipy.special import softmax
 from tqdm.auto import tqdm
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState
 from transformers.trainer_pt_utils import safe_globals
@@ -19,8 +16,7 @@ from galaxy_diffusion.shared.checkpoint import MANIFEST, check_numbers, last_of,
 from galaxy_diffusion.shared.ending import Ending
 from galaxy_diffusion.shared.run_folder import MetricsLog
 from galaxy_diffusion.shared.state_file import fit_to_parameters
-from gz2_dataset import GalaxyArrays, UserError
-from gz2_dataset.aside import written_aside
+from gz2_dataset import UserError
 
 
 class ClassifierTrainer(Trainer):
@@ -176,28 +172,3 @@ def newest_checkpoint(folder: Path) -> str | None:
 
     newest = newest_whole(checkpoints(folder), load)
     return str(newest) if newest else None
-
-
-def save_predictions(path: Path, galaxies: GalaxyArrays, logits: np.ndarray) -> None:
-    """Write the table that all statistics are computed from.
-
-    Parameters
-    ----------
-    path : Path
-        CSV with image_id, label, prediction and one column ``p_CLASS`` per class.
-    galaxies : GalaxyArrays
-        Of a split that was held out.
-    logits : ndarray, shape (N, classes)
-    """
-    probabilities = softmax(logits.astype(np.float64), axis=1)
-    names = np.array(galaxies.class_names)
-    table = pd.DataFrame(
-        {
-            "image_id": galaxies.image_ids,
-            "label": names[galaxies.labels],
-            "prediction": names[probabilities.argmax(axis=1)],
-        }
-    )
-    table[[f"p_{name}" for name in names]] = probabilities
-    with written_aside(path) as aside:
-        table.to_csv(aside, index=False)

@@ -1,6 +1,6 @@
 """What a classifier trains on: the real galaxies of the data, and images that the settings add to their classes."""
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from galaxy_diffusion.classifiers.remedies import duplicates, new_galaxies, select_generated, smote
@@ -21,12 +21,13 @@ ADDED = ("smote", "duplicates", "reserve", "pseudo_labels", "retrieval")
 """Settings that add images to classes, by number."""
 
 
-@dataclass(kw_only=True)
+@dataclass
 class TrainingImagesConfig(Checked):
     """Settings of what is learned from."""
 
     data: str = field(metadata=FREE)
     """Folder of python -m gz2_dataset build, Hub id, or a folder with one subfolder per class."""
+    _: KW_ONLY
     streaming: bool = False
     """Read training galaxies from the Hub as they are needed, without a local copy; the test and validation splits
     are read into memory once. ``data`` is then a Hub id or a folder of python -m gz2_dataset build."""
@@ -99,7 +100,7 @@ def training_images(
     """
     parts = {} if config.synthetic_only else {"real": train}
     if config.augment_with:
-        refuse_if_seen(config.augment_with, {**held_out, RESERVE: load_split(config, RESERVE)})
+        refuse_if_seen(config.augment_with, {**held_out, RESERVE: load_split(config, RESERVE)})  # pyright: ignore[reportArgumentType]
         generated = load_generated(config.augment_with, train.class_names, config.resolution, train.center_crop)
         choice = train.counts, config.augment_ratio, config.filtered
         parts["generated"] = select_generated(config.augment_with, generated, *choice)
@@ -107,18 +108,18 @@ def training_images(
     if name := next((name for name, of_class in counts.items() if not all(of_class.values())), None):
         raise UserError(f"{name} {getattr(config, name)}: nothing to add to a class with 0; leave the class out")
     if "smote" in counts:
-        parts["smote"] = smote(train, counts["smote"], config.seed)
+        parts["smote"] = smote(train, counts["smote"], config.seed)  # pyright: ignore[reportArgumentType]
     if "duplicates" in counts:
-        parts["duplicates"] = duplicates(train, counts["duplicates"], config.seed)
+        parts["duplicates"] = duplicates(train, counts["duplicates"], config.seed)  # pyright: ignore[reportArgumentType]
     if "reserve" in counts:
-        parts["reserve"] = new_galaxies(load_split(config, RESERVE), counts["reserve"], config.seed)
+        parts["reserve"] = new_galaxies(load_split(config, RESERVE), counts["reserve"], config.seed)  # pyright: ignore[reportArgumentType]
     if config.teacher:
-        teacher = load_teacher(Path(config.teacher), train, held_out["test"], config.resolution)
+        teacher = load_teacher(Path(config.teacher), train, held_out["test"], config.resolution)  # pyright: ignore[reportArgumentType]
         unlabelled = load_split(config, "unlabelled")
         if "pseudo_labels" in counts:
-            parts["pseudo_labels"] = pseudo_labelled(teacher, unlabelled, counts["pseudo_labels"])
+            parts["pseudo_labels"] = pseudo_labelled(teacher, unlabelled, counts["pseudo_labels"])  # pyright: ignore[reportArgumentType]
         if "retrieval" in counts:
-            parts["retrieval"] = retrieved(teacher, unlabelled, train, counts["retrieval"])
+            parts["retrieval"] = retrieved(teacher, unlabelled, train, counts["retrieval"])  # pyright: ignore[reportArgumentType]
     return parts
 
 

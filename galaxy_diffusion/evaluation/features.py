@@ -152,7 +152,7 @@ def load_timm(net: str) -> FeatureNet:
         model = create_net(TIMM_NAMES.get(net, net), pretrained=True)
     except RuntimeError as error:
         raise UserError(f"feature net {net}: {' '.join(str(error).split())}") from None
-    return timm_feature_net(re.split("[:/]", net)[-1], model, model.pretrained_cfg)
+    return timm_feature_net(re.split("[:/]", net)[-1], model, model.pretrained_cfg)  # pyright: ignore[reportArgumentType]
 
 
 def load_classifier(folder: Path) -> FeatureNet:

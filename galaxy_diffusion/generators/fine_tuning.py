@@ -1,10 +1,13 @@
 """Start from a trained model: the class table is rebuilt by name, the rest of the UNet kept, or frozen with LoRA."""
 
+import copy
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DModel
+from diffusers.training_utils import EMAModel
+from safetensors.torch import save_file
 
 from galaxy_diffusion.generators.conditioning import known_rows, remade_table
 from galaxy_diffusion.generators.unet import check_divisible
@@ -12,10 +15,14 @@ from galaxy_diffusion.sampling.ddpm_pipeline import ImageFormat
 from galaxy_diffusion.shared.foreign_config import check_sizes
 from galaxy_diffusion.shared.shipped import find_model
 from gz2_dataset import UserError
+from gz2_dataset.aside import written_aside
 from gz2_dataset.user_error import in_short
 
 ADAPTED = ["conv1", "conv2", "time_emb_proj", "to_q", "to_k", "to_v", "to_out.0"]
 """The layers that LoRA adapts: convolutions, modulation and attention of every block."""
+ADAPTER = "lora"
+"""Subfolder of a model in which LoRA's matrices are saved alone."""
+TABLE = "class_embedding.weight"
 
 
 @dataclass(frozen=True)
@@ -124,9 +131,40 @@ def add_lora(unet: UNet2DModel, rank: int, init_from: str | None) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise UserError("lora_rank needs peft; pip install peft") from None
-    lora = LoraConfig(r=rank, lora_alpha=rank, target_modules=ADAPTED)
-    inject_adapter_in_model(lora, unet)
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=ADAPTED), unet)
     unet.class_embedding.requires_grad_(True)
+
+
+def save_adapter(unet: UNet2DModel, ema: EMAModel, rank: int, init_from: str, folder: Path) -> None:
+    """Save what LoRA has learned, averaged, and the class table, as `peft.PeftModel` loads them around the net.
+
+    That net is `Parent.net_for` with the same classes, or a net that has been trained on them.
+
+    Parameters
+    ----------
+    unet : UNet2DModel
+        Of `add_lora`.
+    ema : EMAModel
+        Of its weights.
+    rank : int
+    init_from : str
+        The model that it started from.
+    folder : Path
+        Becomes a folder of some MB.
+    """
+    from peft import LoraConfig
+
+    unet = copy.deepcopy(unet)
+    ema.copy_to(unet.parameters())
+    learned = {name: weight for name, weight in unet.state_dict().items() if ".lora_" in name or name == TABLE}
+    weights = {f"base_model.model.{name.replace('.default.', '.')}": weight for name, weight in learned.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=ADAPTED, modules_to_save=[TABLE.partition(".")[0]])
+    config.base_model_name_or_path = init_from
+    config.inference_mode = True
+    config.save_pretrained(str(folder))
+    with written_aside(folder / "adapter_model.safetensors") as aside:
+        save_file({name: weight.contiguous().cpu() for name, weight in weights.items()}, aside)
 
 
 def merge_lora(unet: UNet2DModel) -> UNet2DModel:

@@ -93,7 +93,7 @@ def snippet(
     """Python code that draws a galaxy with nothing but diffusers; for a diffusion model, with the default sampler."""
     scheduler = f", {SCHEDULERS[DEFAULT].scheduler_class.__name__}" if kind == "diffusion" else ""
     name, class_name = (json.dumps(text, ensure_ascii=False) for text in (name, class_name))  # neither injects code
-    load = f"pipe = DiffusionPipeline.from_pretrained({name}, custom_pipeline={name}, trust_remote_code=True)"
+    load = f"pipe = DiffusionPipeline.from_pretrained({name}, trust_remote_code=True)"
     lines = [f"from diffusers import DiffusionPipeline{scheduler}", "", load]
     call = f"class_labels=[{class_name}]"
     if scheduler:

@@ -8,12 +8,12 @@ import torch
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DModel
 
 from galaxy_diffusion.generators.conditioning import VoteTable, class_rows_from_votes
+from galaxy_diffusion.generators.fine_tuning import ADAPTER
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ImageFormat
 from galaxy_diffusion.sampling.schedulers import DEFAULT, make_scheduler
 from galaxy_diffusion.sampling.schedulers import FOLDER as SAMPLER_FOLDER
 from galaxy_diffusion.shared.seen_images import FILE as SEEN_FILE
 from gz2_dataset import GalaxyArrays, UserError
-from gz2_dataset.hub import files_in, upload
 from gz2_dataset.reading import read_json
 
 INDEX, RECORD = "model_index.json", "run.json"
@@ -91,16 +91,15 @@ def save_in_half_precision(model: Path, folder: Path) -> None:
     save_pipeline(pipeline, folder, max_shard_size=SHARD_SIZE)
 
 
-def push(folder: Path, repo_id: str) -> str:
-    """Upload the finished model, its card, samples and records; returns the address of the commit."""
+def files_of_model(folder: Path) -> list[str]:
+    """Patterns of what belongs to a finished model: weights, card, samples and records."""
     parts = [
         name for name, value in read_json(folder / INDEX, "train the model again").items() if isinstance(value, list)
     ]
-    patterns = [
+    return [
         INDEX,
         "pipeline.py",
         *RECORDS,
         "samples/*.png",
-        *(f"{part}/[!.]*" for part in (*parts, SAMPLER_FOLDER)),
+        *(f"{part}/[!.]*" for part in (*parts, SAMPLER_FOLDER, ADAPTER)),
     ]
-    return upload(files_in(folder, patterns), repo_id, "model", "Model trained with galaxy-diffusion")

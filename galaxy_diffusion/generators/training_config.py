@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from galaxy_diffusion.shared.hub_target import HubConfig
 from galaxy_diffusion.shared.run_folder import FREE
 from gz2_dataset.ranges import Checked, at_least, between
 
 
 @dataclass
-class TrainingConfig(Checked):
+class TrainingConfig(HubConfig, Checked):
     """Settings of a training."""
 
     data: str = field(metadata=FREE)
@@ -38,5 +39,3 @@ class TrainingConfig(Checked):
     """Images between two checkpoints."""
     report_to: Literal["tensorboard", "trackio", "wandb"] | None = field(default=None, metadata=FREE)
     """Also log to a tracker."""
-    push_to_hub: str | None = field(default=None, metadata=FREE)
-    """Hub id to upload the finished model to."""

@@ -4,18 +4,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker
 from accelerate.utils import set_seed
 from diffusers import DiffusionPipeline
+from PIL import Image
 from tqdm.auto import tqdm
 
 from galaxy_diffusion.generators.batches import Batch, BatchSource, ahead
-from galaxy_diffusion.generators.model_folder import begin_saving, is_finished, push, save_pipeline
-from galaxy_diffusion.generators.monitoring import Interval, due
+from galaxy_diffusion.generators.model_folder import begin_saving, files_of_model, is_finished, save_pipeline
+from galaxy_diffusion.generators.monitoring import Interval, due, save_grid
 from galaxy_diffusion.generators.training_config import TrainingConfig
+from galaxy_diffusion.sampling.seeded_images import GeneratorPipeline
 from galaxy_diffusion.shared.checkpoint import load_newest, save_checkpoint
 from galaxy_diffusion.shared.ending import Ending
+from galaxy_diffusion.shared.hub_target import check_target, push
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import MetricsLog, fixed_settings, same_run, write_json
 from galaxy_diffusion.shared.seen_images import digest_of_list, write_seen_images
@@ -31,8 +36,10 @@ def start_accelerator(config: TrainingConfig) -> Accelerator:
     Raises
     ------
     UserError
-        If the batch is not divisible by the number of processes, or a tracker is not installed.
+        If the batch is not divisible by the number of processes, a tracker is not installed, or the model could not be
+        uploaded.
     """
+    check_target(config)
     use_all_cores()
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision, log_with=config.report_to, project_dir=config.output_dir
@@ -44,6 +51,18 @@ def start_accelerator(config: TrainingConfig) -> Accelerator:
     set_seed(config.seed)
     torch.backends.cudnn.benchmark = True
     return accelerator
+
+
+def track_picture(tracker: GeneralTracker, path: Path, images_seen: int) -> None:
+    """Show a picture in a tracker."""
+    picture = np.asarray(Image.open(path))[None]
+    if tracker.name == "trackio":
+        import trackio  # pyright: ignore[reportMissingImports]
+
+        tracker.log({"samples": trackio.Image(picture[0])}, step=images_seen)
+    else:
+        order = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+        tracker.log_images({"samples": picture}, step=images_seen, **order)
 
 
 class TrainingRun:
@@ -135,10 +154,12 @@ class TrainingRun:
             self.bar.close()
             self.ending.come()
 
-    @property
-    def new_grid(self) -> Path:
-        """Path of the sample grid to write now."""
-        return self.folder / "samples" / f"{self.images_seen:012d}.png"
+    def save_grid(self, pipeline: GeneratorPipeline) -> None:
+        """Draw a grid of samples into samples/ and the tracker; the main process calls this."""
+        path = self.folder / "samples" / f"{self.images_seen:012d}.png"
+        save_grid(pipeline, path, self.config.seed)
+        for tracker in self.accelerator.trackers:
+            track_picture(tracker, path, self.images_seen)
 
     @property
     def is_to_be_saved(self) -> bool:
@@ -148,7 +169,7 @@ class TrainingRun:
     @property
     def model_name(self) -> str:
         """Folder or Hub id of the model."""
-        return self.config.push_to_hub or str(self.folder)
+        return self.config.hub_model_id or str(self.folder)
 
     @property
     def last_grid(self) -> str | None:
@@ -185,7 +206,7 @@ class TrainingRun:
 
     def end(self) -> None:
         """Upload the model where that is wanted, and say where it is."""
-        if self.is_main and self.config.push_to_hub:
-            self.accelerator.print(f"uploaded: {push(self.folder, self.config.push_to_hub)}")
+        if self.is_main:
+            push(self.config, self.folder, files_of_model(self.folder), "model")
         self.accelerator.print(f"model: {self.folder}")
         self.accelerator.end_training()

@@ -1,10 +1,11 @@
 """The SAGAN generator (Zhang et al. 2019, arXiv:1805.08318) and its pipeline; needs nothing but torch and diffusers.
 
 `save_pretrained` writes this file beside the weights, so that stock diffusers loads them without this package:
-``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``. That runs the file in DIR: read
-it first if the model is from elsewhere. The class in this package loads only the weights and runs no code from DIR.
+``DiffusionPipeline.from_pretrained(DIR, trust_remote_code=True)``. That runs the file in DIR: read it first if the
+model is from elsewhere. The class in this package loads only the weights and runs no code from DIR.
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -210,6 +211,11 @@ class ConditionalSAGANPipeline(DiffusionPipeline):
         super().save_pretrained(save_directory, *args, **kwargs)
         for folder in (Path(save_directory), Path(save_directory) / "generator_net"):
             shutil.copyfile(__file__, folder / "pipeline.py")
+
+    def to_json_string(self) -> str:
+        """The index, which names the class with its file: stock diffusers finds it there."""
+        index = json.loads(super().to_json_string()) | {"_class_name": ["pipeline", type(self).__name__]}
+        return json.dumps(index, indent=2, sort_keys=True) + "\n"
 
     def label_of(self, label: int | str) -> int:
         """Index of a class given by name or index."""

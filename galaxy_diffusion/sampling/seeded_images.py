@@ -94,7 +94,8 @@ def load_pipeline(
     if folder.is_dir():
         check_sizes(folder)
     try:
-        kind = str(DiffusionPipeline.load_config(model)["_class_name"])  # a folder may hold anything here
+        named = DiffusionPipeline.load_config(model)["_class_name"]  # a folder may hold anything here
+        kind = str(named[-1] if isinstance(named, list) and named else named)
         pipeline = PIPELINES.get(kind, ClassConditionalDDPMPipeline).from_pretrained(model, use_safetensors=True)
     except Exception as error:
         raise UserError(f"{model}: cannot be loaded as a pipeline ({in_short(error)})") from None

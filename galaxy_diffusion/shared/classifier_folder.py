@@ -17,6 +17,11 @@ from gz2_dataset.user_error import in_short
 
 PREDICTIONS = {"test": "predictions.csv", "validation": "validation_predictions.csv"}
 """Tables of the probabilities of held-out galaxies."""
+FILES = (
+    *("config.json", "model.safetensors", "preprocessor_config.json", "image_processor.py", *PREDICTIONS.values()),
+    *("README.md", "settings.json", "metrics.json", "metrics.jsonl"),
+)
+"""What belongs to a finished classifier."""
 
 
 def read_classifier(folder: Path) -> TimmWrapperForImageClassification:
@@ -25,7 +30,7 @@ def read_classifier(folder: Path) -> TimmWrapperForImageClassification:
     Raises
     ------
     UserError
-        If there is none, or what there is cannot be one.
+        If there is none, what there is cannot be one, or it predicts votes instead of classes.
     """
     if not (folder / "model.safetensors").exists():
         raise UserError(f"{folder}: no classifier (no model.safetensors in it); train one with train_classifier.py")
@@ -39,6 +44,8 @@ def read_classifier(folder: Path) -> TimmWrapperForImageClassification:
     except Exception as error:  # a folder may hold anything
         raise UserError(f"{folder}: cannot be loaded as a classifier ({in_short(error)}); train it again") from None
     check_class_names(names, str(folder))
+    if getattr(model.config, "target", "classes") == "votes":
+        raise UserError(f"{folder}: predicts votes, not classes; take a classifier trained with --target classes")
     return model
 
 

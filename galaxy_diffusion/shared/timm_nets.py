@@ -136,7 +136,7 @@ def packaged_weights(name: str) -> dict[str, torch.Tensor]:
 def package_folder(package: str) -> Path | None:
     """Where an installed package keeps its weights."""
     spec = find_spec(package.replace("-", "_"))
-    return Path(spec.submodule_search_locations[0]) if spec else None
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
 
 
 def no_net(name: str, error: Exception) -> UserError:

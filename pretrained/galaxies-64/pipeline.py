@@ -1,11 +1,12 @@
 """The class-conditional diffusion pipeline; needs nothing but torch and diffusers.
 
 `save_pretrained` writes this file beside the weights, so that stock diffusers loads them without this package:
-``DiffusionPipeline.from_pretrained(DIR, custom_pipeline=DIR, trust_remote_code=True)``. That runs the file in DIR: read
-it first if the model is from elsewhere. The class in this package loads only the weights and runs no code from DIR.
+``DiffusionPipeline.from_pretrained(DIR, trust_remote_code=True)``. That runs the file in DIR: read it first if the
+model is from elsewhere. The class in this package loads only the weights and runs no code from DIR.
 """
 
 import inspect
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -229,6 +230,17 @@ class ClassConditionalDDPMPipeline(DiffusionPipeline):
         Path(save_directory).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(__file__, Path(save_directory) / "pipeline.py")
         super().save_pretrained(save_directory, *args, **kwargs)
+
+    def to_json_string(self) -> str:
+        """The index, which names the class with its file: stock diffusers finds it there."""
+        index = json.loads(super().to_json_string()) | {"_class_name": ["pipeline", type(self).__name__]}
+        return json.dumps(index, indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def _dict_from_json_file(cls, json_file: str | Path) -> dict:
+        """The index without the file beside the class, so that this class runs no code of a folder."""
+        index = super()._dict_from_json_file(json_file)
+        return index | ({"_class_name": cls.__name__} if index.get("_class_name") == ["pipeline", cls.__name__] else {})
 
     def label_of(self, label: int | str) -> int:
         """Index of a class given by name or index."""

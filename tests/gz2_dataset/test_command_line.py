@@ -1,6 +1,9 @@
 """Options, one-line errors and provenance, as every script has them."""
 
+import importlib
+import inspect
 import json
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +12,9 @@ import pytest
 import yaml
 
 from gz2_dataset import UserError
-from gz2_dataset.__main__ import build
-from gz2_dataset.command_line import parse_counts, provenance, run, run_functions
+from gz2_dataset.__main__ import build, push
+from gz2_dataset.command_line import FOREIGN, parse_counts, provenance, run, run_functions
+from tests.conftest import ROOT
 
 
 @dataclass
@@ -89,6 +93,65 @@ def test_a_list_takes_one_or_more_values(arguments, expected, monkeypatch, tmp_p
     received = []
     run(received.append, Several, "")
     assert received[0].models == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--dry_run"], (True, None)),
+        (["--dry_run", "--steps", "9", "--maybe"], (True, True)),
+        (["--dry_run", "false", "--maybe=true"], (False, True)),
+    ],
+)
+def test_a_flag_needs_no_value(arguments, expected, monkeypatch):
+    @dataclass
+    class Flags(Config):
+        dry_run: bool = False
+        maybe: bool | None = None
+
+    monkeypatch.setattr(sys, "argv", ["script.py", "--data", "here", *arguments])
+    received = []
+    run(received.append, Flags, "")
+    assert (received[0].dry_run, received[0].maybe) == expected
+
+
+def test_a_flag_of_a_subcommand_needs_no_value(monkeypatch):
+    received = []
+
+    def push(folder: Path, *, private: bool = False, repo_id: str = "") -> None:
+        """Push."""
+        received.append((str(folder), private, repo_id))
+
+    monkeypatch.setattr(sys, "argv", ["gz2", "push", "here", "--private", "--repo_id", "me/galaxies"])
+    run_functions({"push": push}, "")
+    assert received == [("here", True, "me/galaxies")]
+
+
+def test_a_flag_of_another_tool_is_one_line_that_names_ours(monkeypatch, capsys):
+    @dataclass
+    class Training(Config):
+        batch_size: int = 64
+
+    def said(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["script.py", "--data", "here", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            run(print, Training, "")
+        assert exit_.value.code == 2
+        return capsys.readouterr().err
+
+    ours = "--train_batch_size: no option here; give --batch_size"
+    assert said("--train_batch_size", "16").startswith(f"error: {ours}")
+    assert said("--train_batch_size=16").startswith(f"error: {ours}")
+    assert "the same command goes on" in said("--resume_from_checkpoint", "latest")
+    assert "min_snr_gamma" not in said("--snr_gamma", "5"), "this command has none"
+
+
+def test_what_is_named_instead_of_a_foreign_flag_exists():
+    scripts = [importlib.import_module(path.stem) for path in ROOT.glob("*.py") if path.stem != "hatch_build"]
+    options = {name for script in scripts for name in getattr(script, "Config", Config).__dataclass_fields__}
+    options |= set(inspect.signature(build).parameters) | set(inspect.signature(push).parameters)
+    for flag, remedy in FOREIGN.items():
+        assert set(re.findall(r"--(\w+)", remedy)) <= options, flag
 
 
 def test_help_explains_each_option(monkeypatch, capsys):

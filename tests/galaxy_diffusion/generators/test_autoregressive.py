@@ -157,8 +157,7 @@ def test_others_load_the_folder_without_this_package(tmp_path):
     code = f"""
 import sys
 from diffusers import DiffusionPipeline
-pipe = DiffusionPipeline.from_pretrained({str(tmp_path / "model")!r}, custom_pipeline={str(tmp_path / "model")!r},
-                                         trust_remote_code=True)
+pipe = DiffusionPipeline.from_pretrained({str(tmp_path / "model")!r}, trust_remote_code=True)
 import torch
 image = pipe(class_labels=["blue"], generator=[torch.Generator().manual_seed(5)], output_type="np").images[0]
 assert not any(name.startswith("galaxy_diffusion") for name in sys.modules)

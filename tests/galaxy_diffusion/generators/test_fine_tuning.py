@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
+from diffusers.training_utils import EMAModel
 
 from galaxy_diffusion.generators.conditioning import NUM_VOTES, Conditioning, class_rows_from_votes, learn_votes
-from galaxy_diffusion.generators.fine_tuning import add_lora, load_parent, merge_lora
+from galaxy_diffusion.generators.fine_tuning import add_lora, load_parent, merge_lora, save_adapter
+from galaxy_diffusion.generators.monitoring import averaged
 from galaxy_diffusion.generators.objective import make_noise_scheduler
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline, ImageFormat
 from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
@@ -135,3 +137,25 @@ def test_a_class_becomes_its_mean_votes():
     class_rows_from_votes(unet, galaxies)
     for label, value in zip((0, 1, unet.config.num_class_embeds - 1), expected, strict=True):
         torch.testing.assert_close(look(unet, label), value, rtol=1e-4, atol=1e-5)
+
+
+def test_the_adapter_alone_around_the_parent_is_the_merged_net(saved, tmp_path):
+    """What is saved in peft's format, loaded by peft, gives what the merged net gives, for every class."""
+    peft = pytest.importorskip("peft")
+    parent = load_parent(saved[1])
+    rows = Conditioning(("bright", "ring")).row_names
+    net = parent.net_for(rows, 8)
+    add_lora(net, 2, saved[1])
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in net.parameters():
+            if weight.requires_grad:
+                weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
+    ema = EMAModel(net.parameters(), decay=0.5)
+    save_adapter(net, ema, 2, saved[1], tmp_path / "lora")
+    assert {path.name for path in (tmp_path / "lora").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    loaded = peft.PeftModel.from_pretrained(parent.net_for(rows, 8), tmp_path / "lora")
+    merged = averaged(net, ema)
+    for row in range(len(rows)):
+        torch.testing.assert_close(look(loaded, row), look(merged, row), atol=1e-5, rtol=1e-4)
+    assert not torch.equal(look(merged, 0), look(parent.net_for(rows, 8), 0))

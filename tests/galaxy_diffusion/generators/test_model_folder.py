@@ -17,14 +17,15 @@ from galaxy_diffusion.generators import model_folder
 from galaxy_diffusion.generators.model_card import model_card, snippet
 from galaxy_diffusion.generators.model_folder import (
     begin_saving,
+    files_of_model,
     is_finished,
-    push,
     save_in_half_precision,
     save_pipeline,
 )
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.schedulers import DEFAULT, SCHEDULERS, make_scheduler
 from galaxy_diffusion.shared.card_metadata import told
+from galaxy_diffusion.shared.hub_target import HubConfig, push
 from galaxy_diffusion.shared.run_folder import write_json
 from generate import Config
 from gz2_dataset import GalaxyArrays, UserError
@@ -105,7 +106,7 @@ def test_names_bring_no_code_into_the_snippet(name):
     assert [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)] == ["diffusers"]
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
-    assert texts.count(name) == 4  # three as the model's name, one as the class's
+    assert texts.count(name) == 3  # two as the model's name, one as the class's
 
 
 def test_hostile_names_stay_in_their_places():
@@ -152,7 +153,7 @@ def test_the_card_counts_the_classes_and_names_the_rare_ones():
         "| validation_loss/a | 0.50000 |",
     ):
         assert said in text
-    assert 'custom_pipeline="me/model"' in text
+    assert 'from_pretrained("me/model", trust_remote_code=True)' in text
     assert "![One row per class, in the order of the table below](samples/64.png)" in text
     assert "seconds" not in text
     assert "![" not in model_card("m", config, galaxies("1"), 0, record, None)
@@ -168,7 +169,7 @@ def test_the_card_lists_every_setting_and_no_path_of_a_machine(script, kind):
     assert list(config) == [field.name for field in fields(script.Config)]
 
 
-def test_the_finished_model_alone_is_uploaded(tmp_path, monkeypatch):
+def test_the_finished_model_alone_is_uploaded(tmp_path, monkeypatch, capsys):
     """In one commit, replacing an earlier model's files; neither the training's own files nor others in the folder."""
     records = dict.fromkeys(("README.md", "run.json", "settings.json", "metrics.jsonl", "seen_images.csv"), b"{}")
     others = (
@@ -184,7 +185,8 @@ def test_the_finished_model_alone_is_uploaded(tmp_path, monkeypatch):
     untrained().save_pretrained(tmp_path)
     hub = FakeHub(there=("unet/diffusion_pytorch_model.bin", "unet/config.json", "LICENSE"))
     monkeypatch.setattr("gz2_dataset.hub.HfApi", lambda: hub)
-    assert push(tmp_path, "me/model") == "https://hub/me/model/commit/1"
+    push(HubConfig(push_to_hub=True, hub_model_id="me/model"), tmp_path, files_of_model(tmp_path), "model")
+    assert capsys.readouterr().out == "uploaded: https://hub/me/model/commit/1\n"
     ((repo_id, repo_type, operations),) = hub.commits
     assert (repo_id, repo_type) == ("me/model", "model")
     added, deleted = changes(operations)

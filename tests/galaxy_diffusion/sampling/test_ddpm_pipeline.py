@@ -422,7 +422,7 @@ import numpy as np, torch
 from diffusers import DiffusionPipeline
 
 folder, again, output = sys.argv[1:]
-pipe = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
+pipe = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)
 images = pipe(["bright", 0], 2.0, 4, [torch.Generator().manual_seed(s) for s in (5, 6)], output_type="np").images
 np.save(output, images)
 pipe.save_pretrained(again)
