@@ -40,7 +40,8 @@ class Config(Checked):
     """Output folders of train_classifier.py; the probabilities of several, such as seeds of an arm, are averaged."""
     images: str = field(metadata=FREE)
     """A folder with its subfolders, a zip, a pattern such as "cutouts/*.jpg", or a catalogue (CSV, ECSV, FITS table,
-    Parquet, VOTable) with a column of file names. Files as the survey gives them: they are cropped as in training."""
+    Parquet, VOTable) with a column of file names. Files as the survey gives them (JPEG, PNG, TIFF, FITS): they are
+    stretched and cropped as in training."""
     output: Path = field(metadata=FREE)
     """The catalogue to write, in the format of its suffix: .csv, .ecsv, .fits, .parquet or .vot. Beside it go
     .html, .run and, if there is need, .unreadable.csv and .embeddings.parquet."""
@@ -70,7 +71,7 @@ def main(config: Config) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     ensemble = load_ensemble(config.model, device, config.mixed_precision)
     temperatures, shift = corrections(config, ensemble)
-    survey = open_survey(config.images, config.image_column)
+    survey = open_survey(config.images, config.image_column, ensemble.files_side_by_side)
     class_names, members = ensemble.class_names, len(ensemble.members)
     nothing = predict(np.zeros((members, 0, len(class_names))))
     check_catalogue(with_predictions(survey.table, nothing, np.arange(0), class_names, members), config.output)
@@ -92,8 +93,8 @@ def main(config: Config) -> None:
     if config.embeddings:
         write_embeddings(beside(config, "embeddings.parquet"), survey, parts, config.image_column, members)
     if config.page_images:
-        crop = ensemble.members[0].view.center_crop
-        page = render(survey, prediction, rows, class_names, crop, config.page_images, config.images, config.model)
+        seen = ensemble.members[0].view.prepare
+        page = render(survey, prediction, rows, class_names, seen, config.page_images, config.images, config.model)
         write_whole(beside(config, "html"), page)
     write_catalogue(with_predictions(survey.table, prediction, rows, class_names, members), config.output)
     counts = np.bincount(prediction.label, minlength=len(class_names)).tolist()

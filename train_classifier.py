@@ -4,7 +4,7 @@ import contextlib
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +49,7 @@ from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.galaxy_stream import GalaxyStream
 from gz2_dataset.interruption import noted_signals
+from gz2_dataset.loading import stretch_of
 from gz2_dataset.ranges import above, at_least, between
 
 
@@ -191,15 +192,17 @@ def main(config: Config) -> None:
     }
     results = task.results(test, logits["test"], parts)
     if trainer.is_world_process_zero():
+        stretch = stretch_of(config.data)
         trained = trainer.accelerator.unwrap_model(trainer.model)
         unfreeze(trained.timm_model)
-        save_model(trained, folder, train.center_crop, image_side(config))
+        save_model(trained, folder, train.center_crop, image_side(config), stretch)
         for split, its_logits in logits.items():
             task.save_predictions(folder / PREDICTIONS[split], held_out[split], its_logits)
         steps = trainer.state.global_step
         results |= {
             **provenance(config),
             **of_data,
+            "stretch": stretch and asdict(stretch),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "steps": steps,
             "best_step": trainer.state.best_global_step if patience else steps,

@@ -40,6 +40,8 @@ def build(
     num_folds: int = 1,
     fold: int = 0,
     center_crop: int | None = None,
+    bands: str | None = None,
+    stretch: Literal["asinh", "lupton", "zscale", "linear"] | None = None,
     keep: str | None = None,
     draw: int = 0,
     others: Literal["reserve", "unlabelled"] = "reserve",
@@ -67,6 +69,11 @@ def build(
             whole image; of an image that is not square, or smaller, the largest central square is kept. It is recorded
             in build.json, where everything reads it. Without it 224 if most images have 424 x 424 pixels, like those of
             Galaxy Zoo 2, else the whole image
+        bands: of files with more than 8 bits, from blue to red, three or one: planes of FITS cubes such as 0,1,2, or
+            names of files side by side such as g,r,i for ring/7-g.fits, ring/7-r.fits and ring/7-i.fits. Without it
+            the only plane, or the three
+        stretch: how their numbers become grey levels, once for the whole dataset; lupton keeps the colours of bright
+            pixels. Without it that of the earlier build, else asinh; pictures of 16 bits are scaled linearly
         keep: make classes rare on purpose: edge_on=41 leaves edge_on 41 training galaxies; validation and test keep all
         draw: which galaxies these are; another number draws others
         others: where the other training galaxies of the class go: into the split reserve, which no training reads
@@ -89,6 +96,8 @@ def build(
         num_folds,
         fold,
         center_crop,
+        bands,
+        stretch,
         keep,
         draw,
         others,

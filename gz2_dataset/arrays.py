@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, replace
@@ -207,7 +208,7 @@ def prepare(
     galaxies: datasets.Dataset, image_ids: list[str], path: Path, resolution: int, center_crop: int, jpeg: bool
 ) -> None:
     """Decode, crop and resize every image into one .npy file."""
-    images = encoded(galaxies)
+    images, turn = encoded(galaxies), threading.Lock()
 
     def fill(start: int) -> int:
         """Write the images from ``start`` on to their place in the file, so that none of its pages stays in memory."""
@@ -218,7 +219,9 @@ def prepare(
             except OSError as error:
                 raise UserError(f"image {image_id}: cannot be decoded ({error}); remove it and build again") from None
             part.append(jpeg_round_trip(prepared) if jpeg else prepared)
-        os.pwrite(file.fileno(), np.stack(part).data, offset + start * part[0].nbytes)
+        with turn:
+            file.seek(offset + start * part[0].nbytes)
+            file.write(np.stack(part).data)
         return len(part)
 
     # Pillow releases the interpreter lock while it decodes and resizes.

@@ -10,6 +10,7 @@ from .command_line import UserError
 from .crop import GZ2_CROP
 from .rules import Rule, rule_of
 from .splits import RESERVE
+from .stretch import Stretch
 
 BUILD_FILE = "build.json"
 
@@ -44,6 +45,8 @@ class BuildRecord:
     center_crop : int
         Side in pixels of the central square of each image that everything reads; 0 is the whole image. Where a file
         does not name it, it is older than the choice, and 224 was the crop of all.
+    stretch : Stretch, optional
+        How files that are not finished pictures became some; None if there were none.
     set_aside : dict of str to int
         Galaxies that `rarity.make_rare` has taken out of train, by class.
     draw : int
@@ -76,6 +79,7 @@ class BuildRecord:
     num_folds: int = 1
     fold: int = 0
     center_crop: int = GZ2_CROP
+    stretch: Stretch | None = None
     set_aside: dict[str, int] = field(default_factory=dict)
     draw: int = 0
     others: str = RESERVE
@@ -130,6 +134,7 @@ class BuildRecord:
                 values[name] = tuple(values.get(name, ()))
             if values.get("rules") is not None:
                 values["rules"] = tuple(map(rule_of, values["rules"]))
+            values["stretch"] = Stretch.from_record(values.get("stretch"))
         except (TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{where}: is no record of a build ({error}); build the dataset again") from None
         return cls(**values)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import datasets
 import pyarrow as pa
 
-from .plan import CONFIGURATIONS, GalaxyZoo2Config, Shard, features_of, make_plan, open_source
+from .build_config import CONFIGURATIONS, GalaxyZoo2Config
+from .plan import Shard, features_of, make_plan, open_source
 from .splits import SPLITS
 
 
@@ -25,10 +26,11 @@ class GalaxyZoo2(datasets.ArrowBasedBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         self.source = open_source(self.config)
-        return datasets.DatasetInfo(features=features_of(self.source))
+        return datasets.DatasetInfo(features=features_of(self.source, []))
 
     def _split_generators(self, dl_manager: datasets.DownloadManager) -> list[datasets.SplitGenerator]:
         self.plan = make_plan(self.config, self.source)
+        self.info.features = self.plan.features  # with ra and dec, which only the images may tell
         shards = {split: [shard for shard in self.plan.shards if shard.split == split] for split in SPLITS}
         return [datasets.SplitGenerator(name=s, gen_kwargs={"shards": own}) for s, own in shards.items() if own]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import datasets
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from .build_config import CONFIGURATIONS
 from .build_record import BuildRecord
 from .crop import crop_in_words
 from .markdown import as_text, code_block, markdown_table, one_line
 from .parquet_rows import SHARDS
 from .pictures import picture_of
-from .plan import CONFIGURATIONS
 
 REPO_ID = "USER/NAME"
 """Placeholder in the card until `hub.push` knows the id."""
@@ -25,9 +25,11 @@ galaxies = load_dataset("{REPO_ID}", split="train")
 galaxies.features["label"].int2str(galaxies[0]["label"])"""
 VERSIONS = ("datasets", "numpy", "pandas", "pillow", "pyarrow")
 COLUMNS = {
-    "image": "the image, a JPEG or PNG file as in the source",
+    "image": "the image, a JPEG or PNG file as in the source, or a PNG file of the stretched numbers",
     "label": "the class; missing where a galaxy has none",
     "image_id": "the galaxy's name in its source",
+    "ra": "right ascension in degrees",
+    "dec": "declination in degrees",
 }
 
 TEMPLATE = Path(__file__).with_name("card.md")
@@ -156,6 +158,7 @@ def dataset_card(record: BuildRecord, info: datasets.DatasetInfo) -> str:
         classless_in=where if has_classless else "",
         command=code_block(command_of(record)),
         crop=crop_in_words(record.center_crop),
+        stretch=as_text(record.stretch.in_words) if record.stretch else "",
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS),
         citation=origin.citation,
         own_lines=OWN_LINES,
@@ -195,7 +198,7 @@ def pictures_text(record: BuildRecord) -> str:
 
 
 def columns_text(features: datasets.Features) -> str:
-    rows = [[name, meaning] for name, meaning in COLUMNS.items()]
+    rows = [[name, meaning] for name, meaning in COLUMNS.items() if name in features]
     if votes := [name for name in features if name not in COLUMNS]:
         rows.append(
             [f"{as_text(votes[0])} … {as_text(votes[-1])}", f"{len(votes)} fractions of the volunteers' votes, 0 to 1"]
@@ -213,10 +216,12 @@ def command_of(record: BuildRecord) -> str:
     name = one_line(record.config_name)
     configuration = f"--config_name {name}" if name in CONFIGURATIONS else f"--rules {shlex.quote(f'{name}.yaml')}"
     folds = f" --num_folds {record.num_folds} --fold {record.fold}" if record.num_folds > 1 else ""
+    stretch = record.stretch
+    stretched = f" --bands {shlex.quote(','.join(stretch.bands))} --stretch {stretch.name}" if stretch else ""
     keep = ",".join(f"{one_line(rare)}={record.counts['train'][rare]}" for rare in record.set_aside)
     rare = f" --keep {shlex.quote(keep)} --draw {record.draw} --others {record.others}" if keep else ""
     return (
         f"python -m gz2_dataset build --data_dir DATA_DIR --output OUTPUT --source {record.source} {configuration} "
         f"--test_per_class {record.test_per_class} --validation_per_class {record.validation_per_class} "
-        f"--center_crop {record.center_crop}{folds}{rare}"
+        f"--center_crop {record.center_crop}{stretched}{folds}{rare}"
     ).replace(" --source mock", "")

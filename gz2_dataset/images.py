@@ -13,6 +13,7 @@ from .command_line import UserError
 
 MAX_PIXELS = 8192**2
 FORMATS = ("JPEG", "PNG")
+UNKNOWN = "files that are not JPEG or PNG"
 END_OF_FILE = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 TAIL, HEAD = 1024, 4096
 
@@ -61,7 +62,7 @@ def problem_of(content: bytes) -> str:
     except Image.DecompressionBombError:
         return "images of more than 67 million pixels"
     except (OSError, SyntaxError, ValueError):
-        return "files that are not JPEG or PNG"
+        return UNKNOWN
     if width * height > MAX_PIXELS:
         return "images of more than 67 million pixels"
     if END_OF_FILE[kind] not in content[-TAIL:]:

@@ -19,7 +19,9 @@ from .image_ids import check_image_ids
 from .images import encoded_bytes
 from .parquet_rows import shard_files
 from .shortage import remedy_of
+from .sources.files import Files
 from .splits import SPLITS, check_no_leak, check_splits
+from .stretch import Stretch
 from .writing import build
 
 
@@ -95,12 +97,22 @@ def crop_of(data: str) -> int:
     UserError
         As in `load`.
     """
-    folder = local_folder(data)
     load(data)
+    record = build_record_of(data)
+    return guessed_crop(data, first_image(data)) if record is None else record.center_crop
+
+
+def stretch_of(data: str) -> Stretch | None:
+    """How the files of a dataset that were not finished pictures became some; None if there were none, or who knows."""
+    record = build_record_of(data)
+    return record and record.stretch
+
+
+def build_record_of(data: str) -> BuildRecord | None:
+    """The ``build.json`` of a dataset; None for one on the Hub without it."""
+    folder = local_folder(data)
     file = folder / BUILD_FILE if folder else file_on_hub(data, BUILD_FILE)
-    if file is None:
-        return guessed_crop(data, first_image(data))
-    return BuildRecord.from_json(file.read_bytes(), str(file)).center_crop
+    return file and BuildRecord.from_json(file.read_bytes(), str(file))
 
 
 def first_image(data: str) -> bytes:
@@ -128,11 +140,7 @@ def file_on_hub(data: str, name: str) -> Path | None:
 
 def build_in_cache(raw: Path) -> Path:
     """Build a raw image folder into the cache of `datasets`; again only if a file has changed."""
-    files = sorted(
-        (str(f.relative_to(raw)), f.stat().st_size, f.stat().st_mtime_ns) for f in raw.rglob("*") if f.is_file()
-    )
-    stamp = hashlib.sha256(repr((raw.resolve(), files)).encode()).hexdigest()[:16]
-    output = Path(datasets.config.HF_DATASETS_CACHE) / "gz2_dataset" / stamp
+    output = Path(datasets.config.HF_DATASETS_CACHE) / "gz2_dataset" / Files(raw).stamp()[:16]
     if not (output / BUILD_FILE).exists():
         output.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{output}.lock"):  # of several commands that start at once, one builds

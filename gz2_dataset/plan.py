@@ -5,82 +5,26 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import datasets
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from gz2_dataset.sources.sources import Source, read_source
+from gz2_dataset.sources.image_names import stem_of
+from gz2_dataset.sources.sources import COORDINATES, Source, read_source
 
+from .build_config import CONFIGURATIONS, GalaxyZoo2Config
 from .build_record import BuildRecord
 from .command_line import UserError, parse_counts
 from .crop import usual_crop
+from .held_out import hold_out
 from .inspection import inspect
+from .levels import earlier_stretch, stretch_for
 from .parallel import in_threads
-from .ranges import at_least, between, check_ranges
-from .rarity import OTHERS, make_rare
-from .repeats import repeats_across, same_bytes, same_sky
+from .rarity import make_rare
 from .rules import CLASS_NAMES, RULES, read_rules
-from .splits import RESERVE, SPLITS, read_splits, split_galaxies, with_new_names
+from .splits import SPLITS, read_splits, with_new_names
+from .stretch import Stretch, as_stored, named, parse_bands
 
 SHARD_BYTES = 64 * 2**20
-CONFIGURATIONS = {
-    "five_class": "The paper's clean samples; galaxies without a class form the split unlabelled",
-    "galaxy_zoo_2": "All galaxies with their vote fractions; those without a class are in train",
-    "image_folder": "Your own classes: one folder per class, or a class list",
-}
-
-
-@dataclass
-class GalaxyZoo2Config(datasets.BuilderConfig):
-    """Configuration of `GalaxyZoo2` and of `build`.
-
-    Attributes
-    ----------
-    source : str, optional
-        One of `sources.KINDS`; by default it is recognised from the content of data_dir.
-    rules : str, optional
-        YAML file of rules that make other classes from the votes.
-    test_per_class, validation_per_class : int
-        Galaxies of each class for testing and validation; at most 30 % and 10 % of a small class.
-    near_duplicates : bool
-        Whether to decode every image and look for galaxies of train that a held-out image also shows.
-    split_file : str, optional
-        The split file of an earlier build, whose galaxies stay where they are.
-    num_folds, fold : int
-        Number of disjoint test sets, and which of them this is, counted from 0.
-    center_crop : int, optional
-        Side in pixels of the central square of each image that everything reads, 0 for the whole image; by default 224
-        if most images have 424 x 424 pixels, like those of Galaxy Zoo 2, else the whole.
-    keep : str, optional
-        Training galaxies that classes are left with, such as edge_on=41; see `rarity.make_rare`.
-    draw : int
-        Which galaxies these are.
-    others : str
-        One of `rarity.OTHERS`: where the other training galaxies of the class go.
-    """
-
-    source: str | None = None
-    rules: str | None = None
-    test_per_class: int = field(default=100, metadata=at_least(0))
-    validation_per_class: int = field(default=50, metadata=at_least(0))
-    near_duplicates: bool = True
-    split_file: str | None = None
-    num_folds: int = field(default=1, metadata=between(1, 1000))
-    fold: int = 0
-    center_crop: int | None = field(default=None, metadata=at_least(0))
-    keep: str | None = None
-    draw: int = field(default=0, metadata=at_least(0))
-    others: str = RESERVE
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_ranges(self)
-        if not 0 <= self.fold < self.num_folds:
-            raise UserError(f"fold {self.fold} of {self.num_folds}: give a --fold from 0 to --num_folds less 1")
-        if self.others not in OTHERS:
-            raise UserError(
-                f"others {self.others!r}: the galaxies that a class does not keep go to {' or '.join(OTHERS)}"
-            )
 
 
 @dataclass(frozen=True)
@@ -112,8 +56,12 @@ class Plan:
         Galaxies taken out because a held-out one shows the same, as ``exact`` or as ``near`` duplicates.
     center_crop : int
         Side in pixels of the central square of each image that everything reads; 0 is the whole image.
+    stretch : Stretch, optional
+        Of the files that are not finished pictures.
     set_aside : dict of str to int
         Galaxies that `make_rare` has taken out of train, by class.
+    pixel_notes : tuple of str
+        What is worth knowing about the numbers in files that are not finished pictures.
     shards : list of Shard
     """
 
@@ -125,13 +73,15 @@ class Plan:
     unsound: pd.DataFrame
     moved: dict[str, int]
     center_crop: int
+    stretch: Stretch | None
     set_aside: dict[str, int]
+    pixel_notes: tuple[str, ...] = ()
     shards: list[Shard] = field(default_factory=list)
 
     @property
     def features(self) -> datasets.Features:
         """Features of every split."""
-        return features_of(self.source)
+        return features_of(self.source, [name for name in COORDINATES if name in self.table])
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -150,11 +100,11 @@ class Plan:
     @property
     def record(self) -> BuildRecord:
         """What is known of the dataset before it is written."""
-        small = [
-            f"{name}: {n} test galaxies instead of {self.config.test_per_class}, because the class is small"
-            for name, n in self.counts.get("test", {}).items()
-            if n < self.config.test_per_class
-        ]
+        small = {name: n for name, n in self.counts.get("test", {}).items() if n < self.config.test_per_class}
+        few = ", ".join(f"{name} {n}" for name, n in small.items())
+        small = [f"fewer than {self.config.test_per_class} test galaxies, because the class is small: {few}"] * bool(
+            few
+        )
         left_out = [f"{reason}, left out: {n}" for reason, n in self.skipped.items()]
         moved = [
             f"left out of train, because a held-out image shows the same ({kind} duplicates): {n}"
@@ -181,20 +131,21 @@ class Plan:
             num_folds=self.config.num_folds,
             fold=self.config.fold,
             center_crop=self.center_crop,
+            stretch=self.stretch,
             set_aside=self.set_aside,
             draw=self.config.draw,
             others=self.config.others,
-            notes=(*left_out, *moved, *small, *rare),
+            notes=(*self.source.notes, *left_out, *self.pixel_notes, *moved, *small, *rare),
         )
 
     def read(self, shard: Shard) -> pa.Table:
-        """The galaxies of a shard with their images, as the bytes of the source."""
+        """The galaxies of a shard with their images, as the bytes of the source where these are a finished picture."""
         rows = self.table.iloc[shard.start : shard.stop]
         try:
-            content = list(in_threads(self.source.read, rows["file"].tolist()))
+            content = list(in_threads(self.stored, rows["file"].tolist()))
         except OSError as error:
             raise UserError(f"{self.config.data_dir}: an image has become unreadable ({error}); build again") from None
-        names = [PurePosixPath(file).name if "." in file else None for file in rows["file"]]
+        names = [name_in_dataset(file) if "." in file else None for file in rows["file"]]
         label_of = {name: label for label, name in enumerate(self.source.class_names)}
         schema = self.features.arrow_schema
         columns = {
@@ -204,20 +155,32 @@ class Plan:
             "label": pa.array(map(label_of.get, rows["galaxy_class"]), pa.int64()),
             "image_id": pa.array(rows["image_id"], pa.string()),
             **{column: pa.array(rows[column], pa.float32()) for column in self.source.vote_columns},
+            **{name: pa.array(rows[name], pa.float64(), from_pandas=True) for name in COORDINATES if name in rows},
         }
         return pa.Table.from_arrays(
             [columns[name].cast(schema.field(name).type) for name in schema.names], schema=schema
         )
 
+    def stored(self, file: str) -> bytes:
+        """The image of a file of the source as the dataset stores it."""
+        return as_stored(self.source.read(file), self.stretch)
 
-def features_of(source: Source) -> datasets.Features:
-    """Image, label, image_id and the vote fractions that the source has."""
+
+def name_in_dataset(file: str) -> str:
+    """The name of an image: of a file that is a PNG by now, with that ending."""
+    name = PurePosixPath(file).name
+    return name if name.lower().endswith((".jpg", ".jpeg", ".jfif", ".png")) else f"{stem_of(name)}.png"
+
+
+def features_of(source: Source, further: list[str]) -> datasets.Features:
+    """Image, label, image_id, the vote fractions that the source has, and further columns of numbers."""
     return datasets.Features(
         {
             "image": datasets.Image(),
             "label": datasets.ClassLabel(names=list(source.class_names)),
             "image_id": datasets.Value("string"),
             **dict.fromkeys(source.vote_columns, datasets.Value("float32")),
+            **dict.fromkeys(further, datasets.Value("float64")),
         }
     )
 
@@ -227,7 +190,9 @@ def open_source(config: GalaxyZoo2Config) -> Source:
     if config.data_dir is None:
         raise UserError("no data_dir; give the folder of the galaxy images with --data_dir")
     rules = read_rules(Path(config.rules)) if config.rules else RULES
-    return read_source(config.data_dir, config.source, rules)
+    earlier = earlier_stretch(config)
+    bands = parse_bands(config.bands) or (earlier.bands if earlier else ())
+    return read_source(config.data_dir, config.source, rules, bands if named(bands) else ())
 
 
 def name_of(config: GalaxyZoo2Config, source: Source) -> str:
@@ -267,11 +232,16 @@ def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = N
         If a class has no sound image, or fewer training galaxies than it shall keep.
     """
     name = name_of(config, source)
-    looks, signatures = inspect(source, config.near_duplicates, scratch)
+    stretch = stretch_for(config, source)
+    looks, signatures = inspect(source, config.near_duplicates, stretch, scratch)
     sound = looks["problem"] == ""
     skipped = source.skipped + Counter(looks["problem"][~sound])
     unsound = source.table[["image_id", "file"]].assign(reason=looks["problem"])[~sound]
-    table = pd.concat([source.table, looks[["sha256", "size"]]], axis=1)[sound].reset_index(drop=True)
+    names = [name.encode(errors="replace").decode() for name in source.unused]
+    unused = pd.DataFrame({"image_id": "", "file": names, "reason": source.unused.values()})
+    unsound = pd.concat([unsound, unused])[["image_id", "file", "reason"]]
+    table = with_coordinates(source.table, looks)
+    table = pd.concat([table, looks[["sha256", "size"]]], axis=1)[sound].reset_index(drop=True)
     for class_name in source.class_names if name != "galaxy_zoo_2" else ():
         if not (table["galaxy_class"] == class_name).any():
             reasons = "".join(f"; {n} {reason} left out" for reason, n in skipped.items())
@@ -280,19 +250,10 @@ def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = N
 
     folds = (config.num_folds, config.fold)
     earlier = with_new_names(read_splits(Path(config.split_file), *folds), table) if config.split_file else None
-    table[["split", "fold"]] = split_galaxies(
-        table, config.test_per_class, config.validation_per_class, earlier, *folds
-    )
-    known = table["image_id"].isin([] if earlier is None else earlier["image_id"])
-    exact_pairs = same_bytes(table["sha256"])
-    exact = repeats_across(table, exact_pairs, known, config.num_folds)
-    repeated, near = exact, 0
     if signatures is not None:
         signatures = signatures if sound.all() else signatures[sound.to_numpy()]
-        pairs = np.concatenate([exact_pairs, same_sky(signatures)])
-        repeated = exact | repeats_across(table, pairs, known, config.num_folds)
-        near = int((repeated & ~exact).sum())
-    table = table[~repeated]
+    wanted = {"test": config.test_per_class, "validation": config.validation_per_class}
+    table, moved = hold_out(table, signatures, wanted, earlier, *folds)
     keep = parse_counts("keep", config.keep, source.class_names) if config.keep else {}
     before = table.loc[table["split"] == "train", "galaxy_class"].value_counts()
     table = make_rare(table, keep, config.draw, config.others)
@@ -301,12 +262,48 @@ def make_plan(config: GalaxyZoo2Config, source: Source, scratch: Path | None = N
     table = table.assign(split=pd.Categorical(table["split"], SPLITS))
     table = table.sort_values(["split", "image_id"], ignore_index=True)
     table["split"] = table["split"].astype(str)
-    moved = {"exact": int(exact.sum()), "near": near}
     center_crop = config.center_crop
     if center_crop is None:
         center_crop = usual_crop(*looks.loc[sound, ["width", "height"]].value_counts().idxmax())
     set_aside = {rare: int(before[rare]) - count for rare, count in keep.items()}
-    return Plan(config, name, source, table, skipped, unsound, moved, center_crop, set_aside, cut_shards(table))
+    notes = pixel_notes(looks[sound], stretch)
+    return Plan(
+        config,
+        name,
+        source,
+        table,
+        skipped,
+        unsound,
+        moved,
+        center_crop,
+        stretch,
+        set_aside,
+        notes,
+        cut_shards(table),
+    )
+
+
+def with_coordinates(table: pd.DataFrame, looks: pd.DataFrame) -> pd.DataFrame:
+    """The source's table with ra and dec of the images' headers, where it has none of its own and any header has."""
+    if not set(COORDINATES) <= set(table) and looks[list(COORDINATES)].notna().any(axis=None):
+        return table.assign(**{name: looks[name] for name in COORDINATES})
+    return table
+
+
+def pixel_notes(looks: pd.DataFrame, stretch: Stretch | None) -> tuple[str, ...]:
+    """What is worth knowing about the numbers in files that are not finished pictures."""
+    if stretch is None:
+        return ()
+    notes = [f"stretch: {stretch.in_words}"]
+    if finished := int((~looks["stretched"]).sum()):
+        notes.append(
+            f"images that came as pictures of 8 bits, and were not stretched: {finished} of {len(looks)}; where that "
+            "goes with the class, a net learns it instead"
+        )
+    for what, name in (("empty (NaN), shown as black", "empty"), ("saturated, shown as white", "saturated")):
+        if images := int((looks[name] > 0).sum()):
+            notes.append(f"images with pixels that are {what}: {images} ({int(looks[name].sum())} pixels)")
+    return tuple(notes)
 
 
 def cut_shards(table: pd.DataFrame, shard_bytes: int = SHARD_BYTES) -> list[Shard]:

@@ -32,7 +32,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "run.json")
-    >>> _ = path.write_text('{"seed": 0}')
+    >>> _ = path.write_text('{"seed": 0}', encoding="utf-8")
     >>> read_json(path, "train again")
     {'seed': 0}
     """

@@ -30,9 +30,9 @@ def repeats_across(galaxies: pd.DataFrame, pairs: np.ndarray, known: pd.Series, 
     """Galaxies that must go because a held-out galaxy shows the same sky.
 
     Of galaxies that show the same sky, those in the test split take precedence over those in validation, and these over
-    the rest, which must leave train, unlabelled or validation; but a galaxy of an earlier build takes precedence over a
-    new one. With several folds, only the first galaxy in the first fold that tests one stays, whichever fold is built,
-    so that all folds lose the same galaxies.
+    the rest, which must leave train, unlabelled or validation, and only one is held out; but a galaxy of an earlier
+    build takes precedence over a new one. With several folds, only the first galaxy in the first fold that tests one
+    stays, whichever fold is built, so that all folds lose the same galaxies.
 
     Parameters
     ----------
@@ -58,9 +58,8 @@ def repeats_across(galaxies: pd.DataFrame, pairs: np.ndarray, known: pd.Series, 
     table = pd.DataFrame({"part": part, "group": groups_of(pairs, len(galaxies)), "new": ~known})
     table = table[table["group"].duplicated(keep=False)].sort_values(["new", "part"])
     stays = table.groupby("group")["part"].transform("first")
-    others = table["part"] != stays
-    if num_folds > 1:
-        # Even within one fold, because another fold validates on some of its galaxies and learns from the others.
-        others |= table["group"].duplicated()
+    # Even within one split, so that each galaxy is judged once. With folds even galaxies of an earlier build, because
+    # another fold validates on some of the galaxies of this one and learns from the others.
+    others = (table["part"] != stays) | (table["group"].duplicated() & (table["new"] | (num_folds > 1)))
     must_go[table.index] = others & (np.minimum(table["part"], stays) <= num_folds)
     return must_go

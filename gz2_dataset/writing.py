@@ -11,13 +11,15 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from .aside import written_aside
+from .build_config import CONFIGURATIONS, GalaxyZoo2Config
 from .build_record import BUILD_FILE, BuildRecord
 from .card import dataset_card, own_lines
 from .command_line import UserError
 from .folder_lock import lock_beside, only_writer
+from .levels import earlier_stretch
 from .parquet_rows import SHARD_FOLDER
 from .pictures import save_pictures
-from .plan import CONFIGURATIONS, GalaxyZoo2Config, Plan, make_plan, name_of, open_source
+from .plan import Plan, make_plan, name_of, open_source
 from .splits import COLUMNS, RESERVE, SPLIT_FILE
 
 CARD_FILE, UNSOUND_FILE = "README.md", "left_out.csv"
@@ -37,6 +39,8 @@ def build(
     num_folds: int = 1,
     fold: int = 0,
     center_crop: int | None = None,
+    bands: str | None = None,
+    stretch: str | None = None,
     keep: str | None = None,
     draw: int = 0,
     others: str = RESERVE,
@@ -55,7 +59,8 @@ def build(
         Folder of the dataset; ``load_dataset(output)`` reads it.
     config_name : str, optional
         One of `CONFIGURATIONS`; by default five_class, or image_folder where the classes are the user's own.
-    source, rules, test_per_class, validation_per_class, near_duplicates, num_folds, fold, center_crop, keep, draw
+    source, rules, test_per_class, validation_per_class, near_duplicates, num_folds, fold, center_crop, bands, stretch,
+    keep, draw
         As in `GalaxyZoo2Config`.
     others : str
         As in `GalaxyZoo2Config`.
@@ -89,6 +94,8 @@ def build(
             num_folds=num_folds,
             fold=fold,
             center_crop=center_crop,
+            bands=bands,
+            stretch=stretch,
             keep=keep,
             draw=draw,
             others=others,
@@ -128,7 +135,8 @@ def write(config: GalaxyZoo2Config, output: Path) -> BuildRecord:
 def stamp_of(config: GalaxyZoo2Config, source: str) -> str:
     """A hash of everything that the dataset depends on."""
     texts = [Path(path).read_text(encoding="utf-8") if path else "" for path in (config.rules, config.split_file)]
-    return hashlib.sha256(repr((FORMAT, asdict(config), source, texts)).encode()).hexdigest()
+    known = (FORMAT, asdict(config), earlier_stretch(config), source, texts)
+    return hashlib.sha256(repr(known).encode()).hexdigest()
 
 
 def begin(partial: Path, stamp: str) -> None:

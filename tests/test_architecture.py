@@ -82,6 +82,16 @@ def test_nothing_imports_what_windows_lacks(known):
     packages = modules("galaxy_diffusion") | modules("gz2_dataset")
     for path in [*packages.values(), *ROOT.glob("*.py")]:
         assert not {"resource", "fcntl"} & set(imported(path, known)), path
+        assert not re.search(r"os\.(pread|pwrite|fork)\b", path.read_text(encoding="utf-8")), path
+
+
+def test_text_is_utf_8_whatever_the_system_would_take(known):
+    """Windows and some clusters have another default."""
+    packages = modules("galaxy_diffusion") | modules("gz2_dataset")
+    for path in [*packages.values(), *ROOT.glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("read_text", "write_text"):
+                assert "encoding" in [keyword.arg for keyword in node.keywords], f"{path}:{node.lineno}"
 
 
 @pytest.mark.parametrize("package", ["galaxy_diffusion", "gz2_dataset"])

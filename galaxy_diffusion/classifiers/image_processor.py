@@ -58,7 +58,9 @@ class GalaxyImageProcessor(BaseImageProcessor):
         return BatchFeature({"pixel_values": (values - mean) / std}, tensor_type=return_tensors)
 
     def prepared(self, image: Image.Image) -> np.ndarray:
-        """uint8, shape (resolution, resolution, 3)."""
+        """uint8, shape (resolution, resolution, 3); ValueError for an image of more than 8 bits."""
+        if image.mode == "F" or image.mode.startswith("I"):
+            raise ValueError("the image has more than 8 bits: give a picture in the stretch of the training's images")
         image = image.convert("RGB")
         side = min(self.center_crop or image.height, *image.size)  # pyright: ignore[reportArgumentType]
         left, top = (image.width - side) // 2, (image.height - side) // 2

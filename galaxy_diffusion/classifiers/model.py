@@ -1,6 +1,7 @@
 """Any timm backbone as a transformers model that `pipeline("image-classification")` can load."""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from galaxy_diffusion.shared.run_folder import write_json
 from galaxy_diffusion.shared.timm_nets import create_net, find_net
 from gz2_dataset import UserError
 from gz2_dataset.arrays import jpeg_settings
+from gz2_dataset.stretch import Stretch
 
 
 def make_model(
@@ -72,7 +74,13 @@ def make_model(
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
-def save_model(model: TimmWrapperForImageClassification, folder: Path, center_crop: int, image_side: int) -> None:
+def save_model(
+    model: TimmWrapperForImageClassification,
+    folder: Path,
+    center_crop: int,
+    image_side: int,
+    stretch: Stretch | None = None,
+) -> None:
     """Write the model with two ways to prepare image files for it, which `AutoImageProcessor` chooses from.
 
     With ``trust_remote_code=True`` it takes `GalaxyImageProcessor`, a copy of whose file is in the folder: exactly what
@@ -87,6 +95,8 @@ def save_model(model: TimmWrapperForImageClassification, folder: Path, center_cr
         As in `GalaxyArrays`.
     image_side : int
         Shorter side in pixels of the images that the crop is taken from.
+    stretch : Stretch, optional
+        Of the data's files that were not finished pictures, which neither way takes.
     """
     module = Path(image_processor.__file__)
     auto_map = {"AutoImageProcessor": f"{module.stem}.{image_processor.GalaxyImageProcessor.__name__}"}
@@ -104,5 +114,6 @@ def save_model(model: TimmWrapperForImageClassification, folder: Path, center_cr
         "image_mean": prepared["mean"],
         "image_std": prepared["std"],
         "jpeg": jpeg_settings(resolution),
+        "stretch": stretch and asdict(stretch),
     }
     write_json(folder / "preprocessor_config.json", settings)

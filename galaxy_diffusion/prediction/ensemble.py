@@ -13,16 +13,21 @@ from galaxy_diffusion.shared.classifier_folder import class_names_of, read_class
 from gz2_dataset import UserError
 from gz2_dataset.arrays import jpeg_round_trip
 from gz2_dataset.crop import prepare_image, recorded_crop
-from gz2_dataset.images import decode, problem_of
+from gz2_dataset.stretch import Stretch, pixels_of
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class View(NamedTuple):
-    """What a net sees of an image: its resolution, and the side in pixels of the crop, 0 for the whole image."""
+    """What a net sees of an image: its resolution, the side in pixels of the crop, 0 for the whole, and the stretch."""
 
     resolution: int
     center_crop: int
+    stretch: Stretch | None = None
+
+    def prepare(self, content: bytes, resolution: int) -> np.ndarray:
+        """An image file in this view, uint8 (resolution, resolution, 3); OSError if it is not a whole image."""
+        return prepare_image(pixels_of(content, self.stretch), resolution, self.center_crop)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,20 @@ class Ensemble:
     device: torch.device
     precision: str
 
+    @property
+    def files_side_by_side(self) -> tuple[str, ...]:
+        """The bands of which each image has one file.
+
+        Raises
+        ------
+        UserError
+            If not all classifiers want the same.
+        """
+        wanted = {member.view.stretch.files_side_by_side if member.view.stretch else () for member in self.members}
+        if len(wanted) > 1:
+            raise UserError("the classifiers learned from different bands; apply them one by one")
+        return wanted.pop()
+
     def prepare(self, content: bytes) -> dict[View, np.ndarray]:
         """An image file as each of the members' trainings saw its images: cropped, resized and compressed.
 
@@ -75,10 +94,11 @@ class Ensemble:
         OSError
             If it is not a whole image.
         """
-        if problem := problem_of(content):
-            raise OSError(problem)
-        pixels = decode(content)
-        return {view: jpeg_round_trip(prepare_image(pixels, *view)) for view in {m.view for m in self.members}}
+        pixels = {stretch: pixels_of(content, stretch) for stretch in {m.view.stretch for m in self.members}}
+        return {
+            view: jpeg_round_trip(prepare_image(pixels[view.stretch], view.resolution, view.center_crop))
+            for view in {m.view for m in self.members}
+        }
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[dict[View, np.ndarray]]) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -118,7 +138,8 @@ def load_ensemble(folders: Sequence[str], device: torch.device, precision: str =
             )
         class_names = names
         mean, std = (255 * torch.tensor(config[key], device=device).view(3, 1, 1) for key in ("mean", "std"))
-        view = View(config["input_size"][-1], recorded_crop(results))  # pyright: ignore[reportArgumentType]
+        stretch = Stretch.from_record(results.get("stretch"))
+        view = View(config["input_size"][-1], recorded_crop(results), stretch)  # pyright: ignore[reportArgumentType]
         net = model.timm_model.to(device, memory_format=torch.channels_last)  # twice as fast on a CPU
         members.append(Member(folder, net, view, mean, std, log_class_shares(results, class_names)))
     return Ensemble(members, class_names, device, precision)

@@ -1,7 +1,7 @@
 """The most probable galaxies of each class as one self-contained HTML page."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -13,8 +13,6 @@ from galaxy_diffusion.prediction.probabilities import Prediction
 from galaxy_diffusion.prediction.survey import Survey
 from galaxy_diffusion.shared.names import class_title
 from gz2_dataset.arrays import encode_jpeg
-from gz2_dataset.crop import prepare_image
-from gz2_dataset.images import decode
 from gz2_dataset.markdown import one_line
 
 SIDE = 128
@@ -45,7 +43,7 @@ def render(
     prediction: Prediction,
     readable: np.ndarray,
     class_names: Sequence[str],
-    center_crop: int,
+    picture_of: Callable[[bytes, int], np.ndarray],
     page_images: int,
     images: str,
     models: Sequence[str],
@@ -60,8 +58,8 @@ def render(
     readable : ndarray of int, shape (N,)
         Their rows in the survey.
     class_names : sequence of str
-    center_crop : int
-        What the pictures show of each image.
+    picture_of : callable
+        Makes of a file's bytes a picture of so many pixels.
     page_images : int
         Galaxies of each class.
     images : str
@@ -74,7 +72,7 @@ def render(
         for place in order.tolist():
             name = survey.names[int(readable[place])]
             try:
-                pixels = prepare_image(decode(survey.read(name)), SIDE, center_crop)
+                pixels = picture_of(survey.read(name), SIDE)
             except OSError:  # it is gone by now
                 continue
             picture = base64.b64encode(encode_jpeg(Image.fromarray(pixels))).decode()

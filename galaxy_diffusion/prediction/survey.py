@@ -12,8 +12,9 @@ from astropy.table import Table
 
 from galaxy_diffusion.prediction.catalogue import FORMATS, read_catalogue
 from gz2_dataset import UserError
+from gz2_dataset.pixel_values import cube
 from gz2_dataset.sources.files import MAX_IMAGE_BYTES, NOT_OF_THE_USER, Files
-from gz2_dataset.sources.tables import IMAGE_SUFFIXES
+from gz2_dataset.sources.image_names import IMAGE_SUFFIXES, is_image, side_by_side
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Survey:
         return len(self.names)
 
 
-def open_survey(images: str, image_column: str) -> Survey:
+def open_survey(images: str, image_column: str, bands: tuple[str, ...] = ()) -> Survey:
     """Find the images.
 
     Parameters
@@ -52,6 +53,9 @@ def open_survey(images: str, image_column: str) -> Survey:
     image_column : str
         The catalogue's column of file names, relative to the catalogue. The same name is given to the file names of
         the others.
+    bands : tuple of str
+        Bands of which each image has one file, as `image_names.side_by_side` finds them. A catalogue names the image,
+        without a band, or the file of any of its bands.
 
     Raises
     ------
@@ -63,32 +67,53 @@ def open_survey(images: str, image_column: str) -> Survey:
         if not path.exists():
             raise UserError(f"--images {images}: no such file")
         files = Files(path, unwanted=NOT_OF_THE_USER)
-        return named(images, image_column, files.names, files.read)
+        return named(images, image_column, files.names, files.read, bands)
     if path.suffix.lower() in FORMATS:
-        return of_catalogue(path, image_column)
-    return named(images, image_column, sorted(glob.glob(images, recursive=True)), lambda name: read_file(Path(name)))
+        return of_catalogue(path, image_column, bands)
+    found = sorted(glob.glob(images, recursive=True))
+    return named(images, image_column, found, lambda name: read_file(Path(name)), bands)
 
 
-def named(images: str, image_column: str, found: Sequence[str], read: Callable[[str], bytes]) -> Survey:
+def named(
+    images: str, image_column: str, found: Sequence[str], read: Callable[[str], bytes], bands: tuple[str, ...]
+) -> Survey:
     """The survey of those of the files whose suffix says that they are images; a line on stderr counts the others."""
     names, others = [], Counter()
     for name in found:
-        if name.lower().endswith(IMAGE_SUFFIXES):
+        if is_image(name):
             names.append(name)
         else:
             others[PurePath(name).suffix or "no suffix"] += 1
     text = ", ".join(f"{count:,} with {suffix}" for suffix, count in others.most_common())
     if not names:
         raise UserError(
-            f"--images {images}: no images found{f', only {text}' if text else ''}; they must be JPEG or PNG files "
-            f"({', '.join(IMAGE_SUFFIXES)})"
+            f"--images {images}: no images found{f', only {text}' if text else ''}; they must be JPEG, PNG, TIFF or "
+            f"FITS files ({', '.join(IMAGE_SUFFIXES)})"
         )
     if text:
         print(f"note: {images}: files that are no images are left out: {text}", file=sys.stderr)
+    if bands:
+        groups, lacking = side_by_side(names, bands)
+        if not groups:
+            raise UserError(f"--images {images}: no image has a file of each of the bands {', '.join(bands)}")
+        if lacking:
+            print(f"note: {images}: files of images without all bands are left out: {len(lacking):,}", file=sys.stderr)
+        return Survey(Table({image_column: shown([*groups])}), [*groups], together(groups, read), digest_of(names))
     return Survey(Table({image_column: shown(names)}), names, read, digest_of(names))
 
 
-def of_catalogue(path: Path, image_column: str) -> Survey:
+def together(groups: dict[str, tuple[str, ...]], read: Callable[[str], bytes]) -> Callable[[str], bytes]:
+    """Reads the files of an image's bands as one."""
+
+    def of_all_bands(name: str) -> bytes:
+        if name not in groups:
+            raise OSError("not all of its bands are there")
+        return cube([read(file) for file in groups[name]])
+
+    return of_all_bands
+
+
+def of_catalogue(path: Path, image_column: str, bands: tuple[str, ...]) -> Survey:
     """The images that a catalogue names."""
     if not path.is_file():
         raise UserError(f"--images {path}: no such file")
@@ -99,6 +124,14 @@ def of_catalogue(path: Path, image_column: str) -> Survey:
             f"{', '.join(table.colnames)}"
         )
     names = [str(name or "") for name in table[image_column].tolist()]
+    if bands:
+        files = Files(path.parent, unwanted=NOT_OF_THE_USER)
+        groups, _ = side_by_side(filter(is_image, files.names), bands)
+        image_of = {file: image for image, group in groups.items() for file in group}
+        names = [image_of.get(name, name) for name in names]
+        if not groups.keys() & set(names):
+            raise UserError(f"{path}: no image that it names has a file of each of the bands {', '.join(bands)}")
+        return Survey(table, names, together(groups, files.read), digest_of([*names, sha256(path)]))
     if not any((path.parent / name).is_file() for name in names):
         first = f" such as {path.parent / names[0]}" if names else ""
         raise UserError(f"{path}: no images found: none of its {len(names):,} files is there{first}; check the paths")

@@ -77,7 +77,9 @@ def save_checkpoint(
 def seal(checkpoint: Path) -> None:
     """Write the manifest of a checkpoint, which says what is in each of its files; all of it is then on the disk."""
     files = sorted(path for path in checkpoint.iterdir() if path.name != MANIFEST)
-    (checkpoint / MANIFEST).write_text(json.dumps({path.name: digest_of(path) for path in files}, indent=2) + "\n")
+    (checkpoint / MANIFEST).write_text(
+        json.dumps({path.name: digest_of(path) for path in files}, indent=2) + "\n", encoding="utf-8"
+    )
     for path in (*files, checkpoint / MANIFEST, checkpoint):
         flush(path)
 

@@ -38,7 +38,7 @@ def peak_memory(device: torch.device) -> int:
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    if STATUS.exists() and (peak := re.search(r"VmHWM:\s*(\d+) kB", STATUS.read_text())):
+    if STATUS.exists() and (peak := re.search(r"VmHWM:\s*(\d+) kB", STATUS.read_text(encoding="utf-8"))):
         return 1024 * int(peak[1])
     memory = psutil.Process().memory_info()
     return getattr(memory, "peak_wset", memory.rss)  # only Windows has peak_wset

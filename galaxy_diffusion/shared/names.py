@@ -8,8 +8,9 @@ CLASS_TITLES = {
 
 
 def class_title(class_name: str) -> str:
-    """A class name as the paper's tables print it."""
-    return CLASS_TITLES.get(class_name, class_name.replace("_", " ").capitalize())
+    """A class name as the paper's tables print it; SBc and AGN keep their capitals."""
+    words = class_name.replace("_", " ")
+    return CLASS_TITLES.get(class_name, words[:1].upper() + words[1:])
 
 
 GENERATOR_TITLES = {

@@ -17,6 +17,8 @@ TOLERATED_SHARE = 0.2
 """Neighbours that touch a galaxy count as its light: of GZ2's images, 224 of 424 pixels cut 5 to 13 % of a class."""
 SIGMAS, LEAST = 5.0, 24.0
 """Light is brighter than the sky by so many times its noise, and by at least so many grey levels."""
+DARK = 64
+"""A class whose brightest pixel has fewer grey levels uses a quarter of what 8 bits hold."""
 
 
 def check_crop(table: pd.DataFrame, rows: BuiltRows, record: BuildRecord) -> list[str]:
@@ -32,10 +34,21 @@ def check_crop(table: pd.DataFrame, rows: BuiltRows, record: BuildRecord) -> lis
     Returns
     -------
     list of str
-        Warnings: images that are not square, or smaller than the crop, and classes of which it cuts many galaxies.
+        Warnings: images that are not square, smaller than the crop or, where it is the whole, of mixed sizes; classes
+        of which it cuts many galaxies; and classes that are dark.
     """
     warnings, crop = [], record.center_crop
     sound = table[table["problem"] == ""]
+    sides = sound[["width", "height"]].min(axis=1)
+    other = sound[sides != sides.mode().iloc[0]] if len(sound) else sound
+    if not crop and len(other):
+        warnings.append(
+            counted(
+                f"images whose shorter side is not {sides.mode().iloc[0]} pixels, which are read whole, and so on "
+                "another scale unless they show as much of the sky",
+                other,
+            )
+        )
     oblong = sound[sound["width"] != sound["height"]]
     small = sound[sound[["width", "height"]].min(axis=1) < crop]
     if len(oblong):
@@ -47,7 +60,13 @@ def check_crop(table: pd.DataFrame, rows: BuiltRows, record: BuildRecord) -> lis
     remedy = "give a larger --center_crop" if crop else "take larger cutouts"
     for label, name in enumerate(record.classes):
         looked_at = first_by_hash(sound, label)
-        cut = looked_at[[light_is_cut(rows.pixels(row), crop) for row in looked_at.index]]
+        pixels = [rows.pixels(row) for row in looked_at.index]
+        cut = looked_at[[light_is_cut(image, crop) for image in pixels]]
+        if (brightest := max((int(image.max()) for image in pixels), default=255)) < DARK:
+            warnings.append(
+                f"{name}: dark, with {brightest} as the brightest of 255 grey levels in the {len(looked_at)} galaxies "
+                "looked at; nets see little of that: give brighter pictures, or the numbers as FITS or 16-bit grey PNG"
+            )
         if len(cut) > TOLERATED_SHARE * len(looked_at):
             what = (
                 f"{name}: {crop_in_words(crop)} of an image cuts the light of {len(cut)} of {len(looked_at)} galaxies"

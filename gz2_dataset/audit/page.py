@@ -52,7 +52,8 @@ def render(found: Audit, rows: BuiltRows) -> str:
 
 def title(class_name: str) -> str:
     """A class name for readers."""
-    return class_name.replace("_", " ").capitalize()
+    words = class_name.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def tiles(found: Audit) -> list[tuple[str, str]]:

@@ -71,7 +71,7 @@ def write_mock_survey(output_dir: Path, num_images: int, seed: int, processes: i
         votes.insert(0, "GalaxyID", truth["galaxy_id"])
         votes.to_csv(partial / KAGGLE_CSV, index=False, float_format="%.6f")
         truth.to_csv(partial / MOCK_TRUTH, index=False, float_format="%.6g")
-        (partial / RECIPE_JSON).write_text(json.dumps(recipe) + "\n")
+        (partial / RECIPE_JSON).write_text(json.dumps(recipe) + "\n", encoding="utf-8")
         os.replace(partial, output_dir)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

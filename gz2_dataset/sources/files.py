@@ -10,13 +10,17 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import filterfalse
 from pathlib import Path, PurePosixPath
 
 import datasets
 
+from gz2_dataset.build_record import BUILD_FILE
 from gz2_dataset.command_line import UserError
+from gz2_dataset.pixel_values import cube
+from gz2_dataset.sources.image_names import is_image, side_by_side
 
 CHUNK = 2**16
 MAX_IMAGE_BYTES, MAX_TABLE_BYTES = 2**26, 2**31
@@ -24,6 +28,8 @@ NO_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, 
 """What `zipfile` raises for a zip that is damaged, or packed in a way that it does not know."""
 NOT_OF_THE_USER = (".", "__MACOSX")
 """How the names of hidden files and of shadow files of macOS begin."""
+Entry = Path | tuple[zipfile.ZipFile, zipfile.ZipInfo]
+"""Where a file is: in a folder, or in a zip."""
 UNLABELLED = ("images_test", "all_ones", "all_zeros", "central_pixel")
 """How the names of the Kaggle files without labels begin."""
 
@@ -42,6 +48,8 @@ def oddity(path: Path) -> str:
 class Files:
     """All files below a folder or in a zip, by relative name; a zip counts as a folder. Threads may read from it.
 
+    What an earlier build has written below the folder is passed over.
+
     Parameters
     ----------
     root : Path
@@ -55,6 +63,8 @@ class Files:
         Relative names with forward slashes, sorted.
     skipped : Counter of str
         Number of entries left out because of their name or because they are no files, by reason.
+    tables : set of str
+        Names of the files that have been read as tables.
 
     Raises
     ------
@@ -64,10 +74,14 @@ class Files:
 
     def __init__(self, root: Path, unwanted: tuple[str, ...] = (*NOT_OF_THE_USER, *UNLABELLED)):
         self.root, self.unwanted, self.skipped = root, unwanted, Counter()
-        self._entries: dict[str, Path | tuple[zipfile.ZipFile, zipfile.ZipInfo]] = {}
+        self._entries: dict[str, Entry] = {}
+        self._bands: dict[str, list[Entry]] = {}
         if root.is_dir():
             for folder, subfolders, names in os.walk(root, followlinks=True):
                 inside = Path(folder).resolve()
+                if BUILD_FILE in names and Path(folder) != root:
+                    subfolders.clear()
+                    continue
                 subfolders[:] = [
                     n for n in subfolders if self._wanted(n) and Path(folder, n).resolve() not in inside.parents
                 ]
@@ -81,7 +95,15 @@ class Files:
             self._add_zip("", root)
         else:
             raise UserError(f"{root}: no such folder or zip; give the folder of the galaxy images with --data_dir")
+        self.tables: set[str] = set()
         self.names = sorted(self._entries)
+
+    def join_bands(self, bands: Sequence[str]) -> list[str]:
+        """Make one file of those that hold one band each of an image; returns the images that are left over."""
+        groups, others = side_by_side(filter(is_image, self.names), bands)
+        self._bands = {name: [self._entries[file] for file in members] for name, members in groups.items()}
+        self.names = sorted([*filterfalse(is_image, self.names), *groups])
+        return others
 
     def _add(self, name: str, path: Path) -> None:
         if path.suffix.lower() == ".zip":
@@ -120,11 +142,6 @@ class Files:
         found = [name for name in self.names if PurePosixPath(name).name in names]
         return min(found, key=lambda name: (name.count("/"), name), default=None)
 
-    def size(self, name: str) -> int:
-        """Size of a file in bytes, unpacked, as its zip claims."""
-        entry = self._entries[name]
-        return entry.stat().st_size if isinstance(entry, Path) else entry[1].file_size
-
     @contextmanager
     def open(self, name: str) -> Iterator[io.BufferedIOBase]:
         """A table for sequential reading, unpacked if it is gzipped.
@@ -134,9 +151,10 @@ class Files:
         OSError
             If it is larger than 2 GB, which no table of galaxies is, or turns out to be larger while it is read.
         """
-        if self.size(name) > MAX_TABLE_BYTES:
-            raise OSError(f"larger than {MAX_TABLE_BYTES:,} bytes")
         entry = self._entries[name]
+        if size_of(entry) > MAX_TABLE_BYTES:
+            raise OSError(f"larger than {MAX_TABLE_BYTES:,} bytes")
+        self.tables.add(name)
         with ExitStack() as stack:
             file = stack.enter_context(entry.open("rb") if isinstance(entry, Path) else entry[0].open(entry[1]))
             if name.endswith(".gz"):
@@ -151,18 +169,9 @@ class Files:
         OSError
             If it is damaged, encrypted, or larger than 64 MB, which no galaxy cutout is.
         """
-        entry = self._entries[name]
-        if self.size(name) > MAX_IMAGE_BYTES:
-            raise OSError("larger than 64 MB")
-        if isinstance(entry, Path):
-            return entry.read_bytes()
-        archive, info = entry
-        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise OSError("encrypted or packed by a rare method")
-        try:
-            return archive.read(info)
-        except NO_ZIP as error:
-            raise OSError(f"damaged in its zip: {error}") from None
+        if name in self._bands:
+            return cube([content_of(band) for band in self._bands[name]])
+        return content_of(self._entries[name])
 
     def where(self, name: str) -> str:
         """The name of a file in messages."""
@@ -172,13 +181,37 @@ class Files:
         """A hash that changes when a file is added, removed or written."""
         digest = hashlib.sha256(str(self.root.resolve()).encode())
         for name in self.names:
-            entry = self._entries[name]
-            if isinstance(entry, Path):
-                status = entry.stat()
-                digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-            else:
-                digest.update(f"{name} {entry[1].file_size} {entry[1].CRC}\n".encode())
+            for part in self._bands.get(name) or [self._entries[name]]:
+                digest.update(f"{name} {version_of(part)}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+
+def content_of(entry: Entry) -> bytes:
+    """The bytes of an image file in a folder or a zip; OSError as of `Files.read`."""
+    if size_of(entry) > MAX_IMAGE_BYTES:
+        raise OSError("larger than 64 MB")
+    if isinstance(entry, Path):
+        return entry.read_bytes()
+    archive, info = entry
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise OSError("encrypted or packed by a rare method")
+    try:
+        return archive.read(info)
+    except NO_ZIP as error:
+        raise OSError(f"damaged in its zip: {error}") from None
+
+
+def size_of(entry: Entry) -> int:
+    """Size of a file in bytes, unpacked, as its zip claims."""
+    return entry.stat().st_size if isinstance(entry, Path) else entry[1].file_size
+
+
+def version_of(entry: Entry) -> str:
+    """What changes when a file is written; a link that leads nowhere has none."""
+    try:
+        return f"{(at := entry.stat()).st_size} {at.st_mtime_ns}" if isinstance(entry, Path) else f"{entry[1].CRC}"
+    except OSError:
+        return "gone"
 
 
 def inner_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> zipfile.ZipFile:

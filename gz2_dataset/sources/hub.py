@@ -7,16 +7,30 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gz2_dataset.command_line import UserError
 from gz2_dataset.images import encoded_bytes
+from gz2_dataset.sources.files import Files
+from gz2_dataset.sources.found import Found
+from gz2_dataset.sources.image_folder import SPLIT_NAMES
 from gz2_dataset.votes import VOTE_COLUMNS, VOTES, clean_votes
 
 ID_COLUMNS = ("image_id", "id_str", "GalaxyID", "galaxy_id", "dr7objid", "objid", "id")
 LABEL_COLUMNS = ("label", "galaxy_class", "labels")
 
 
-def read_hub(data: str) -> tuple[pd.DataFrame, tuple[str, ...], Counter, Callable[[str], bytes], str]:
+def has_images(files: Files) -> bool:
+    """Whether a folder has Parquet files with a column of images; catalogues of other columns are none."""
+    first = next((name for name in files.names if name.endswith(".parquet")), None) if files.root.is_dir() else None
+    try:
+        return first is not None and "image" in pq.read_schema(files.root / first).names
+    except (OSError, pa.ArrowInvalid):
+        return True  # so that the damaged file is named
+
+
+def read_hub(data: str) -> tuple[Found, Callable[[str], bytes], str]:
     """Read all splits of a dataset; new splits are made by hash.
 
     Votes are Kaggle's columns, or those of the Galaxy Zoo 2 dataset on the Hub, as fractions or as counts.
@@ -28,10 +42,7 @@ def read_hub(data: str) -> tuple[pd.DataFrame, tuple[str, ...], Counter, Callabl
 
     Returns
     -------
-    table : DataFrame
-        image_id, galaxy_class where there are no votes, file, and the vote fractions.
-    vote_columns : tuple of str
-    skipped : Counter of str
+    found : Found
     read : callable
         Bytes of the image of a ``file``.
     stamp : str
@@ -46,8 +57,10 @@ def read_hub(data: str) -> tuple[pd.DataFrame, tuple[str, ...], Counter, Callabl
         if Path(data).is_dir():
             files = sorted(map(str, Path(data).rglob("*.parquet")))
             opened = datasets.load_dataset("parquet", data_files=files, split="train")
+            splits = {Path(file).name.partition("-")[0] for file in files} & set(SPLIT_NAMES)
         else:
-            opened = datasets.concatenate_datasets([*datasets.load_dataset(data).values()])
+            parts = datasets.load_dataset(data)
+            opened, splits = datasets.concatenate_datasets([*parts.values()]), {*map(str, parts)}
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise UserError(f"{data}: cannot be loaded as a dataset ({str(error).splitlines()[0]})") from None
     names = opened.column_names
@@ -78,7 +91,11 @@ def read_hub(data: str) -> tuple[pd.DataFrame, tuple[str, ...], Counter, Callabl
     def read(row: str) -> bytes:
         return encoded_bytes(images[int(row)]["image"][0].as_py())
 
-    return table, tuple(votes), skipped, read, opened._fingerprint
+    for name in {"ra", "dec"} & set(names):
+        table[name] = pd.Series(opened[name])
+    notes = (f"the dataset's own splits ({', '.join(sorted(splits))}) are put together and made anew",)
+    found = Found(table, tuple(votes), skipped, notes=notes if len(splits) > 1 else ())
+    return found, read, opened._fingerprint
 
 
 def vote_fractions(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:

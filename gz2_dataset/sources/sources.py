@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -14,13 +14,17 @@ from gz2_dataset.command_line import UserError, how_to_install
 from gz2_dataset.image_ids import check_image_ids
 from gz2_dataset.rules import CLASS_NAMES, RULES, Rule, classes_of, classify
 from gz2_dataset.sources.files import Files
-from gz2_dataset.sources.hub import read_hub
-from gz2_dataset.sources.tables import IMAGE_SUFFIXES, join_images, numeric_votes, read_csv
+from gz2_dataset.sources.found import Found
+from gz2_dataset.sources.hub import has_images, read_hub
+from gz2_dataset.sources.image_folder import SPLIT_NAMES, read_image_folder
+from gz2_dataset.sources.image_names import is_image
+from gz2_dataset.sources.tables import NO_CLASS, join_images, numeric_votes, read_csv
 from gz2_dataset.votes import VOTE_COLUMNS, VOTES
 
 KAGGLE_CSV, KAGGLE_IMAGES, MOCK_TRUTH = "training_solutions_rev1.csv", "images_training_rev1", "mock_truth.csv"
 CLASS_LIST_CSV, CLASS_LIST_IMAGES = "labels.csv", "images"
 MAPPING_CSV, CATALOGUE_CSV = "gz2_filename_mapping.csv", re.compile(r".*hart16.*\.csv(\.gz)?")
+COORDINATES, OWN_SPLIT = ("ra", "dec"), "split"
 KAGGLE_COMPETITION = "galaxy-zoo-the-galaxy-challenge"
 
 
@@ -33,7 +37,8 @@ class Source:
     kind : str
         One of `KINDS`, or ``mock``.
     table : DataFrame
-        Columns image_id, galaxy_class (empty: no class), file, and the vote columns; sorted by image_id.
+        Columns image_id, galaxy_class (empty: no class), file, and the vote columns; ra and dec in degrees and split
+        (train, validation, test, or empty), where the source has them; sorted by image_id.
     class_names : tuple of str
         In the order of the labels.
     read : callable
@@ -50,6 +55,10 @@ class Source:
         Galaxies of each class by the rules, with and without image.
     skipped : Counter of str
         Rows and images that are left out, by reason.
+    unused : dict of str to str
+        Files that are left out, and why; they are counted in ``skipped``.
+    notes : tuple of str
+        What a reader should know, one line each.
     """
 
     kind: str
@@ -62,9 +71,13 @@ class Source:
     rules: tuple[Rule, ...] | None = None
     found: dict[str, int] = field(default_factory=dict)
     skipped: Counter = field(default_factory=Counter)
+    unused: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
-def read_source(data_dir: str, kind: str | None = None, rules: tuple[Rule, ...] = RULES) -> Source:
+def read_source(
+    data_dir: str, kind: str | None = None, rules: tuple[Rule, ...] = RULES, files_side_by_side: tuple[str, ...] = ()
+) -> Source:
     """Read the galaxies of ``data_dir``; its kind is recognised from its content.
 
     - ``kaggle``: the competition's zip, its single zips, or ``training_solutions_rev1.csv`` and
@@ -72,8 +85,8 @@ def read_source(data_dir: str, kind: str | None = None, rules: tuple[Rule, ...] 
     - ``gz2_archive``: ``gz2_filename_mapping.csv``, the catalogue of Hart et al. 2016 (``gz2_hart16.csv``, plain or
       gzipped) and the images, zipped or not; the rules act on the debiased vote fractions.
     - ``hub``: a dataset on the Hub, or a folder of its Parquet files; classes by the rules if it has votes.
-    - ``class_list``: ``labels.csv`` with image_id and galaxy_class, and ``images/``.
-    - ``image_folder``: one folder per class, with any names.
+    - ``class_list``: ``labels.csv`` with image_id and galaxy_class, and ``images/``; ra, dec and split are kept.
+    - ``image_folder``: one folder per class, with any names; see `image_folder`.
 
     Parameters
     ----------
@@ -83,6 +96,8 @@ def read_source(data_dir: str, kind: str | None = None, rules: tuple[Rule, ...] 
         One of the above; by default it is recognised.
     rules : tuple of Rule
         The rules that make classes from votes.
+    files_side_by_side : tuple of str
+        Bands of which each image has one file; see `image_names.side_by_side`.
 
     Raises
     ------
@@ -92,23 +107,39 @@ def read_source(data_dir: str, kind: str | None = None, rules: tuple[Rule, ...] 
     if kind not in (None, *KINDS):
         raise UserError(f"no source {kind!r}; choose from {', '.join(KINDS)}")
     files = Files(Path(data_dir)) if kind != "hub" else None
-    kind = kind or recognise(files)
-    if kind == "hub":
-        return finish(kind, data_dir, *read_hub(data_dir), rules)
-    table, vote_columns, skipped = READERS[kind].read(files)
-    if kind == "kaggle" and files.find(MOCK_TRUTH):
+    if files is None or (kind := kind or recognise(files)) == "hub":
+        return finish("hub", data_dir, *read_hub(data_dir), rules)
+    lacking = files.join_bands(files_side_by_side) if files_side_by_side else []
+    found = READERS[kind].read(files)
+    if kind == "kaggle" and (truth := files.find(MOCK_TRUTH)):
         kind = "mock"
-    return finish(kind, data_dir, table, vote_columns, skipped + files.skipped, files.read, files.stamp(), rules)
+        files.tables.add(truth)
+    others = {name: others_reason(name) for name in files.names if not is_image(name) and name not in files.tables}
+    unused = dict.fromkeys(lacking, "images without all bands") | others | found.unused
+    skipped = found.skipped + files.skipped + Counter(unused.values())
+    return finish(kind, data_dir, replace(found, skipped=skipped, unused=unused), files.read, files.stamp(), rules)
+
+
+def others_reason(name: str) -> str:
+    """Why a file that is no image is left out."""
+    return f"files with the ending {PurePosixPath(name).suffix.lower() or '(none)'}, which are no images"
 
 
 def recognise(files: Files) -> str:
     """The kind of source in a folder or zip: the first of `READERS` that fits, else Parquet, else an image folder."""
     if kind := next((kind for kind, reader in READERS.items() if reader.is_there(files)), None):
         return kind
-    return "hub" if any(name.endswith(".parquet") for name in files.names) else "image_folder"
+    if has_images(files):
+        return "hub"
+    if lost := next((name for name in files.names if KAGGLE_IMAGES in name and is_image(name)), None):
+        raise UserError(
+            f"{files.root}: holds images of Kaggle ({lost}), but no {KAGGLE_CSV} beside them; put it there, or name "
+            "another --source"
+        )
+    return "image_folder"
 
 
-def read_kaggle(files: Files) -> tuple[pd.DataFrame, tuple[str, ...], Counter]:
+def read_kaggle(files: Files) -> Found:
     """The Kaggle competition's layout."""
     if not (csv := files.find(KAGGLE_CSV)):
         raise UserError(
@@ -117,10 +148,22 @@ def read_kaggle(files: Files) -> tuple[pd.DataFrame, tuple[str, ...], Counter]:
     table, skipped = read_csv(files, csv, ("GalaxyID", *VOTE_COLUMNS)), Counter()
     table = numeric_votes(table.rename(columns={"GalaxyID": "image_id"}), VOTE_COLUMNS, files.where(csv), skipped)
     images = [name for name in files.names if KAGGLE_IMAGES in name]
-    return join_images(table, files, images, KAGGLE_CSV, skipped), VOTE_COLUMNS, skipped
+    table, unused = join_images(table, files, images, KAGGLE_CSV)
+    return Found(table, VOTE_COLUMNS, skipped + without_image(table), unused | elsewhere(files, images))
 
 
-def read_gz2_archive(files: Files) -> tuple[pd.DataFrame, tuple[str, ...], Counter]:
+def without_image(table: pd.DataFrame) -> Counter:
+    """The number of rows without an image."""
+    return Counter({"rows without image": int(table["file"].isna().sum())})
+
+
+def elsewhere(files: Files, images: list[str]) -> dict[str, str]:
+    """Images that are not where a source has its images."""
+    there = set(images)
+    return {name: "images elsewhere" for name in files.names if is_image(name) and name not in there}
+
+
+def read_gz2_archive(files: Files) -> Found:
     """The archive of GZ2 images with the catalogue of Hart et al. 2016; image_id is the asset_id.
 
     The rules act on the debiased fractions as the catalogue gives them, each a share of those who were asked (as in
@@ -129,7 +172,7 @@ def read_gz2_archive(files: Files) -> tuple[pd.DataFrame, tuple[str, ...], Count
     """
     if not (csv := find_catalogue(files)):
         raise UserError(f"{files.root}: holds no gz2_hart16.csv or gz2_hart16.csv.gz; download it from Galaxy Zoo")
-    catalogue = read_csv(files, csv, ("dr7objid", *VOTES["hart16"]), optional=("asset_id",))
+    catalogue = read_csv(files, csv, ("dr7objid", *VOTES["hart16"]), optional=("asset_id", *COORDINATES))
     if "asset_id" not in catalogue:
         if not (mapping := files.find(MAPPING_CSV)):
             raise UserError(f"{files.root}: holds no {MAPPING_CSV}; download it with the images")
@@ -141,11 +184,12 @@ def read_gz2_archive(files: Files) -> tuple[pd.DataFrame, tuple[str, ...], Count
     table[list(VOTE_COLUMNS)] = table[list(VOTE_COLUMNS)].replace(["", "nan", "NaN"], "0")
     skipped = Counter()
     table = numeric_votes(table, VOTE_COLUMNS, files.where(csv), skipped)
-    table = join_images(table, files, files.names, csv, skipped)
+    table, unused = join_images(table, files, files.names, csv)
+    skipped += without_image(table)
     with_image = table["file"].notna()
     again = with_image & table["dr7objid"].where(with_image).duplicated()
     skipped["further images of the same galaxy"] += int(again.sum())
-    return table[~again], VOTE_COLUMNS, skipped
+    return Found(table[~again], VOTE_COLUMNS, skipped, unused)
 
 
 def find_catalogue(files: Files) -> str | None:
@@ -154,43 +198,24 @@ def find_catalogue(files: Files) -> str | None:
     return files.find(*filter(CATALOGUE_CSV.fullmatch, names))
 
 
-def read_class_list(files: Files) -> tuple[pd.DataFrame, tuple[str, ...], Counter]:
-    """A list of image ids with their class; an empty class means none."""
+def read_class_list(files: Files) -> Found:
+    """A list of image ids, or names of files, with their class; an empty class means none."""
     if not (csv := files.find(CLASS_LIST_CSV)):
         raise UserError(f"{files.root}: holds no {CLASS_LIST_CSV} with the columns image_id and galaxy_class")
-    table, skipped = read_csv(files, csv, ("image_id", "galaxy_class")), Counter()
+    table = read_csv(files, csv, ("image_id", "galaxy_class"), (*COORDINATES, OWN_SPLIT), names_files=True)
+    table["galaxy_class"] = table["galaxy_class"].mask(table["galaxy_class"].str.casefold().isin(NO_CLASS), "")
     if not table["galaxy_class"].any():
         raise UserError(f"{files.where(csv)}: no row has a galaxy_class; fill the column in")
     beside = csv.removesuffix(CLASS_LIST_CSV) + CLASS_LIST_IMAGES
     images = [name for name in files.names if name.startswith((f"{beside}/", f"{beside}.zip/"))]
-    return join_images(table, files, images, CLASS_LIST_CSV, skipped), (), skipped
-
-
-def read_image_folder(files: Files) -> tuple[pd.DataFrame, tuple[str, ...], Counter]:
-    """One folder per class; the folder's name is the class, the file's name the image_id."""
-    images = [PurePosixPath(name) for name in files.names]
-    images = [path for path in images if path.suffix.lower() in IMAGE_SUFFIXES and len(path.parts) > 1]
-    if not images:
-        raise UserError(
-            f"{files.root}: holds neither {KAGGLE_CSV}, nor gz2_hart16.csv, nor {CLASS_LIST_CSV}, nor Parquet files, "
-            "nor one folder of images per class; give the folder of the galaxy images"
-        )
-    rows = [(path.stem, path.parent.name, str(path)) for path in images]
-    table = pd.DataFrame(rows, columns=["image_id", "galaxy_class", "file"])
-    twice = table["image_id"].duplicated(keep=False)
-    table.loc[twice, "image_id"] = table["galaxy_class"] + "-" + table["image_id"]
-    if (again := table["image_id"].duplicated()).any():
-        raise UserError(
-            f"{files.where(table['file'][again].iloc[0])}: a second image of this name and class; rename it"
-        )
-    return table, (), Counter()
+    table, unused = join_images(table, files, images, CLASS_LIST_CSV)
+    return Found(table, skipped=without_image(table), unused=unused | elsewhere(files, images))
 
 
 class Reader(NamedTuple):
     """How a source is read from files, and told from others."""
 
-    read: Callable[[Files], tuple[pd.DataFrame, tuple[str, ...], Counter]]
-    """Gives the table (image_id, galaxy_class or votes, file), the vote columns, and what was left out, by reason."""
+    read: Callable[[Files], Found]
     is_there: Callable[[Files], bool]
 
 
@@ -204,33 +229,59 @@ KINDS = (*READERS, "hub")
 
 
 def finish(
-    kind: str,
-    where: str,
-    table: pd.DataFrame,
-    vote_columns: tuple[str, ...],
-    skipped: Counter,
-    read: Callable[[str], bytes],
-    stamp: str,
-    rules: tuple[Rule, ...],
+    kind: str, where: str, found: Found, read: Callable[[str], bytes], stamp: str, rules: tuple[Rule, ...]
 ) -> Source:
     """Classes by the rules if there are votes, otherwise by the source's own names."""
-    rows, found = len(table), {}
+    table, vote_columns, notes = found.table, found.vote_columns, found.notes
+    rows, of_class, applied = len(table), {}, rules if vote_columns else None
     if vote_columns:
         used = [condition.column for rule in rules for condition in rule.conditions]
         if missing := [column for column in used if column not in vote_columns]:
             raise UserError(f"the rules use {missing[0]}, which this source ({kind}) does not have; change the rules")
         table = table.assign(galaxy_class=classify(table, rules))
         class_names = classes_of(rules)
-        found = {name: int((table["galaxy_class"] == name).sum()) for name in class_names}
+        of_class = {name: int((table["galaxy_class"] == name).sum()) for name in class_names}
     else:
         present = set(table["galaxy_class"]) - {""}
         order = CLASS_NAMES if present <= set(CLASS_NAMES) else sorted(present)
-        class_names, rules = tuple(name for name in order if name in present), None
+        class_names = tuple(name for name in order if name in present)
+        if len(class_names) == 1:
+            notes += (f"there is only one class, {class_names[0]}, so no classifier can be trained",)
     check_class_names(class_names, where)
     table = table[table["file"].notna()]
     check_image_ids(table["image_id"], where)
-    table = table[["image_id", "galaxy_class", "file", *vote_columns]].sort_values("image_id", ignore_index=True)
-    return Source(kind, table, class_names, read, stamp, rows, vote_columns, rules, found, +skipped)
+    for name in set(COORDINATES) & set(table):
+        table = table.assign(**{name: pd.to_numeric(table[name], errors="coerce")})
+    if OWN_SPLIT in table:
+        table = table.assign(**{OWN_SPLIT: own_splits(table[OWN_SPLIT], where)})
+    further = [name for name in (*COORDINATES, OWN_SPLIT) if name in table]
+    table = table[["image_id", "galaxy_class", "file", *vote_columns, *further]].sort_values(
+        "image_id", ignore_index=True
+    )
+    return Source(
+        kind,
+        table,
+        class_names,
+        read,
+        stamp,
+        rows,
+        vote_columns,
+        applied,
+        of_class,
+        +found.skipped,
+        found.unused,
+        notes,
+    )
+
+
+def own_splits(given: pd.Series, where: str) -> pd.Series:
+    """The splits that a source gives its galaxies, by our names; empty where it gives none."""
+    names = given.fillna("").str.casefold()
+    if unknown := set(names) - {*SPLIT_NAMES, ""}:
+        raise UserError(
+            f"{where}: the column split has {sorted(unknown)[0]!r}; it may have {', '.join(SPLIT_NAMES)}, or nothing"
+        )
+    return names.map(SPLIT_NAMES).fillna("")
 
 
 def download_from_kaggle() -> str:

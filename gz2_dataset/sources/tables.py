@@ -3,19 +3,25 @@
 import zipfile
 import zlib
 from collections import Counter
-from pathlib import PurePosixPath
 
 import pandas as pd
 
 from gz2_dataset.command_line import UserError
 from gz2_dataset.sources.files import Files
+from gz2_dataset.sources.image_names import is_image, stem_of
 from gz2_dataset.votes import clean_votes
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+SEPARATORS = ",;\t|"
+NO_CLASS = {"", "nan", "none", "null", "na", "n/a"}
+"""What stands for a missing value in tables, in any case."""
 
 
-def read_csv(files: Files, name: str, columns: tuple[str, ...], optional: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Columns of a CSV, plain or gzipped, as text; the first is an id, which must be unique and a file name.
+def read_csv(
+    files: Files, name: str, columns: tuple[str, ...], optional: tuple[str, ...] = (), names_files: bool = False
+) -> pd.DataFrame:
+    """Columns of a CSV, plain or gzipped, as text without blanks around it; the first is an id, unique and a file name.
+
+    Commas, semicolons, tabs or bars separate the columns: whichever finds the first of ``columns``.
 
     Parameters
     ----------
@@ -24,6 +30,8 @@ def read_csv(files: Files, name: str, columns: tuple[str, ...], optional: tuple[
         One of ``files.names``.
     columns, optional : tuple of str
         Columns that must be there, and those that are taken if they are.
+    names_files : bool
+        The id may also be the name of an image, with or without its folder; the id is then its stem.
 
     Raises
     ------
@@ -33,30 +41,44 @@ def read_csv(files: Files, name: str, columns: tuple[str, ...], optional: tuple[
     path = files.where(name)
     try:
         with files.open(name) as file:
+            header = file.readline().decode("utf-8-sig").strip()
+        separator = next((s for s in SEPARATORS if columns[0] in cells(header, s)), SEPARATORS[0])
+        with files.open(name) as file:
             table = pd.read_csv(
                 file,
+                sep=separator,
                 dtype=str,
                 keep_default_na=False,
                 encoding="utf-8-sig",
-                usecols=lambda column: column in (*columns, *optional),
+                usecols=lambda column: column.strip() in (*columns, *optional),
             )
     except pd.errors.EmptyDataError:
         raise UserError(f"{path}: the file is empty; download it again") from None
     except (OSError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: cannot be read as CSV ({reason}); download it again") from None
+    table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
     if missing := [column for column in columns if column not in table.columns]:
+        there = ", ".join(cells(header, separator)[:8])
         raise UserError(
-            f"{path}: column {missing[0]} is missing ({len(missing)} in all); the file needs {columns[0]}, …"
+            f"{path}: column {missing[0]} is missing ({len(missing)} in all); the file needs {columns[0]}, …, it has "
+            f"{there}"
         )
     if table.empty:
         raise UserError(f"{path}: has a header but no rows; download it again")
     ids = table[columns[0]]
+    if names_files and not (stems := ids.map(stem_of)).duplicated().any():
+        ids = table[columns[0]] = stems
     if ids.duplicated().any():
         raise UserError(f"{path}: {columns[0]} {ids[ids.duplicated()].iloc[0]} appears twice; remove one of the rows")
     if (unsafe := ids.str.contains(r"[/\\\x00-\x1f]") | ids.isin(["", ".", ".."])).any():
         raise UserError(f"{path}: {columns[0]} {ids[unsafe].iloc[0]!r} cannot be a file name; fix the row")
     return table
+
+
+def cells(line: str, separator: str) -> list[str]:
+    """The columns that a header names."""
+    return [cell.strip().strip('"') for cell in line.split(separator)]
 
 
 def numeric_votes(table: pd.DataFrame, columns: tuple[str, ...], path: str, skipped: Counter) -> pd.DataFrame:
@@ -75,8 +97,8 @@ def numeric_votes(table: pd.DataFrame, columns: tuple[str, ...], path: str, skip
     return table[clean]
 
 
-def join_images(table: pd.DataFrame, files: Files, names: list[str], csv: str, skipped: Counter) -> pd.DataFrame:
-    """Give each row the name of its image in the column ``file``, or NaN; rows and images without a match are counted.
+def join_images(table: pd.DataFrame, files: Files, names: list[str], csv: str) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Give each row the name of its image in the column ``file``, or NaN.
 
     Parameters
     ----------
@@ -87,13 +109,22 @@ def join_images(table: pd.DataFrame, files: Files, names: list[str], csv: str, s
         Images that include those of the rows; a file in a folder is preferred to the same file in a zip.
     csv : str
         The table that the rows are from.
-    skipped : Counter of str
+
+    Returns
+    -------
+    table : DataFrame
+    unused : dict of str to str
+        Images that belong to no row, and why.
     """
-    images = [name for name in names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
-    by_id = {PurePosixPath(name).stem: name for name in sorted(images, key=lambda name: ".zip/" not in name)}
+    images = [name for name in names if is_image(name)]
+    by_id = {stem_of(name): name for name in sorted(images, key=lambda name: ".zip/" not in name)}
     table = table.assign(file=table["image_id"].map(by_id))
     if table["file"].isna().all():
-        raise UserError(f"{files.root}: holds none of the images that {csv} names; put their folder or zip there")
-    skipped["rows without image"] += int(table["file"].isna().sum())
-    skipped["images without row"] += len(set(by_id) - set(table["image_id"]))
-    return table
+        example = f" ({table['image_id'].iloc[0]} is not the name of one such as {images[0]})" if images else ""
+        raise UserError(
+            f"{files.root}: holds none of the images that {csv} names{example}; put their folder or zip there"
+        )
+    stray = set(by_id) - set(table["image_id"])
+    unused = {by_id[image_id]: "images without row" for image_id in stray}
+    unused |= dict.fromkeys(set(images) - set(by_id.values()), "further images of the same name")
+    return table, unused

@@ -303,7 +303,7 @@ def test_a_missing_dataset_is_named(data):
 
 HOSTILE = {
     "images that are empty files": b"",
-    "files that are not JPEG or PNG": b"<html>404</html>",
+    "files that are not JPEG, PNG, TIFF or FITS": b"<html>404</html>",
     "images that are cut short": None,
     "images of more than 67 million pixels": huge_png(30_000),
 }
