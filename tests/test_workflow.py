@@ -21,14 +21,15 @@ from .cores import all_cores
 STUDY_PRESETS = sorted((ROOT / "configs").glob("study_*.yaml"))
 
 
-def snakemake(preset: Path, *options: str) -> str:
-    command = ["-s", "workflow/Snakefile", "--configfile", str(preset), "--cores", "2", *options]
-    scripts = Path(sys.executable).parent
+def snakemake(preset: Path, *options: str, cores: int | None = 2, first_on_path: Path | None = None) -> str:
+    of_here = ["--cores", str(cores), "--rerun-triggers", "mtime", "params"] if cores else []
+    command = ["-s", "workflow/Snakefile", "--configfile", str(preset), *of_here, *options]
+    folders = [*([first_on_path] if first_on_path else []), Path(sys.executable).parent, os.environ["PATH"]]
     with all_cores():
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *command, "--rerun-triggers", "mtime", "params"],
+            [sys.executable, "-m", "snakemake", *command],
             cwd=ROOT,
-            env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"},
+            env={**os.environ, "PATH": os.pathsep.join(map(str, folders))},
             capture_output=True,
             text=True,
         )
@@ -94,6 +95,11 @@ def test_from_drawn_galaxies_to_the_report_and_no_further(preset):
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
 
 
+def without_log(command: str) -> str:
+    """A command as it is given to a shell, without the copy of what it says."""
+    return command.rpartition(" 2>&1 | tee ")[0] or command
+
+
 COMMANDS = ("build", "train_ddpm.py", "generate.py", "evaluate_images.py", "train_classifier.py", "report.py")
 
 
@@ -115,7 +121,7 @@ def test_no_value_of_a_preset_is_carried_out(preset, tmp_path):
     planned = snakemake(tmp_path / "study.yaml", "--dry-run", "--printshellcmds", "--forceall", "--quiet", "host")
     commands = re.findall(r"^Shell command: (?!None$)(.*)", planned, re.MULTILINE)
     assert {name for name in COMMANDS for command in commands if name in command} == set(COMMANDS)
-    for command in commands:
+    for command in map(without_log, commands):
         as_words = f'python() {{ printf \'%s\\n\' "$@"; }}; accelerate() {{ python "$@"; }}; {command}'
         shown = subprocess.run(["sh", "-c", as_words], cwd=tmp_path, capture_output=True, text=True, check=True)
         assert shown.stdout.splitlines() == shlex.split(command)[1:], command
@@ -161,7 +167,7 @@ def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
     settings = yaml.safe_load((ROOT / "configs/study_gz2_real.yaml").read_text()) | {"output_dir": str(tmp_path)}
     (tmp_path / "preset.yaml").write_text(yaml.safe_dump(settings))
     planned = snakemake(tmp_path / "preset.yaml", "--dry-run", "--printshellcmds", "--forceall", "--quiet", "host")
-    commands = [line for line in planned.splitlines() if line.startswith("Shell command: ")]
+    commands = [without_log(line) for line in planned.splitlines() if line.startswith("Shell command: ")]
     trainings = [command for command in commands if "train_classifier.py" in command]
     assert len(trainings) == len(planned_runs(settings)) == 2 * (10 * 3 + 16)
 
@@ -215,6 +221,61 @@ def test_a_further_generator_is_a_section_of_its_name(tmp_path):
         ) in planned
         assert f"generate.py --output_dir {images} --model {tmp_path}/{name} --num_images 7" in planned
         assert f"--augment_with {images} " in planned
+
+
+ACCELERATE = """#!{python}
+import os, sys
+from pathlib import Path
+gpu, run = os.environ["CUDA_VISIBLE_DEVICES"], Path(sys.argv[sys.argv.index("--output_dir") + 1])
+with open({meeting!r}, "rw"[int(gpu)]):  # opens when the other training opens its end
+    pass
+(run / "predictions.csv").touch()
+(run / "metrics.json").write_text(gpu)
+print("trained on", gpu)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_two_gpus_train_side_by_side_each_its_own(preset, tmp_path, monkeypatch):
+    """Each of two trainings waits for the other: one after the other, they would never end."""
+    study = yaml.safe_load(preset.read_text()) | {"output_dir": str(tmp_path / "run"), "seeds": [0, 1]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    (tmp_path / "run/data").mkdir(parents=True)
+    (tmp_path / "run/data/build.json").write_text("{}")
+    (tmp_path / "bin").mkdir()
+    os.mkfifo(tmp_path / "meeting")
+    fake = tmp_path / "bin/accelerate"
+    fake.write_text(ACCELERATE.format(python=sys.executable, meeting=str(tmp_path / "meeting")))
+    fake.chmod(0o755)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    runs = [tmp_path / f"run/classifiers/tiny/original/seed{seed}" for seed in (0, 1)]
+    snakemake(
+        tmp_path / "study.yaml",
+        *("--resources", "gpu=2", "--allowed-rules", "train_classifier", "--"),
+        *(str(run / "metrics.json") for run in runs),
+        first_on_path=tmp_path / "bin",
+    )
+    assert sorted((run / "metrics.json").read_text() for run in runs) == ["0", "1"]
+    logs = sorted((tmp_path / "run/logs").glob("*.log"))
+    assert [log.name for log in logs] == ["tiny_original_seed0.log", "tiny_original_seed1.log"]
+    assert sorted(log.read_text() for log in logs) == ["trained on 0\n", "trained on 1\n"]
+
+
+def test_the_profile_for_slurm_says_what_each_rule_needs(tmp_path):
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    settings = yaml.safe_load((ROOT / "configs/study_demo.yaml").read_text()) | {"output_dir": str(tmp_path)}
+    (tmp_path / "preset.yaml").write_text(yaml.safe_dump(settings))
+    planned = snakemake(tmp_path / "preset.yaml", "--profile", "workflow/profiles/slurm", "--dry-run", cores=None)
+    jobs = {job.partition(":")[0]: job for job in re.split(r"^(?:local)?rule ", planned, flags=re.MULTILINE)[1:]}
+    asked = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())
+    for rule in ("train_generator", "generate", "train_classifier"):
+        of_rule = asked["default-resources"] | asked["set-resources"].get(rule, {})
+        needs = {f"{name}={value}" for name, value in of_rule.items()}
+        assert needs | {"gpu=1"} <= set(re.split(r"[,\s]+", jobs[rule]))
+        assert f"log: {tmp_path}/logs/" in jobs[rule]
+    rules = set(re.findall(r"^\s*rule (\w+):", (ROOT / "workflow/Snakefile").read_text(), re.MULTILINE))
+    assert asked["set-resources"].keys() <= rules
 
 
 def test_an_arm_without_a_remedy_images_and_options_is_refused(tmp_path):
