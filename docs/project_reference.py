@@ -37,9 +37,7 @@ class Command(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         settings = settings_of(self.arguments[0])
-        self.state.document.settings.record_dependencies.add(str(ROOT / f"{self.arguments[0]}.py"))
-        entries = [entry(*setting) for setting in settings]
-        return self.parse_text_to_nodes("\n\n".join(entries))
+        return self.parse_text_to_nodes("\n\n".join(setting.markdown for setting in settings))
 
 
 class Presets(SphinxDirective):
@@ -57,37 +55,52 @@ class Presets(SphinxDirective):
         return self.parse_text_to_nodes("\n\n".join(shown))
 
 
-def settings_of(name: str) -> list[tuple[str, str, str, str]]:
-    """Name, type, default and description of each option of a script (its ``Config``) or of ``gz2_dataset.NAME``."""
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One option of a command, as ``--help`` describes it."""
+
+    name: str
+    kind: object
+    default: object
+    description: str
+    range: str = ""
+
+    @property
+    def markdown(self) -> str:
+        """A definition."""
+        missing = self.default is dataclasses.MISSING or self.default is inspect.Parameter.empty
+        facts = [f"*{type_name(self.kind)}*", *filter(None, [self.range])]
+        facts.append("required" if missing else f"default `{self.default}`")
+        text = " ".join(self.description.split()).replace("*", r"\*").replace("<", r"\<")
+        return f"`--{self.name}` {', '.join(facts)}\n: {text}"
+
+
+def settings_of(name: str) -> list[Setting]:
+    """The options of a script (the fields of its ``Config``) or of a command of gz2_dataset, ``gz2_dataset.NAME``."""
     module, _, function = name.partition(".")
     if function:
         target = getattr(importlib.import_module(f"{module}.__main__"), function)
         described = {p.arg_name: p.description for p in parse(target.__doc__).params}
         parameters = inspect.signature(target).parameters.values()
-        return [(p.name, type_name(p.annotation), default_of(p.default), described[p.name]) for p in parameters]
+        return [Setting(p.name, p.annotation, p.default, described[p.name]) for p in parameters]
     config = importlib.import_module(module).Config
-    described = {
-        p.arg_name: p.description for kind in reversed(config.__mro__[:-1]) for p in parse_from_object(kind).params
-    }
-    return [(f.name, type_name(f.type), default_of(f.default), described[f.name]) for f in dataclasses.fields(config)]
+    kinds = reversed(config.__mro__[:-1])
+    described = {p.arg_name: p.description for kind in kinds for p in parse_from_object(kind).params}
+    return [
+        Setting(f.name, f.type, default_of(f), described[f.name], str(f.metadata.get("range", "")))
+        for f in dataclasses.fields(config)
+    ]
+
+
+def default_of(field: dataclasses.Field) -> object:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def type_name(annotation: object) -> str:
-    """A type as ``--help`` of a command names it: choices by their values."""
+    """A type as a reader sees it: choices by their values."""
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    text = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace("'", "").replace(", ", " | "), text)
-    return re.sub(r"\b(?:[a-z_]+\.)+", "", text)
-
-
-def default_of(value: object) -> str:
-    missing = (inspect.Parameter.empty, dataclasses.MISSING)
-    return "required" if any(value is kind for kind in missing) else f"default {value}"
-
-
-def entry(name: str, kind: str, default: str, description: str) -> str:
-    """One option as a definition in Markdown."""
-    text = " ".join(description.split()).replace("*", r"\*").replace("<", r"\<")
-    return f"`--{name}` *{kind.replace('*', '')}*, {default}\n: {text}"
+    text = re.sub(r"Optional\[(.*)\]$", r"\1 | None", re.sub(r"\b(?:[a-z_]+\.)+", "", text))
+    return re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace("'", "").replace(", ", " | "), text)
 
 
 def from_the_root(app: Sphinx, docname: str, source: list[str]) -> None:
