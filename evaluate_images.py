@@ -58,6 +58,8 @@ def main(config: Config) -> None:
     measured = is_available() if config.morphology is None else config.morphology
     if config.write_verdicts and not measured:
         raise UserError(f"write_verdicts needs morphology; give --morphology true, and if it is missing: {INSTALL}")
+    if config.probe and not config.nets:
+        raise UserError("nets []: the probe needs one, to see with; name a net, or give --probe false")
     refuse_nets_of_one_name(config.nets)
     pair = load_real_and_generated(config.real, config.generated)
     classifier = load_independent(Path(config.classifier), pair) if config.classifier else None

@@ -276,6 +276,11 @@ def test_two_nets_of_one_name_are_refused(data, generated, tmp_path):
         evaluate_images.main(Config(data, str(generated), tmp_path, nets=["inception", "inception"]))
 
 
+def test_a_probe_without_a_net_to_see_with_is_refused(tmp_path):
+    with pytest.raises(UserError, match="--probe false"):
+        evaluate_images.main(Config("data", "generated", tmp_path, nets=[]))
+
+
 def test_help_explains_the_fields(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["evaluate_images.py", "--help"])
     with pytest.raises(SystemExit, match="0"):
