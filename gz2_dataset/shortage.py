@@ -28,6 +28,7 @@ def remedy_of(error: BaseException | None) -> str | None:
         # Libraries in other languages report the number or the words of the system's error in a text of their own.
         numbers = [getattr(error, "errno", None), *map(int, re.findall(r"os error (\d+)", text))]
         numbers += [number for number in OF_THE_DISK if os.strerror(number) in text]
+        numbers += [errno.ENOSPC] if "inline_container" in text else []  # where PyTorch could not write on
         if found := next((number for number in numbers if number in OF_THE_DISK), None):
             where = f"{name}: " if (name := getattr(error, "filename", None)) else ""
             again = "then run the same command again: what was whole is kept"

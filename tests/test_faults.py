@@ -160,10 +160,14 @@ def test_a_lock_that_a_killed_command_has_left_locks_nothing(tmp_path):
         ),
         (OSError(errno.EROFS, "Read-only file system", "run"), "run: Read-only file system; give a folder that can be"),
         (SafetensorError("Error: I/O error: No space left on device (os error 28)"), "No space left on device; free"),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 302272 vs 302160"),
+            "No space left on",
+        ),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:121] can't allocate memory"), "the memory is not enough; give"),
         (MemoryError(), "the memory is not enough; give a smaller batch_size"),
     ],
-    ids=["full", "read-only", "full, in another language", "memory of torch", "memory"],
+    ids=["full", "read-only", "full, in Rust", "full, in C++", "memory of torch", "memory"],
 )
 def test_a_machine_that_is_short_of_something_is_one_line(error, said, own_handlers, capsys):
     def short():
@@ -249,3 +253,20 @@ def test_a_classifiers_newest_checkpoints_stay_whatever_the_clock_says(toy_data,
     train_classifier.main(config)
     assert found[0] == ["checkpoint-1"]
     assert found[1:] == [[f"checkpoint-{step - 1}", f"checkpoint-{step}"] for step in range(2, 9)]
+
+
+def test_a_classifiers_checkpoint_that_cannot_be_written_leaves_nothing(toy_data, tmp_path, monkeypatch):
+    preset = yaml.safe_load((ROOT / "configs/classifier_tiny.yaml").read_text())
+    changes = {"total_images": 64, "checkpoint_images": 16, "validation_images": 0}
+    save = torch.save
+
+    def full(state, file, *args, **kwargs):
+        save(state, file, *args, **kwargs)
+        if "checkpoint-2" in str(file):
+            raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 302272 vs 302160")
+
+    monkeypatch.setattr(torch, "save", full)
+    config = train_classifier.Config(data=str(toy_data), output_dir=tmp_path, **{**preset, **changes})
+    with pytest.raises(RuntimeError, match="unexpected pos"):
+        train_classifier.main(config)
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-1"]

@@ -52,9 +52,13 @@ def save_pipeline(pipeline: DiffusionPipeline, folder: Path, **options: object) 
     """Save each file aside and rename it, the index last: where the index exists, the model is complete."""
     aside = folder / ".pipeline"
     shutil.rmtree(aside, ignore_errors=True)
-    pipeline.save_pretrained(aside, **options)
-    if isinstance(pipeline, ClassConditionalDDPMPipeline):
-        make_scheduler(DEFAULT, pipeline.scheduler).save_pretrained(aside / SAMPLER_FOLDER)
+    try:
+        pipeline.save_pretrained(aside, **options)
+        if isinstance(pipeline, ClassConditionalDDPMPipeline):
+            make_scheduler(DEFAULT, pipeline.scheduler).save_pretrained(aside / SAMPLER_FOLDER)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     for entry in sorted(aside.iterdir(), key=lambda entry: entry.name == INDEX):
         if (folder / entry.name).is_dir():
             shutil.rmtree(folder / entry.name)

@@ -204,3 +204,17 @@ def test_a_damaged_record_is_written_again(tmp_path):
     for content in ("", "{", "[]"):
         (tmp_path / "run.json").write_text(content)
         assert not is_finished(tmp_path, 8)
+
+
+def test_a_model_that_cannot_be_written_leaves_nothing_half_written(tmp_path, monkeypatch):
+    pipeline = untrained()
+    save = type(pipeline).save_pretrained
+
+    def full(self, folder, **options):
+        save(self, folder, **options)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(pipeline), "save_pretrained", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_pipeline(pipeline, tmp_path)
+    assert list(tmp_path.iterdir()) == []
