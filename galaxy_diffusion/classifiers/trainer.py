@@ -51,7 +51,7 @@ class Progress(TrainerCallback):
         Seconds that the training took, not counting interruptions; known when it has ended.
     """
 
-    bar: tqdm
+    bar: Any = None
 
     def __init__(self, folder: Path, batch_size: int):
         self.folder, self.batch_size = folder, batch_size
