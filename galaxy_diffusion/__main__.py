@@ -58,6 +58,7 @@ COMMANDS = {
     "predict": Command("apply trained classifiers to a survey", "predict.py"),
     "evaluate": Command("compare generated galaxies with real ones", "evaluate_images.py"),
     "report": Command("draw the tables and figures of a study", "report.py"),
+    "app": Command("open a page in the browser: dream, vary, classify", "app.py"),
     "study": Command("run a whole study, from data to report", "snakemake"),
 }
 

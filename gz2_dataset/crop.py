@@ -66,6 +66,18 @@ def crop_in_words(center_crop: int) -> str:
     return f"the central {center_crop} px" if center_crop else "the whole"
 
 
+def central_square(height: int, width: int, center_crop: int) -> tuple[int, int, int]:
+    """Top, left and side in pixels of what `prepare_image` keeps of an image.
+
+    Examples
+    --------
+    >>> central_square(424, 424, 224), central_square(100, 60, 0)
+    ((100, 100, 224), (20, 0, 60))
+    """
+    side = min(center_crop or height, height, width)
+    return (height - side) // 2, (width - side) // 2, side
+
+
 def prepare_image(pixels: np.ndarray, resolution: int, center_crop: int) -> np.ndarray:
     """The central square of an image, resized to ``resolution`` pixels.
 
@@ -81,8 +93,7 @@ def prepare_image(pixels: np.ndarray, resolution: int, center_crop: int) -> np.n
     ndarray of uint8, shape (resolution, resolution, 3)
     """
     height, width, _ = pixels.shape
-    side = min(center_crop or height, height, width)
-    top, left = (height - side) // 2, (width - side) // 2
+    top, left, side = central_square(height, width, center_crop)
     if side == resolution:
         return pixels[top : top + side, left : left + side]
     box = (left, top, left + side, top + side)

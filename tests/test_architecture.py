@@ -1,4 +1,4 @@
-"""Which module may import which: one folder per command, built on shared/ and, if it generates images, on sampling/.
+"""Which module may import which: one folder per command, built on shared/ and what it shows or draws with.
 
 Also checks that ARCHITECTURE.md and CONTRIBUTING.md name the files that exist.
 """
@@ -22,6 +22,7 @@ LEANS_ON = {
     "evaluation": {"shared"},
     "prediction": {"shared"},
     "study": {"shared"},
+    "app": {"shared", "sampling", "evaluation", "prediction"},
 }
 """Folders of galaxy_diffusion that each of them, and the command, may import, beside itself and gz2_dataset."""
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}

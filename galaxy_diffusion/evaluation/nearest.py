@@ -97,6 +97,24 @@ class Gallery:
         return self.in_batches(galaxies, None)
 
     @torch.inference_mode()
+    def nearest_few(self, galaxies: Galaxies, count: int) -> Nearest:
+        """Find the nearest few of each of N galaxies, the nearest first.
+
+        Parameters
+        ----------
+        galaxies : Galaxies
+            At least 1.
+        count : int
+            At most `REFINED`, and no more than the gallery has.
+
+        Returns
+        -------
+        Nearest
+            Of shape (N, count); all are relative to the galaxies that follow the nearest.
+        """
+        return self.nearest_of(galaxies, None, count)
+
+    @torch.inference_mode()
     def nearest_others(self, rows: np.ndarray | None = None) -> Nearest:
         """Find the nearest other galaxy for some of the gallery's own galaxies, by default for all.
 
@@ -112,14 +130,14 @@ class Gallery:
             return Nearest(zero, zero.astype(bool), zero.astype(float), far, far)
         size = max(1, min(64, PAIRS_AT_ONCE // self.vectors.shape[1]))
         batches = [
-            self.nearest_of(galaxies.take(rows), None if mine is None else mine[rows])
+            self.nearest_of(galaxies.take(rows), None if mine is None else mine[rows], 1)
             for start in tqdm(range(0, len(galaxies), size), desc="look for copies", unit="batch", leave=False)
             for rows in [slice(start, start + size)]
         ]
-        return Nearest(*(np.concatenate([getattr(b, f.name) for b in batches]) for f in fields(Nearest)))
+        return Nearest(*(np.concatenate([getattr(b, f.name)[:, 0] for b in batches]) for f in fields(Nearest)))
 
-    def nearest_of(self, galaxies: Galaxies, mine: torch.Tensor | None) -> Nearest:
-        """`nearest` for a few galaxies."""
+    def nearest_of(self, galaxies: Galaxies, mine: torch.Tensor | None, count: int) -> Nearest:
+        """`nearest_few` for a few galaxies, each of them without its own row ``mine`` (N,)."""
         rows = torch.arange(len(galaxies))
         cosine = self.cosines(self.whiten(harmonics(galaxies, self.unit)))
         if mine is not None:
@@ -127,13 +145,14 @@ class Gallery:
         others = self.vectors.shape[1] - (mine is not None)
         close, index = cosine.topk(min(NEIGHBOURS + 1, others), dim=1)
         refined, turned = self.refine(galaxies, index[:, :REFINED])
-        best = refined.argmax(dim=1)
+        cosine, order = refined.sort(dim=1, descending=True, stable=True)
         # Refinement may change which is nearest; the unit is made of all the others.
-        unit = (1 - close).sum(dim=1) - (1 - close[rows, best])
-        distance = (1 - refined[rows, best]).clamp(min=0)
-        relative = distance / (unit / max(1, close.shape[1] - 1)).clamp(min=1e-6)
-        turn = turned[rows, best]
-        found = (index[rows, best], turn >= FINE, (turn % FINE) * 360.0 / FINE, distance, relative)
+        unit = (1 - close).sum(dim=1) - (1 - close[rows, order[:, 0]])
+        order = order[:, :count]
+        distance = (1 - cosine[:, :count]).clamp(min=0)
+        relative = distance / (unit / max(1, close.shape[1] - 1)).clamp(min=1e-6)[:, None]
+        turn = turned.gather(1, order)
+        found = (index.gather(1, order), turn >= FINE, (turn % FINE) * 360.0 / FINE, distance, relative)
         return Nearest(*(column.numpy() for column in found))
 
     def cosines(self, vectors: torch.Tensor) -> torch.Tensor:

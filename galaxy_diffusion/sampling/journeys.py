@@ -1,5 +1,9 @@
 """Images on their way: from noise to galaxy, and from one galaxy to another."""
 
+import queue
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -39,13 +43,58 @@ def generate_trajectory(
         remaining = pipeline.scheduler.timesteps[step + 1 :]
         reached = float(remaining[0]) if len(remaining) else 0.0
         while len(frames) <= len(wanted) and reached <= wanted[len(frames) - 1]:
-            # As some schedulers scale images, noise grows rather than the galaxy fading; not so in the UNet's input.
-            frames.append(pipeline.scheduler.scale_model_input(state["latents"], timestep).cpu())
+            frames.append(as_the_net_sees(pipeline, state["latents"], timestep))
 
     generate_batch(pipeline, labels, [seed] * len(labels), callback_on_step_end=record, **options)
-    restored = [pipeline.image_format.restore(frame) for frame in frames]
-    images = (torch.stack(restored, dim=1).permute(0, 1, 3, 4, 2) / 2 + 0.5).clamp(0, 1)
-    return to_uint8(images.numpy()), np.array([end, *wanted])
+    images = np.stack([to_pixels(pipeline, frame) for frame in frames], axis=1)
+    return images, np.array([end, *wanted])
+
+
+def emerging(pipeline: ClassConditionalDDPMPipeline, label: int, seed: int, **options: Any) -> Iterator[np.ndarray]:
+    """One image while it forms: after each step, and at the end as `generate_batch` gives it.
+
+    A caller that stops early stops the sampler at its next step.
+
+    Parameters
+    ----------
+    pipeline : ClassConditionalDDPMPipeline
+    label, seed : int
+    **options
+        More arguments of the pipeline, such as those of `Sampling.kwargs`.
+
+    Yields
+    ------
+    ndarray of uint8, shape (H, W, 3)
+    """
+    frames, abandoned = queue.SimpleQueue(), threading.Event()
+
+    def record(_, step: int, timestep: torch.Tensor, state: dict[str, torch.Tensor]) -> None:
+        if abandoned.is_set():
+            raise InterruptedError("nobody looks at this image any more")
+        frames.put(to_pixels(pipeline, as_the_net_sees(pipeline, state["latents"], timestep))[0])
+
+    with ThreadPoolExecutor(1) as pool:
+        image = pool.submit(generate_batch, pipeline, [label], [seed], callback_on_step_end=record, **options)
+        image.add_done_callback(lambda _: frames.put(None))
+        try:
+            while (frame := frames.get()) is not None:
+                yield frame
+        finally:
+            abandoned.set()
+        yield image.result()[0]
+
+
+def as_the_net_sees(
+    pipeline: ClassConditionalDDPMPipeline, latents: torch.Tensor, timestep: torch.Tensor
+) -> torch.Tensor:
+    """The images of a step in the scale of the UNet's input: in that of some schedulers the noise would grow."""
+    return pipeline.scheduler.scale_model_input(latents, timestep).cpu()
+
+
+def to_pixels(pipeline: ClassConditionalDDPMPipeline, standardized: torch.Tensor) -> np.ndarray:
+    """Standardised images (B, 3, H, W) as uint8 (B, H, W, 3)."""
+    images = pipeline.image_format.restore(standardized).permute(0, 2, 3, 1) / 2 + 0.5
+    return to_uint8(images.clamp(0, 1).numpy())
 
 
 def interpolate(

@@ -49,6 +49,16 @@ def test_angles_are_those_of_a_fourier_sum():
     np.testing.assert_allclose(turned[:, 5], expected, rtol=1e-4, atol=1e-4)
 
 
+def test_the_nearest_few_begin_with_the_nearest_and_go_outwards(gallery):
+    galaxies = measure(draw_clumpy_galaxies(5, 7))
+    one, few = gallery.nearest(galaxies), gallery.nearest_few(galaxies, 4)
+    assert few.index.shape == few.relative.shape == (5, 4)
+    for name in ("index", "mirrored", "angle", "distance", "relative"):
+        np.testing.assert_allclose(getattr(few, name)[:, 0], getattr(one, name), rtol=1e-5)
+    assert (np.diff(few.distance, axis=1) >= 0).all()
+    assert all(len(set(row)) == 4 for row in few.index.tolist())
+
+
 def test_a_galaxy_of_the_gallery_is_nearest_to_itself_unless_left_out(gallery):
     itself = gallery.nearest(gallery.galaxies)
     assert (itself.index == np.arange(120)).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from galaxy_diffusion.sampling.journeys import generate_trajectory, interpolate, slerp
+from galaxy_diffusion.sampling.journeys import emerging, generate_trajectory, interpolate, slerp
 from galaxy_diffusion.sampling.schedulers import SCHEDULERS
 from galaxy_diffusion.sampling.seeded_images import generate_batch
 from tests.galaxy_diffusion.sampling.test_ddpm_pipeline import best_pipeline, untrained
@@ -24,6 +24,29 @@ def test_a_trajectory_goes_from_noise_to_the_image(sampler, steps):
     assert spread[1] == pytest.approx(spread[0], rel=0.1), "the picture of the noise depends on the scheduler"
     assert spread[0] > 2 * spread[-1]
     assert (np.diff(spread) < 5).all()
+
+
+@pytest.mark.parametrize("sampler", SCHEDULERS)
+def test_a_galaxy_emerges_from_noise_and_ends_as_the_image(sampler):
+    pipeline, options = best_pipeline("linear", sampler), {"guidance_scale": 1.0, "num_inference_steps": 12}
+    frames = np.stack(list(emerging(pipeline, 1, 7, **options))).astype(int)
+    assert len(frames) >= 12
+    np.testing.assert_array_equal(frames[-1], generate_batch(pipeline, [1], [7], **options)[0])
+    spread = frames.std(axis=(1, 2, 3))
+    assert spread[0] > 2 * spread[-1]
+
+
+def test_who_stops_looking_stops_the_sampler():
+    pipeline, calls = untrained(), []
+    pipeline.unet.register_forward_hook(lambda *_: calls.append(1))
+    for _ in emerging(pipeline, 0, 3, guidance_scale=1.0, num_inference_steps=500):
+        break
+    assert len(calls) < 500
+
+
+def test_an_error_of_the_sampler_is_one_of_who_looks():
+    with pytest.raises(ValueError, match="steps"):
+        list(emerging(untrained(), 0, 3, num_inference_steps=0))
 
 
 @pytest.mark.parametrize("ends", [[(0, 3), (1, 3)], [(0, 3), (0, 4)], [("dark", 3), ("bright", 4)]])

@@ -1,0 +1,320 @@
+"""A page in the browser: dream galaxies, see whether they are new, vary and classify your own."""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from galaxy_diffusion.app.artist import BOUNDS, QUICK, Artist
+from galaxy_diffusion.app.novelty import SeenGalaxies, load_seen_galaxies
+from galaxy_diffusion.app.panels import CSS, novelty_panel, probability_panel, shape_panel
+from galaxy_diffusion.app.snippets import (
+    between_snippet,
+    classify_snippet,
+    dream_snippet,
+    novelty_snippet,
+    vary_snippet,
+)
+from galaxy_diffusion.app.uploads import MAX_BYTES, SHOWN, picture_of, read_upload, with_crop_drawn
+from galaxy_diffusion.evaluation.morphology import INSTALL, is_available
+from galaxy_diffusion.evaluation.quartiles import FILE as SHAPES_FILE
+from galaxy_diffusion.evaluation.quartiles import Quartiles, class_quartiles, read_quartiles, shape_of, to_quartiles
+from galaxy_diffusion.prediction.ensemble import Ensemble, load_ensemble
+from galaxy_diffusion.prediction.probabilities import predict
+from galaxy_diffusion.sampling.contact_sheets import tile
+from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
+from galaxy_diffusion.sampling.schedulers import DEFAULT
+from galaxy_diffusion.shared.machine import use_all_cores
+from galaxy_diffusion.shared.names import class_title
+from galaxy_diffusion.shared.seen_images import file_of_model
+from gz2_dataset import UserError
+from gz2_dataset.command_line import how_to_install, run
+from gz2_dataset.sources.image_names import IMAGE_SUFFIXES
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+try:
+    import gradio as gr
+except ImportError:
+    gr = None
+
+VISITORS = 16
+"""At most this many wait for their turn."""
+HOUR = 3600
+"""Seconds after which the pictures of a visitor are removed."""
+STRIP = 8
+"""Galaxies in the strip from noise to galaxy."""
+
+
+@dataclass
+class Config:
+    """Settings of the page. Gradio's environment variables say where it listens: GRADIO_SERVER_NAME, ..._PORT."""
+
+    model: str = "galaxies-64"
+    """Output folder of train_ddpm.py, Hub id, or the name of a model that comes with the project."""
+    data: str | None = None
+    """The data of the model's training, if everybody who sees the page may see its images: generated galaxies are then
+    laid beside the nearest of it."""
+    classifiers: list[str] = field(default_factory=list)
+    """Output folders of train_classifier.py, such as several seeds, for uploaded pictures."""
+
+
+def main(config: Config) -> None:
+    use_all_cores()
+    if gr is None:
+        raise UserError(f"the page needs gradio; run {how_to_install('app')}")
+    launch(make_page(config))
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What the page works with.
+
+    Attributes
+    ----------
+    config : Config
+    artist : Artist
+    real : dict
+        Quartiles of real shapes, by class and shape; empty where they are not known.
+    seen : SeenGalaxies, optional
+    ensemble : Ensemble, optional
+    """
+
+    config: Config
+    artist: Artist
+    real: dict[str, dict[str, Quartiles]]
+    seen: SeenGalaxies | None
+    ensemble: Ensemble | None
+
+    def dream(self, class_name: str, seed: int, guidance_scale: float, scheduler: str) -> Iterator[tuple]:
+        """The galaxy after each step; at the end also the strip, its shape and the code."""
+        frames = []
+        for frame in self.artist.dream(class_name, seed, guidance_scale, scheduler):
+            frames.append(frame)
+            yield enlarged(frame), gr.skip(), gr.skip(), gr.skip()
+        chosen = np.linspace(0, len(frames) - 1, STRIP).round().astype(int)
+        strip = Image.fromarray(tile(np.stack(frames)[None, chosen]))
+        shape = f"<p>Shapes are measured where statmorph is installed: {INSTALL}</p>"
+        if is_available():
+            shape = shape_panel(shape_of(frames[-1]), self.real.get(class_name), class_name)
+        code = dream_snippet(self.config.model, class_name, seed, guidance_scale, scheduler)
+        yield enlarged(frames[-1]), strip, shape, code
+
+    def is_it_new(self, class_name: str, seed: int) -> tuple:
+        """The galaxy, its nearest training galaxies, their distances, the code."""
+        found = self.seen.nearest(self.artist.draw(class_name, seed), class_name)
+        neighbours = [
+            (enlarged(neighbour.image), f"{neighbour.image_id}: {neighbour.relative:.2f}")
+            for neighbour in found.neighbours
+        ]
+        code = novelty_snippet(self.config.model, self.config.data, class_name, seed)
+        return enlarged(found.image), neighbours, novelty_panel(found), code
+
+    def between(self, first_class: str, first_seed: int, last_class: str, last_seed: int) -> tuple:
+        """The galaxies on the way, and the code."""
+        ends = (first_class, first_seed), (last_class, last_seed)
+        frames = self.artist.between(*ends)
+        return [enlarged(frame) for frame in frames], between_snippet(self.config.model, *ends)
+
+    def vary(self, path: str | None, class_name: str, seed: int, strength: float) -> tuple:
+        """The picture with its crop, the variations, the code."""
+        artist, pixels = self.artist, picture_of(read_upload(path))
+        images = [enlarged(image) for image in artist.vary(pixels, class_name, seed, strength)]
+        name, crop = Path(path).name, artist.center_crop
+        code = vary_snippet(self.config.model, name, class_name, seed, strength, crop)
+        return with_crop_drawn(pixels, crop), images, code
+
+    def classify(self, path: str | None) -> tuple:
+        """The picture with its crop, the probabilities, the code."""
+        content, ensemble = read_upload(path), self.ensemble
+        view = ensemble.members[0].view
+        pixels = picture_of(content, view.stretch)
+        prediction = predict(ensemble([ensemble.prepare(content)])[0])
+        panel = probability_panel(prediction, ensemble.class_names, len(ensemble.members))
+        picture = with_crop_drawn(pixels, view.center_crop)
+        return picture, panel, classify_snippet(self.config.classifiers, Path(path).name)
+
+    @property
+    def about(self) -> str:
+        """The model's card without its header, and what the page is for."""
+        card = file_of_model(self.config.model, "README.md")
+        text = card.read_text(encoding="utf-8") if card else "This model has no card."
+        text = text.split("---\n", 2)[-1] if text.startswith("---") else text
+        lines = text.partition("## Training")[0].splitlines()
+        return "\n".join([ABOUT, "", *(line for line in lines if not line.startswith("!["))])  # pictures are not served
+
+
+ABOUT = """\
+These galaxies do not exist. A diffusion model draws them; it was trained to give more examples of a rare class to a
+classifier. They are 8-bit colour pictures: shapes and colours may be compared, fluxes may not be measured, and how
+common a kind is among them says nothing about the sky. The same class, seed, guidance and sampler give the same
+galaxy."""
+
+
+def make_studio(config: Config) -> Studio:
+    """Load everything that the page shows.
+
+    Raises
+    ------
+    UserError
+        If the model, the data or a classifier cannot be loaded.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    artist = Artist(config.model, device)
+    seen = load_seen_galaxies(config.data, config.model, artist.resolution) if config.data else None
+    ensemble = load_ensemble(config.classifiers, device) if config.classifiers else None
+    if file := file_of_model(config.model, SHAPES_FILE):
+        real = read_quartiles(file)
+    else:
+        real = to_quartiles(class_quartiles(seen.seen)) if seen and is_available() else {}
+    return Studio(config, artist, real, seen, ensemble)
+
+
+def make_page(config: Config) -> "gr.Blocks":
+    """The page, not yet served."""
+    studio = make_studio(config)
+    classes = [(class_title(name), name) for name in studio.artist.class_names]
+
+    def class_and_seed(place: int = 0, seed: int = 0) -> list:
+        chosen = gr.Dropdown(classes, value=classes[place % len(classes)][1], label="Class")
+        return [
+            chosen,
+            gr.Number(seed, label="Seed", precision=0, minimum=BOUNDS["seed"][0], maximum=BOUNDS["seed"][1]),
+        ]
+
+    def galaxy(label: str) -> "gr.Image":
+        return gr.Image(label=label, format="png", height=SHOWN, interactive=False, buttons=["download"])
+
+    def galaxies(label: str, columns: int) -> "gr.Gallery":
+        return gr.Gallery(label=label, columns=columns, format="png", height="auto", object_fit="contain", buttons=[])
+
+    def upload() -> "gr.File":
+        return gr.File(label="One galaxy (JPEG, PNG, TIFF, FITS)", file_types=[*IMAGE_SUFFIXES], height=120)
+
+    def code() -> "gr.Code":
+        with gr.Accordion("The same in Python", open=False):
+            return gr.Code(language="python", show_label=False, interactive=False, wrap_lines=True)
+
+    def on(button: "gr.Button", function: Callable, inputs: list, outputs: list) -> None:
+        # One at a time for all tabs: the nets fill the machine, and a sampler keeps the state of a single run.
+        button.click(
+            as_messages(function), inputs, outputs, concurrency_limit=1, concurrency_id="nets", api_visibility="private"
+        )
+
+    with gr.Blocks(title="Galaxies that do not exist", analytics_enabled=False, delete_cache=(HOUR, HOUR)) as page:
+        gr.Markdown(f"# Galaxies that do not exist\nDrawn by `{Path(config.model).name}`, a diffusion model.")
+        with gr.Tab("Dream"), gr.Row():
+            with gr.Column(scale=1):
+                inputs = class_and_seed(place=-1, seed=3)
+                inputs += [
+                    gr.Slider(*BOUNDS["guidance_scale"], value=DEFAULT_GUIDANCE, step=0.5, label="Guidance scale"),
+                    gr.Dropdown(QUICK, value=DEFAULT, label="Sampler"),
+                ]
+                button = gr.Button("Dream", variant="primary")
+            with gr.Column(scale=2):
+                shown, strip = (
+                    galaxy("The galaxy emerges"),
+                    gr.Image(label="From noise to galaxy", format="png", interactive=False, buttons=[]),
+                )
+                shape = gr.HTML(label="What it measures", show_label=True, container=True, padding=True)
+                on(button, studio.dream, inputs, [shown, strip, shape, code()])
+        with gr.Tab("Is it new?"):
+            if studio.seen is None:
+                gr.Markdown(NO_DATA)
+            else:
+                with gr.Row():
+                    with gr.Column(scale=1):
+                        inputs = class_and_seed(place=-1, seed=3)
+                        button = gr.Button("Look for it", variant="primary")
+                        shown = galaxy("Generated, turned like the nearest")
+                    with gr.Column(scale=2):
+                        near = galaxies("The nearest training galaxies", 4)
+                        distances = gr.HTML(label="Distances", show_label=True, container=True, padding=True)
+                        on(button, studio.is_it_new, inputs, [shown, near, distances, code()])
+        with gr.Tab("Between two"):
+            with gr.Row():
+                inputs = class_and_seed(place=0, seed=3) + class_and_seed(place=-1, seed=3)
+            button = gr.Button("Go from one to the other", variant="primary")
+            way = galaxies("Nine galaxies on the way", 5)
+            on(button, studio.between, inputs, [way, code()])
+        with gr.Tab("Vary a real one"), gr.Row():
+            with gr.Column(scale=1):
+                strength = gr.Slider(
+                    *BOUNDS["strength"], value=0.6, step=0.05, label="Strength (1 leaves nothing of it)"
+                )
+                inputs = [upload(), *class_and_seed(place=-1), strength]
+                button = gr.Button("Vary", variant="primary")
+            with gr.Column(scale=2):
+                shown = galaxy("What the model sees: within the frame")
+                variations = galaxies("Variations, one seed after another", 4)
+                on(button, studio.vary, inputs, [shown, variations, code()])
+        with gr.Tab("Classify"):
+            if studio.ensemble is None:
+                gr.Markdown(NO_CLASSIFIER)
+            else:
+                with gr.Row():
+                    with gr.Column(scale=1):
+                        inputs = [upload()]
+                        button = gr.Button("Classify", variant="primary")
+                        shown = galaxy("What the net sees: within the frame")
+                    with gr.Column(scale=2):
+                        probabilities = gr.HTML(label="Probabilities", show_label=True, container=True, padding=True)
+                        on(button, studio.classify, inputs, [shown, probabilities, code()])
+        with gr.Tab("About"):
+            gr.Markdown(studio.about)
+    return page.queue(max_size=VISITORS)
+
+
+NO_DATA = """\
+Whether a galaxy is new can only be seen beside the galaxies that the model has learned from, and this page has not
+been given them: `python app.py --data DATA`, where DATA is the data of the model's training, built by
+`python -m gz2_dataset build`."""
+NO_CLASSIFIER = """\
+This page has not been given a classifier. Train one, or better several seeds, with `train_classifier.py`, then
+`python app.py --classifiers runs/seed0 runs/seed1 runs/seed2`."""
+
+
+def launch(page: "gr.Blocks", **options: Any) -> tuple:
+    """Serve the page; further options are gradio's."""
+    # Fonts of the visitor's machine: those of gradio's themes would be fetched from elsewhere.
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    theme = gr.themes.Base(primary_hue="indigo", **fonts)
+    return page.launch(max_file_size=MAX_BYTES, footer_links=[], css=CSS, theme=theme, **options)
+
+
+def as_messages(function: Callable) -> Callable:
+    """The same function with errors that a visitor can mend as messages of the page."""
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def steps(*args: Any) -> Iterator:
+            try:
+                yield from function(*args)
+            except UserError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+
+        return steps
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    return call
+
+
+def enlarged(image: np.ndarray) -> Image.Image:
+    """A galaxy (H, W, 3) as large as the page shows it."""
+    return Image.fromarray(image).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC)
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)
