@@ -26,6 +26,13 @@ def use_all_cores() -> None:
         torch.set_num_threads(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
+def gpu_precision() -> str:
+    """The mixed precision in which this machine's GPU is fast: bf16, or fp16 on older ones, such as a T4; else no."""
+    if not torch.cuda.is_available():
+        return "no"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
 def free_memory(device: torch.device) -> int:
     """Free memory of a device in bytes."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available

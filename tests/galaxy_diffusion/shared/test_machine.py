@@ -7,7 +7,7 @@ import psutil
 import pytest
 import torch
 
-from galaxy_diffusion.shared.machine import peak_memory, use_all_cores
+from galaxy_diffusion.shared.machine import gpu_precision, peak_memory, use_all_cores
 
 CPU = torch.device("cpu")
 
@@ -46,3 +46,12 @@ def test_memory_is_in_bytes_where_there_is_no_proc(monkeypatch, tmp_path):
     windows = namedtuple("pmem", ["rss", "peak_wset"])(1000, 3000)
     monkeypatch.setattr(psutil.Process, "memory_info", lambda self: windows)
     assert peak_memory(CPU) == 3000
+
+
+@pytest.mark.parametrize(
+    ("has_gpu", "has_bf16", "precision"), [(False, True, "no"), (True, True, "bf16"), (True, False, "fp16")]
+)
+def test_the_precision_is_one_in_which_the_gpu_is_fast(has_gpu, has_bf16, precision, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
+    assert gpu_precision() == precision
