@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from galaxy_diffusion.study.arms import check_names, planned_runs, read_preset
+from galaxy_diffusion.study.arms import check_names, generators, planned_runs, read_preset, ready_model
 from gz2_dataset import UserError
 
 from .conftest import ROOT
@@ -144,8 +144,12 @@ def test_a_name_in_a_preset_is_a_name(name, section, preset):
 @pytest.mark.parametrize("study", STUDY_PRESETS, ids=lambda path: path.stem)
 def test_every_study_preset_names_files_that_exist(study):
     settings = read_preset(study)
-    generators = [settings[images["model"]]["config"] for images in settings["generated"].values()]
-    files = [settings["accelerate"], *generators, *settings["classifiers"].values()]
+    trained = [name for name in generators(settings) if name in settings and not ready_model(settings, name)]
+    files = [
+        settings["accelerate"],
+        *(settings[name]["config"] for name in trained),
+        *settings["classifiers"].values(),
+    ]
     assert [file for file in files if not (ROOT / file).exists()] == []
     assert {"title", "output_dir", "data", "generated", "showcase", "seeds"} <= set(settings)
     assert {images["model"] for images in settings["generated"].values()} <= set(settings)
@@ -276,6 +280,29 @@ def test_the_profile_for_slurm_says_what_each_rule_needs(tmp_path):
         assert f"log: {tmp_path}/logs/" in jobs[rule]
     rules = set(re.findall(r"^\s*rule (\w+):", (ROOT / "workflow/Snakefile").read_text(), re.MULTILINE))
     assert asked["set-resources"].keys() <= rules
+
+
+def test_a_generator_that_is_ready_is_not_trained(tmp_path):
+    settings = read_preset(ROOT / "configs/study_gz2_real_64.yaml") | {"output_dir": str(tmp_path / "study")}
+    (tmp_path / "preset.yaml").write_text(yaml.safe_dump(settings))
+    planned = snakemake(tmp_path / "preset.yaml", "--dry-run", "--printshellcmds", "--quiet", "host")
+    assert "train_ddpm.py" not in planned
+    model = ROOT / "pretrained/galaxies-64"
+    for folder in ("generated", "every_class"):
+        assert re.search(f"generate.py --output_dir {tmp_path}/study/{folder} .*--model {model} ", planned)
+    assert f"generate.py --model {model} --output_dir {tmp_path}/study/showcase" in planned
+
+
+@pytest.mark.parametrize(
+    ("ddpm", "said"),
+    [
+        ({"model": "no/such/model"}, "no/such/model"),
+        ({"model": "galaxies-64", "config": "configs/ddpm_64.yaml"}, "'config' says nothing"),
+    ],
+)
+def test_a_generator_is_either_ready_or_trained(ddpm, said):
+    with pytest.raises(UserError, match=said):
+        ready_model({"ddpm": ddpm}, "ddpm")
 
 
 def test_an_arm_without_a_remedy_images_and_options_is_refused(tmp_path):

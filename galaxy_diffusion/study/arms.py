@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from galaxy_diffusion.shared.shipped import find_model
 from gz2_dataset import UserError
 from gz2_dataset.reading import read_yaml
 
@@ -111,6 +112,35 @@ def planned_runs(preset: dict[str, Any]) -> list[Run]:
         for name, arm in arms.items()
         for seed in arm.get("seeds", preset.get("seeds", ()))
     ]
+
+
+def generators(preset: dict[str, Any]) -> list[str]:
+    """Names of a study's generators: the paper's two, and what makes its images."""
+    makers = (images["model"] for images in preset.get("generated", {}).values())
+    return [*dict.fromkeys(["ddpm", "sagan", *makers])]
+
+
+def ready_model(preset: dict[str, Any], generator: str) -> str | None:
+    """The folder of a generator that a study takes as it is, its ``model``; None where the study trains it.
+
+    Raises
+    ------
+    UserError
+        If the folder does not exist, or the preset also says how to train the generator.
+
+    Examples
+    --------
+    >>> ready_model({"ddpm": {"config": "configs/ddpm_64.yaml"}}, "ddpm") is None
+    True
+    """
+    settings = preset.get(generator, {})
+    if (model := settings.get("model")) is None:
+        return None
+    if unused := settings.keys() - {"model"}:
+        raise UserError(f"study preset: {generator} has a model, so {min(unused)!r} says nothing; give one of them")
+    if not Path(folder := find_model(str(model))).is_dir():
+        raise UserError(f"study preset: {generator} has no model {model}; give a folder or a name in pretrained/")
+    return folder
 
 
 def options_of(preset: dict[str, Any], arm: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from galaxy_diffusion.shared.drawing import read_picture
 from galaxy_diffusion.shared.image_folder import METADATA, read_metadata
-from galaxy_diffusion.study.arms import BASELINE, CEILING, QUESTION, Run, check_names, planned_runs
+from galaxy_diffusion.study.arms import BASELINE, CEILING, QUESTION, Run, check_names, generators, planned_runs
 from galaxy_diffusion.study.endpoints import MARGIN, Question
 from galaxy_diffusion.study.runs import AGAIN, Runs, pool, read_runs
 from gz2_dataset import UserError
@@ -186,8 +186,7 @@ def read_folder(folder: Path) -> Study:
     check_names(preset)
     names = list({GENERATED: {}} | preset.get("generated", {}))
     sets = {name: read_metadata(str(folder / name)) for name in names if (folder / name / METADATA).exists()}
-    models = {"ddpm": None, "sagan": None} | {images["model"]: None for images in preset.get("generated", {}).values()}
-    makers = [*(folder / part / "run.json" for part in (*models, *names, "showcase", "sagan_showcase"))]
+    makers = [folder / part / "run.json" for part in (*generators(preset), *names, "showcase", "sagan_showcase")]
     records = [*makers, *sorted(folder.glob("classifiers/*/*/seed*/metrics.json"))]
     build = BuildRecord.read(data) if ((data := folder / "data") / BUILD_FILE).exists() else None
     runs = read_runs(folder / "classifiers", planned_runs(preset))

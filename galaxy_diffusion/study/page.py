@@ -10,6 +10,7 @@ import yaml
 from galaxy_diffusion.shared.names import GENERATOR_TITLES, class_title
 from galaxy_diffusion.shared.tables import Table
 from galaxy_diffusion.study.arm_tables import paper_tables
+from galaxy_diffusion.study.arms import generators
 from galaxy_diffusion.study.bootstrap import REPLICATES
 from galaxy_diffusion.study.calibration import READABLE
 from galaxy_diffusion.study.comparison import Comparison
@@ -114,11 +115,13 @@ def facts(page: Page, command: str) -> list[tuple[str, str]]:
     versions = sorted({f"{name} {v}" for r in records for name, v in r.get("versions", {}).items()})
     hardware = sorted({str(r[key]) for r in records for key in ("device", "platform") if key in r})
     seconds = sum(s for r in records if isinstance(s := r.get("seconds"), int | float))
+    given = {name: study.preset.get(name, {}).get("model") for name in generators(study.preset)}
     comparisons = len(page.comparison.differences) if page.comparison else 0
     rows = {
         "Study": "make study CONFIG=FILE with the preset below" if study.preset else "",
         "Report": command,
         "Data": study.build.source.replace("_", " ") if study.build else "",
+        "Generators taken as they are": ", ".join(f"{name}: {model}" for name, model in given.items() if model),
         "Hardware": ", ".join(hardware),
         "Versions": ", ".join(versions),
         "Seeds of the classifiers": ", ".join(map(str, seeds)),
