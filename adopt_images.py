@@ -8,7 +8,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from galaxy_diffusion.sampling.generated_card import write_card
-from galaxy_diffusion.shared.image_folder import file_of, save_image, write_metadata
+from galaxy_diffusion.shared.image_folder import USE, file_of, save_image, write_metadata
 from galaxy_diffusion.shared.run_folder import same_run, write_json
 from galaxy_diffusion.shared.seen_images import SAW_NOTHING, digest_of_list, read_rows, write_rows, write_seen_images
 from gz2_dataset import UserError, load_arrays
@@ -66,7 +66,7 @@ def main(config: Config) -> None:
     record = {"scheduler": config.generator, "steps": 0, "guidance_scale": 1.0}
     write_metadata(config.output_dir, lambda label, number: {**record, "source_file": names[label, number]})
     write_card(config.output_dir, config.generator)
-    described = {"center_crop": train.center_crop, **digest_of_list(config.output_dir)}
+    described = {"center_crop": train.center_crop, "use": USE, **digest_of_list(config.output_dir)}
     write_json(config.output_dir / "run.json", {**provenance(config), **described})
     print(f"images: {config.output_dir}: {len(names)} of {config.generator}, which has seen {config.seen}")
 

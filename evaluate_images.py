@@ -88,8 +88,10 @@ def main(config: Config) -> None:
     thresholds = {pair.generated.class_names[c]: asdict(t) for c, t in copies.search.thresholds.items()}
     record = {"copies": {"thresholds": thresholds}}
     if measured:
-        label = true_of.get("label_agreement", true_of["axis_ratio_agreement"])
-        verdicts = Verdicts(~copies.is_copy, label.generated, true_of["morphology_agreement"].generated)
+        label = true_of["axis_ratio_agreement"].generated
+        if classifier:
+            label = classifier.looks_like(pair.generated, pair.validation)
+        verdicts = Verdicts(~copies.is_copy, label, true_of["morphology_agreement"].generated)
         record["filter"] = {name: asdict(verdicts.counts(pair.rows(name))) for name in sets}
         if config.write_verdicts:
             with only_writer(Path(config.generated)):

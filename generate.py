@@ -20,7 +20,7 @@ from galaxy_diffusion.sampling.settings import FixedSampling, Sampling
 from galaxy_diffusion.sampling.variations import load_originals
 from galaxy_diffusion.shared.card_metadata import name_of
 from galaxy_diffusion.shared.hub_target import HubConfig, check_target, push
-from galaxy_diffusion.shared.image_folder import file_of, save_image, write_metadata
+from galaxy_diffusion.shared.image_folder import USE, file_of, save_image, write_metadata
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import same_run, write_json
 from galaxy_diffusion.shared.seen_images import copy_seen_images, digest_of_list, seen_crop
@@ -159,7 +159,8 @@ def main(config: Config) -> None:
         frames = interpolate(pipeline, ends, config.num_frames, **sampling.kwargs)
         save_picture(config.output_dir / "interpolation.png", tile(frames[None]))
         save_animation(config.output_dir / "interpolation.webp", frames[None])
-    run_record = {**provenance(config), "checkpoint": record["checkpoint"], "center_crop": seen_crop(config.model)}
+    about = {"checkpoint": record["checkpoint"], "center_crop": seen_crop(config.model), "use": USE}
+    run_record = {**provenance(config), **about}
     run_record |= digest_of_list(config.output_dir)
     write_card(config.output_dir, name_of(config.model), config.hub_model_id)
     write_json(config.output_dir / "run.json", run_record)

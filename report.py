@@ -16,6 +16,7 @@ from galaxy_diffusion.study.comparison import compare
 from galaxy_diffusion.study.exchange import exchange
 from galaxy_diffusion.study.folder import first_by_seed, read_study
 from galaxy_diffusion.study.page import Page, markdown, render
+from galaxy_diffusion.study.shortcut import shortcut_table, shortcuts
 from galaxy_diffusion.study.verdict import Verdict, judge
 from gz2_dataset import UserError, load_arrays
 from gz2_dataset.aside import write_whole
@@ -30,7 +31,8 @@ class Config:
 
     study: list[Path] | Path
     """Folder of the study, as the workflow writes it; the report names what is not there yet. Several folders,
-    given as --study FOLD0 FOLD1, are the folds of a cross-validation: their test galaxies are pooled."""
+    given as --study FOLD0 FOLD1, are the folds of a cross-validation, whose test galaxies are pooled; or, where they
+    all test the same galaxies, draws of a class made rare, whose differences are part of the intervals."""
     output_dir: Path
     """Folder for index.html, the tables as CSV files, tables.md and the figures as PNG files."""
 
@@ -81,6 +83,11 @@ def classifiers(page: Page) -> None:
         real = study.build.per_class("train")[study.rare_class]
         if table := exchange(comparison, real, study.added, study.ceilings):
             page.tables["exchange"] = table
+    if study.on_generated:
+        learned_from = {arm for arm, images in study.images.items() if images == study.preset.get("shortcut")}
+        found = shortcuts(runs, study.on_generated, study.rare_class, learned_from)
+        if not found.empty:
+            page.tables["shortcut"] = shortcut_table(found, study.rare_class)
     page.tables |= arm_tables.per_class(comparison, study.steps)
     page.tables["table4"] = arm_tables.macro(comparison, study.steps)
     groups = dict.fromkeys(run[:2] for run in runs.probabilities)
@@ -109,7 +116,7 @@ def classifiers(page: Page) -> None:
         page.images["sweep"] = arm_figures.sweep(rare, ratios)
 
     for backbone in runs.backbones:
-        arms = [arm for arm in runs.arms if runs.seeds(backbone, arm)]
+        arms = [arm for arm in runs.arms if runs.trainings(backbone, arm)]
         shown = [arm for arm in arms if arm in (BASELINE, QUESTION)] or arms[:1]
         page.images[f"confusion_{backbone}"] = arm_figures.confusion(runs, backbone, shown)
         if others := [arm for arm in arms if arm not in shown]:

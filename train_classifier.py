@@ -42,8 +42,10 @@ from galaxy_diffusion.classifiers.training_images import (
 from galaxy_diffusion.classifiers.vote_task import VoteTask
 from galaxy_diffusion.shared.classifier_folder import FILES, PREDICTIONS
 from galaxy_diffusion.shared.hub_target import HubConfig, check_target, push
+from galaxy_diffusion.shared.image_folder import load_generated
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.run_folder import FREE, fixed_settings, same_run, write_json
+from galaxy_diffusion.shared.seen_images import refuse_if_seen
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
@@ -110,6 +112,9 @@ class Config(TrainingImagesConfig, HubConfig):
     early_stopping_patience: int = field(default=0, metadata=at_least(0))
     """Stop after this many looks at the validation split without a better macro F1 (of votes: loss), and keep the
     weights of the best; a checkpoint is then written at each look. 0 trains to the end and keeps the last weights."""
+    also_classify: str | None = field(default=None, metadata=FREE)
+    """Folder of generated images to classify as well, into generated_predictions.csv: a report then says whether nets
+    take what is generated for the rare class."""
     log_images: int = field(default=3_200, metadata=FREE | at_least(1))
     """Images between two lines of metrics.jsonl."""
     validation_images: int = field(default=16_000, metadata=FREE | at_least(0))
@@ -134,6 +139,12 @@ def main(config: Config) -> None:
         train, validation, test = (load_split(config, split) for split in ("train", "validation", "test"))
     held_out = {"validation": validation, "test": test}
     parts = training_images(config, train, held_out)
+    classified = dict(held_out)
+    if config.also_classify:
+        refuse_if_seen(config.also_classify, held_out)
+        classified["generated"] = load_generated(
+            config.also_classify, train.class_names, config.resolution, train.center_crop
+        )
     images = list(parts.values())
     check_classes(config.data, images, held_out)
     task = make_task(config, train, images)
@@ -187,7 +198,7 @@ def main(config: Config) -> None:
 
     logits = {
         split: trainer.predict(GalaxyBatches([galaxies], mean, std, task.targets)).predictions
-        for split, galaxies in held_out.items()
+        for split, galaxies in classified.items()
         if len(galaxies)
     }
     results = task.results(test, logits["test"], parts)
@@ -197,7 +208,7 @@ def main(config: Config) -> None:
         unfreeze(trained.timm_model)
         save_model(trained, folder, train.center_crop, image_side(config), stretch)
         for split, its_logits in logits.items():
-            task.save_predictions(folder / PREDICTIONS[split], held_out[split], its_logits)
+            task.save_predictions(folder / PREDICTIONS[split], classified[split], its_logits)
         steps = trainer.state.global_step
         results |= {
             **provenance(config),
@@ -253,7 +264,8 @@ def check_settings(config: Config) -> None:
     check_images(config)
     check_target(config)
     of_classes = {
-        **{name: getattr(config, name) for name in (*ADDED, "augment_with", "oversampling", "class_weights")},
+        **{name: getattr(config, name) for name in (*ADDED, "augment_with", "also_classify", "oversampling")},
+        "class_weights": config.class_weights,
         **{name: getattr(config, name) for name in ("focal_gamma", "label_smoothing", "streaming")},
         "mixing": config.mixing != "none",
     }
@@ -263,6 +275,7 @@ def check_settings(config: Config) -> None:
         "oversampling": config.oversampling,
         "mixing": config.mixing != "none",
         "synthetic_only": config.synthetic_only,
+        "match_noise": config.match_noise,
         **{name: getattr(config, name) for name in ADDED},
     }
     if config.streaming and (name := next((name for name, wanted in of_arrays.items() if wanted), None)):

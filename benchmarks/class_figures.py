@@ -9,8 +9,9 @@ from galaxy_diffusion.evaluation.features import inception_features
 from galaxy_diffusion.evaluation.floors import MIN_IMAGES, SPLITS, Sets, split
 from galaxy_diffusion.evaluation.jackknife import Estimate, jackknife, t_interval
 from galaxy_diffusion.evaluation.prdc import prdc, prdc_values
-from galaxy_diffusion.evaluation.sky import amplitude_ratio, sky_amplitude
+from galaxy_diffusion.evaluation.sky_ratio import amplitude_ratio
 from galaxy_diffusion.evaluation.spectrum import high_frequency_power
+from galaxy_diffusion.shared.sky import sky_amplitude
 from gz2_dataset.crop import prepare_image
 
 

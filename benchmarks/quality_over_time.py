@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from galaxy_diffusion.evaluation.distances import kid
 from galaxy_diffusion.evaluation.features import inception_features
 from galaxy_diffusion.evaluation.prdc import prdc
-from galaxy_diffusion.evaluation.sky import amplitude_ratio, sky_amplitude
+from galaxy_diffusion.evaluation.sky_ratio import amplitude_ratio
+from galaxy_diffusion.shared.sky import sky_amplitude
 from gz2_dataset.markdown import markdown_table
 
 REAL = "real galaxies"

@@ -37,7 +37,15 @@ ARMS = {name: REMEDIES.get(name, {}) | options_of(STUDY, name) for name in STUDY
 WITH_IMAGES = [name for name, arm in STUDY["arms"].items() if "images" in arm]
 ONE_OF_EACH_KIND = [
     *("original", "oversampling", "class_weights", "focal_loss", "random_erasing", "cutmix", "smote"),
-    *("diffusion_filtered", "diffusion_x0.5", "synthetic_only", "duplicates", "pseudo_labels", "retrieval"),
+    *(
+        "diffusion_filtered",
+        "diffusion_noise_matched",
+        "diffusion_x0.5",
+        "synthetic_only",
+        "duplicates",
+        "pseudo_labels",
+        "retrieval",
+    ),
 ]
 """Arms that are each trained; the others have another value of the same setting, or images of another generator."""
 SIZE = 32

@@ -337,7 +337,7 @@ def test_folds_are_pooled_from_the_command_line(quick, tmp_path, monkeypatch):
     assert "200 test galaxies, 40 of the rare class" in text
     assert "The test galaxies of 2 folds are pooled" in text
     assert "two/classifiers/net/diffusion/seed0" in text
-    with pytest.raises(UserError, match="a test galaxy is in two of them"):
+    with pytest.raises(UserError, match="is given twice"):
         report.main(report.Config([tmp_path / "one", tmp_path / "one"], tmp_path / "again"))
 
 

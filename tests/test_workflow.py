@@ -173,7 +173,7 @@ def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
     planned = snakemake(tmp_path / "preset.yaml", "--dry-run", "--printshellcmds", "--forceall", "--quiet", "host")
     commands = [without_log(line) for line in planned.splitlines() if line.startswith("Shell command: ")]
     trainings = [command for command in commands if "train_classifier.py" in command]
-    assert len(trainings) == len(planned_runs(settings)) == 2 * (10 * 3 + 16)
+    assert len(trainings) == len(planned_runs(settings)) == 2 * (10 * 3 + 17)
 
     def the(*parts: str) -> str:
         found = [command for command in commands if all(part in command for part in parts)]
@@ -192,7 +192,11 @@ def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
     original = the(swin, "/original/seed2 --seed")
     assert "--augment_with" not in original
     assert "configs/arms" not in original
-    assert the(swin, "/sagan/seed1").endswith(f"--augment_with {tmp_path}/sagan_generated")
+    assert f"--augment_with {tmp_path}/sagan_generated --augment_block '[1, 3]'" in the(swin, "/sagan/seed1")
+    assert f"--also_classify {tmp_path}/every_class" in original
+    assert "--num_images cigar_shaped_smooth=1326" in the("generate.py", f"--output_dir {tmp_path}/generated ")
+    assert "cigar_shaped_smooth=442,edge_on=400" in the("generate.py", f"--output_dir {tmp_path}/all_rare ")
+    assert "--augment_block" not in the(swin, "/diffusion_all_rare/")  # a single seed
     assert f"--augment_with {tmp_path}/generated " in the(swin, "/diffusion_x0.5/", "--augment_ratio 0.5")
     assert "--smote cigar_shaped_smooth=442" in the(swin, "--config configs/arms/smote.yaml")
     assert "--duplicates cigar_shaped_smooth=442" in the(swin, "/duplicates/seed1")

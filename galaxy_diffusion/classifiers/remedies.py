@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 
 from galaxy_diffusion.shared.image_folder import read_metadata
+from galaxy_diffusion.shared.sky import sky_amplitude, with_noise
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.arrays import jpeg_round_trip
 from gz2_dataset.command_line import how_to_install
@@ -14,7 +15,12 @@ NEIGHBOURS = 5
 
 
 def select_generated(
-    folder: str, generated: GalaxyArrays, real_counts: np.ndarray, ratio: float | None, filtered: bool
+    folder: str,
+    generated: GalaxyArrays,
+    real_counts: np.ndarray,
+    ratio: float | None,
+    filtered: bool,
+    block: tuple[int, int] | None = None,
 ) -> GalaxyArrays:
     """The generated images that an arm trains on.
 
@@ -30,6 +36,8 @@ def select_generated(
         At most this many generated images per real image of each class, the smallest seeds first; None for all.
     filtered : bool
         Only those with the verdict ``"kept": true``.
+    block : tuple of int, optional
+        Which of how many equal blocks of each class, in the order of the seeds; filter and ratio apply within it.
 
     Raises
     ------
@@ -37,19 +45,49 @@ def select_generated(
         If images have no verdict, or none is left.
     """
     rows = read_metadata(folder)
-    chosen = np.arange(len(rows))
+    by_seed = np.argsort([row["seed"] for row in rows], kind="stable")
+    members = [by_seed[generated.labels[by_seed] == label] for label in range(len(real_counts))]
+    if block is not None:
+        number, blocks = block
+        members = [np.array_split(of_class, blocks)[number] for of_class in members]
     if filtered:
         if unjudged := next((row["file_name"] for row in rows if "kept" not in row), None):
             raise UserError(f"{folder}/metadata.jsonl: {unjudged} has no filter verdict; run evaluate_images.py on it")
-        chosen = np.flatnonzero([row["kept"] for row in rows])
+        kept = np.array([row["kept"] for row in rows])
+        members = [of_class[kept[of_class]] for of_class in members]
     if ratio is not None:
-        by_seed = chosen[np.argsort([rows[i]["seed"] for i in chosen], kind="stable")]
         wanted = (ratio * real_counts).astype(int)
-        of_class = [by_seed[generated.labels[by_seed] == label][:count] for label, count in enumerate(wanted)]
-        chosen = np.sort(np.concatenate(of_class))
+        members = [of_class[:count] for of_class, count in zip(members, wanted, strict=True)]
+    chosen = np.sort(np.concatenate(members))
     if not len(chosen):
         raise UserError(f"{folder}: no image is left to train on; generate more, or give a larger --augment_ratio")
     return generated.take(chosen)
+
+
+def with_matched_noise(generated: GalaxyArrays, real: GalaxyArrays, seed: int) -> GalaxyArrays:
+    """Generated images as noisy as real ones: the control for a net that tells them by their quiet sky.
+
+    The sky of each gets at least the amplitude of a training galaxy of its class, drawn at random. They go through the
+    same JPEG compression again.
+
+    Parameters
+    ----------
+    generated : GalaxyArrays
+    real : GalaxyArrays
+        Training galaxies; a class without any leaves its images as they are.
+    seed : int
+    """
+    rng, wanted = np.random.default_rng(seed), np.zeros(len(generated))
+    for label in np.unique(generated.labels):
+        amplitudes = sky_amplitude(real.images[real.labels == label])
+        amplitudes = amplitudes[np.isfinite(amplitudes)]
+        rows = generated.labels == label
+        wanted[rows] = rng.choice(amplitudes, rows.sum()) if len(amplitudes) else 0.0
+    noisy = with_noise(generated.images, wanted, seed)
+    images = np.stack([jpeg_round_trip(image) for image in noisy])
+    digests = [hashlib.sha256(image).hexdigest() for image in images]
+    about = generated.labels, generated.image_ids, digests, generated.class_names
+    return GalaxyArrays(images, *about, center_crop=generated.center_crop)
 
 
 def balanced_rows(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
-from galaxy_diffusion.classifiers.remedies import duplicates, new_galaxies, select_generated, smote
+from galaxy_diffusion.classifiers.remedies import duplicates, new_galaxies, select_generated, smote, with_matched_noise
 from galaxy_diffusion.classifiers.unlabelled import load_teacher, pseudo_labelled, retrieved
 from galaxy_diffusion.shared.image_folder import load_generated
 from galaxy_diffusion.shared.run_folder import FREE
@@ -37,8 +37,13 @@ class TrainingImagesConfig(Checked):
     """Folder of generated images that are added to the training split."""
     augment_ratio: float | None = field(default=None, metadata=at_least(0))
     """At most this many generated images for each real one of their class, the smallest seeds first; None takes all."""
+    augment_block: tuple[int, int] | None = field(default=None, metadata=FREE)
+    """Take only one of several equal blocks of the generated images of each class, in the order of their seeds: [0, 3]
+    is the first of three. Trainings with a block each see whether other images would have done as well."""
     filtered: bool = False
     """Take only the generated images that have the verdict "kept" in their metadata.jsonl."""
+    match_noise: bool = False
+    """Add noise to generated images whose sky is quieter than that of a real galaxy of their class, drawn for each."""
     synthetic_only: bool = False
     """Train on the generated images alone."""
     smote: str | None = None
@@ -102,8 +107,10 @@ def training_images(
     if config.augment_with:
         refuse_if_seen(config.augment_with, {**held_out, RESERVE: load_split(config, RESERVE)})  # pyright: ignore[reportArgumentType]
         generated = load_generated(config.augment_with, train.class_names, config.resolution, train.center_crop)
-        choice = train.counts, config.augment_ratio, config.filtered
+        choice = train.counts, config.augment_ratio, config.filtered, config.augment_block
         parts["generated"] = select_generated(config.augment_with, generated, *choice)
+        if config.match_noise:
+            parts["generated"] = with_matched_noise(parts["generated"], train, config.seed)
     counts = {name: parse_counts(name, text, train.class_names) for name in ADDED if (text := getattr(config, name))}
     if name := next((name for name, of_class in counts.items() if not all(of_class.values())), None):
         raise UserError(f"{name} {getattr(config, name)}: nothing to add to a class with 0; leave the class out")
@@ -132,11 +139,17 @@ def check_images(config: TrainingImagesConfig) -> None:
     """
     of_generated = {
         "augment_ratio": config.augment_ratio is not None,
+        "augment_block": config.augment_block is not None,
         "filtered": config.filtered,
+        "match_noise": config.match_noise,
         "synthetic_only": config.synthetic_only,
     }
     if not config.augment_with and (name := next((name for name, wanted in of_generated.items() if wanted), None)):
         raise UserError(f"{name} is about generated images, and there are none; name their folder with --augment_with")
+    if config.augment_block and not 0 <= config.augment_block[0] < config.augment_block[1]:
+        raise UserError(
+            f"augment_block {list(config.augment_block)}: not one of the blocks; of three, the last is [2, 3]"
+        )
     if config.synthetic_only and (name := next((name for name in ADDED if getattr(config, name)), None)):
         raise UserError(
             f"{name} adds images of real galaxies, but synthetic_only trains on none; give only one of them"

@@ -122,19 +122,23 @@ def kernel_discrepancy(real: np.ndarray, generated: np.ndarray) -> Callable[[np.
 
 
 def estimates(real: np.ndarray, generated: np.ndarray, net: str, seed: int = 0) -> dict[str, Estimate]:
-    """All figures with intervals in the features (N, D) and (M, D) of ``net``.
+    """All figures that depend on the number of images, with intervals, in the features (N, D) and (M, D) of ``net``.
 
-    In Inception's features, on which they are defined, these are fid, kid, precision, recall, density and coverage; in
-    the features of any other net it is frechet_<net>.
+    In Inception's features, on which they are defined, these are fid, precision, recall, density and coverage; in the
+    features of any other net it is frechet_<net>.
     """
     if net != "inception":
         return {f"frechet_{net}": fid(real, generated, seed)}
-    distances = {"fid": fid(real, generated, seed), "kid": kid(real, generated, seed=seed)}
-    return distances | prdc(real, generated, seed=seed)
+    return {"fid": fid(real, generated, seed)} | prdc(real, generated, seed=seed)
+
+
+def unbiased_estimates(real: np.ndarray, generated: np.ndarray, net: str, seed: int = 0) -> dict[str, Estimate]:
+    """The figures that do not depend on it: kid, in Inception's features."""
+    return {"kid": kid(real, generated, seed=seed)} if net == "inception" else {}
 
 
 def values(real: np.ndarray, generated: np.ndarray, net: str) -> dict[str, float]:
-    """The values of `estimates`, without their intervals."""
+    """The values of `estimates` and `unbiased_estimates`, without their intervals."""
     if net != "inception":
         return {f"frechet_{net}": frechet_distance(real, generated)}
     distances = {"fid": frechet_distance(real, generated), "kid": kernel_distance(real, generated)}

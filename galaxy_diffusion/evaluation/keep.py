@@ -1,7 +1,7 @@
 """Which generated images to keep: not a copy, of the class they were made for, and shaped like real galaxies of it.
 
-Nothing here has seen a test galaxy: the threshold of a copy comes from validation galaxies (see `copies`), the
-classifier and the shapes from training galaxies.
+Nothing here has seen a test galaxy: the thresholds of a copy (see `copies`) and of looking like the class come from
+validation galaxies, the classifier and the shapes from training galaxies.
 """
 
 from dataclasses import dataclass
@@ -113,7 +113,8 @@ class Verdicts:
     no_copy : ndarray
         It is not a copy of a galaxy that the generator has seen.
     label : ndarray
-        It is of the class that it was made for, according to the classifier or, without one, to its axis ratio.
+        It looks like the class that it was made for, to the classifier (`Classifier.looks_like`) or, without one, in
+        its axis ratio.
     morphology : ndarray
         As `within_class` says.
     """

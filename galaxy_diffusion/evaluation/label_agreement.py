@@ -20,6 +20,8 @@ from galaxy_diffusion.shared.image_cache import cached
 from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.crop import recorded_crop
 
+LOWEST = 0.05
+"""Share of the real galaxies of a class that look less like it than a generated one has to."""
 CENTRAL = [0.025, 0.975]
 """Quantiles of the training galaxies between which an axis ratio agrees."""
 
@@ -45,9 +47,40 @@ class Classifier:
 
     def predict(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
         """The most likely class of each image if all classes are equally common, int (N,)."""
+        return self.adjusted_logits(images, batch_size).argmax(axis=1)
+
+    def looks_like(self, galaxies: GalaxyArrays, known: GalaxyArrays) -> np.ndarray:
+        """Whether galaxies look as much like their class as all but the `LOWEST` of real ones of it, bool (N,).
+
+        Demanding that the class is the most likely one would throw out as many good images as real galaxies on which
+        the classifier errs, the hard ones, and let pass others that are less typical than any real galaxy.
+
+        Parameters
+        ----------
+        galaxies : GalaxyArrays
+        known : GalaxyArrays
+            Real galaxies that the classifier has not learned from. Of a class without any, the class has to be the most
+            likely.
+        """
+        odds, of_known = (self.odds(part) for part in (galaxies, known))
+        looks = odds > 0
+        for label in np.unique(known.labels):
+            lowest = np.quantile(of_known[known.labels == label], LOWEST)
+            looks = np.where(galaxies.labels == label, odds >= lowest, looks)
+        return looks
+
+    def odds(self, galaxies: GalaxyArrays) -> np.ndarray:
+        """How much more likely each galaxy's class is than the likeliest other, as a logarithm, shape (N,)."""
+        logits, rows = self.adjusted_logits(galaxies.images), np.arange(len(galaxies))
+        own = logits[rows, galaxies.labels]
+        logits[rows, galaxies.labels] = -np.inf
+        return own - logits.max(axis=1)
+
+    def adjusted_logits(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+        """Logits (N, classes) if all classes are equally common."""
         recipe = f"{self.net.fingerprint} logits"
         logits = cached(images, "galaxy_features", recipe, lambda: extract(images, self.net, batch_size))
-        return (logits - self.log_shares).argmax(axis=1)
+        return logits - self.log_shares
 
 
 def load_independent(folder: Path, pair: RealAndGenerated) -> Classifier:

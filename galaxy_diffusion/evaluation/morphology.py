@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from galaxy_diffusion.evaluation.luminance import luminance
 from galaxy_diffusion.evaluation.spectrum import high_frequency_power
 from galaxy_diffusion.shared.image_cache import cached
+from galaxy_diffusion.shared.sky import border
 from gz2_dataset import UserError
 from gz2_dataset.command_line import how_to_install
 
@@ -144,14 +145,6 @@ def measure(image: np.ndarray) -> dict[str, float]:
         if flag < BAD:
             measures |= {name: found[theirs] for name, theirs in names.items()}
     return measures
-
-
-def border(side: int) -> np.ndarray:
-    """Mask of the outer eighth of an image on each side."""
-    width = max(2, side // 8)
-    mask = np.ones((side, side), bool)
-    mask[width:-width, width:-width] = False
-    return mask
 
 
 def segments(flux: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:

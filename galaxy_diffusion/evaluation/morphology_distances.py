@@ -43,29 +43,30 @@ def compare_morphology(
         As `floors.compare` gives them, with ``failed_real`` and ``failed_generated``. Measures that fail on all but a
         few galaxies are left out.
     """
-    compared = [rows_compared(classes, side) for side in ("reference", "generated")]
-    measured = [table.iloc[rows].notna().sum() for table, rows in zip((real, generated), compared, strict=True)]
+    compared = [np.concatenate([getattr(s, side) for s in classes]) for side in ("reference", "generated")]
+    measured = [table.iloc[rows].notna().mean() for table, rows in zip((real, generated), compared, strict=True)]
+    sizes = np.sum([sets.sizes for sets in classes], axis=0)
     spread = real.iloc[np.concatenate([np.concatenate([s.reference, s.others]) for s in classes])].quantile(
         [0.16, 0.84]
     )
     spread = (spread.loc[0.84] - spread.loc[0.16]) / 2
-    names = [name for name in MEASURES if min(m[name] for m in measured) >= MIN_IMAGES and spread[name] > 0]
+
+    def enough(*shares: float) -> bool:
+        return min(shares * sizes) >= MIN_IMAGES
+
+    names = [name for name in MEASURES if spread[name] > 0 and enough(*(share[name] for share in measured))]
     tables = [(table[names] / spread[names]).to_numpy() for table in (real, generated)]
     distances = partial(distances_of, names=names)
     figures = compare(partial(estimates, names=names), distances, *tables, classes, description, seed)  # pyright: ignore[reportCallIssue]
-    counts = {key: [int(side[key.partition("_")[2]]) for side in measured] for key in figures}
+    failed = {key: [1 - side[key.partition("_")[2]] for side in measured] for key in figures}
     return {
         key: dataclasses.replace(
-            figure, failed_real=figure.n_real - counts[key][0], failed_generated=figure.n_generated - counts[key][1]
+            figure,
+            failed_real=round(figure.n_real * failed[key][0]),
+            failed_generated=round(figure.n_generated * failed[key][1]),
         )
         for key, figure in figures.items()
     }
-
-
-def rows_compared(classes: Sequence[Sets], side: str) -> np.ndarray:
-    """Rows of the real (``reference``) or of the ``generated`` images that `floors.compare` compares."""
-    count = {"reference": 0, "generated": 1}[side]
-    return np.concatenate([getattr(sets, side)[: sets.sizes[count]] for sets in classes])
 
 
 def failures(table: pd.DataFrame) -> np.ndarray:

@@ -46,6 +46,9 @@ def probe(real: np.ndarray, generated: np.ndarray, sets: Sets, name: str, seed: 
     """
     key = f"probe_auc_{name}"
     cut = Sets(*(rows[:AT_MOST] for rows in (sets.reference, sets.others, sets.generated)))
+    cut = cut.cut(
+        AT_MOST, cut.sizes[1]
+    )  # one set of generated images: the probe's interval takes its training as given
     if min(cut.sizes) < MIN_IMAGES:
         return {}
     learned_from = np.concatenate([real[np.concatenate([cut.reference, cut.others])], generated[cut.generated]])

@@ -69,9 +69,11 @@ def feature_distances(pair: RealAndGenerated, sets: AllSets, net: str, batch_siz
     net_name = load_net(net).name
     estimates = partial(distances.estimates, net=net_name, seed=seed)
     values = partial(distances.values, net=net_name)
+    unbiased = partial(distances.unbiased_estimates, net=net_name, seed=seed)
     metrics = {}
     for name, chosen in sets.items():
-        metrics[name] = compare(estimates, values, vectors.real, vectors.generated, chosen, f"{net_name}, {name}", seed)
+        title = f"{net_name}, {name}"
+        metrics[name] = compare(estimates, values, vectors.real, vectors.generated, chosen, title, seed, unbiased)
         if not metrics[name]:
             print(f"{name}: fewer than {MIN_IMAGES} images on one side, so no metrics of {net_name}")
     return Answer(metrics)

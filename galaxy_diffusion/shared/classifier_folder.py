@@ -15,8 +15,12 @@ from gz2_dataset.class_names import check_class_names
 from gz2_dataset.reading import read_json
 from gz2_dataset.user_error import in_short
 
-PREDICTIONS = {"test": "predictions.csv", "validation": "validation_predictions.csv"}
-"""Tables of the probabilities of held-out galaxies."""
+PREDICTIONS = {
+    "test": "predictions.csv",
+    "validation": "validation_predictions.csv",
+    "generated": "generated_predictions.csv",
+}
+"""Tables of the probabilities of held-out galaxies, and of generated images."""
 FILES = (
     *("config.json", "model.safetensors", "preprocessor_config.json", "image_processor.py", *PREDICTIONS.values()),
     *("README.md", "settings.json", "metrics.json", "metrics.jsonl"),

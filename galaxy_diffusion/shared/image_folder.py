@@ -20,6 +20,10 @@ VERDICTS = ("kept", "filter")
 """Keys that evaluate_images.py adds to a row."""
 
 
+USE = "for training classifiers, not for population statistics"
+"""What generated images are fit for, as their run.json says: their mix of kinds is not that of the sky."""
+
+
 def load_generated(folder: str, class_names: tuple[str, ...], resolution: int, center_crop: int) -> GalaxyArrays:
     """Read the images of generate.py's output folder.
 

@@ -24,6 +24,8 @@ class Run(NamedTuple):
     backbone: str
     arm: str
     seed: int
+    draw: int = 0
+    """Which of several studies it belongs to that are draws of one: the same test galaxies, other training galaxies."""
 
     @property
     def path(self) -> str:
@@ -104,6 +106,8 @@ def planned_runs(preset: dict[str, Any]) -> list[Run]:
     for name, arm in arms.items():
         if unknown := arm.keys() - {"images", "options", "seeds"}:
             raise UserError(f"arm {name}: unknown setting {min(unknown)!r}; an arm has images, options and seeds")
+        if preset.get("shortcut") not in {None, *preset.get("generated", {})}:
+            raise UserError(f"shortcut: no {preset['shortcut']!r} in the preset's section 'generated'; add it there")
         if arm.get("images") not in {None, *preset.get("generated", {})}:
             raise UserError(f"arm {name}: no {arm['images']!r} in the preset's section 'generated'; add it there")
     return [
@@ -112,6 +116,28 @@ def planned_runs(preset: dict[str, Any]) -> list[Run]:
         for name, arm in arms.items()
         for seed in arm.get("seeds", preset.get("seeds", ()))
     ]
+
+
+def seeds_of(preset: dict[str, Any], images: str) -> list[int]:
+    """The seeds of the classifiers that train on a folder of images; each takes its own block of them.
+
+    So a classifier's seed replicates the generated images too, and the intervals hold how much depends on their draw.
+    """
+    return sorted({run.seed for run in planned_runs(preset) if preset["arms"][run.arm].get("images") == images})
+
+
+def drawn_in_all(preset: dict[str, Any], images: str) -> int | str:
+    """How many images a folder of ``generated`` has, as generate.py takes it: ``num_images`` in each block.
+
+    Examples
+    --------
+    >>> preset = {"generated": {"more": {"model": "ddpm", "num_images": "ring=5,spiral=2"}}, "seeds": [0, 1, 2]}
+    >>> preset |= {"classifiers": {"net": "net.yaml"}, "arms": {"diffusion": {"images": "more"}}}
+    >>> drawn_in_all(preset, "more")
+    'ring=15,spiral=6'
+    """
+    blocks, wanted = max(1, len(seeds_of(preset, images))), str(preset["generated"][images]["num_images"])
+    return re.sub(r"(?<![A-Za-z0-9_.+-])\d[\d_]*(?=\s*(,|$))", lambda count: str(blocks * int(count[0])), wanted)
 
 
 def generators(preset: dict[str, Any]) -> list[str]:

@@ -12,6 +12,10 @@ seeds would give too little spread. On simulated classifiers (benchmarks/coverag
 90 to 94 % of cases with three seeds or more, in 88 to 97 % with two, and in 94 % with one where seeds do not differ;
 where they do, the intervals of one seed cover it in as little as 45 %.
 
+Draws of a class made rare, each with its own training galaxies and its own generator, are replicated as seeds are: the
+figure of a draw is the mean over its seeds, and the draws' variance beyond the scatter of the galaxies is an error of
+the mean with the t distribution. It contains that of the seeds.
+
 With one seed an interval says how far another set of galaxies would move the figure of these very nets. How far another
 training would move it is only included in the intervals of several seeds, and two or three seeds estimate it poorly.
 
@@ -81,6 +85,23 @@ class Bootstrap:
         size = (len(self.replicates), *[1] * between.ndim)
         student = np.random.default_rng(seed).standard_t(runs - 1, size=size)
         return Bootstrap(mean.value, (mean.replicates + error * student).astype(np.float32))
+
+    def over_trainings(self, draws: Sequence[int], seed: int = 0) -> "Bootstrap":
+        """The mean over trainings of several draws, with the spread of the draws; of one draw, that of its seeds.
+
+        Parameters
+        ----------
+        draws : sequence of int
+            The draw that each run belongs to.
+        seed : int
+            Of the error's distribution.
+        """
+        members = [np.flatnonzero(np.asarray(draws) == draw) for draw in dict.fromkeys(draws)]
+        if len(members) == 1:
+            return self.over_seeds(seed)
+        value = np.stack([self.value[runs].mean(axis=0) for runs in members])
+        replicates = np.stack([self.replicates[:, runs].mean(axis=1) for runs in members], axis=1)
+        return Bootstrap(value, replicates).over_seeds(seed)
 
     def interval(self, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper ends of the percentile interval, shaped like ``value``, which always lies between them."""

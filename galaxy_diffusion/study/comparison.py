@@ -29,7 +29,7 @@ class Comparison:
     ----------
     question : Question
     figures : DataFrame
-        Columns backbone, arm, galaxy_class, metric, n (test galaxies), seeds, value, low and high.
+        Columns backbone, arm, galaxy_class, metric, n (test galaxies), seeds (trainings), value, low and high.
     differences : DataFrame
         Arm minus ``reference`` on the galaxies and seeds that both have: every arm minus original, and diffusion minus
         each rival. Columns as above, with difference in place of value, and reference, detectable (the smallest true
@@ -41,6 +41,8 @@ class Comparison:
         The generator whose images an arm trains on, by arm.
     first : dict of str to Bootstrap
         The first endpoint in `scope`, without axes, by arm.
+    draws : int
+        Studies with training galaxies and generators of their own that the figures are the mean of.
     """
 
     question: Question
@@ -49,6 +51,7 @@ class Comparison:
     cheap: frozenset[str]
     generators: Mapping[str, str]
     first: Mapping[str, Bootstrap]
+    draws: int = 1
 
     @property
     def scope(self) -> str:
@@ -87,8 +90,8 @@ def compare(
     place = {run: i for i, run in enumerate(keys)}
     layout = question.rows(runs.galaxies_per_class)
 
-    def of(backbone: str, arm: str, seeds: list[int]) -> Bootstrap:
-        return boot[[place[Run(backbone, arm, seed)] for seed in seeds]]
+    def of(backbone: str, arm: str, trainings: list[tuple[int, int]]) -> Bootstrap:
+        return boot[[place[Run(backbone, arm, seed, draw)] for draw, seed in trainings]]
 
     def averaged(parts: dict[str, tuple[Bootstrap, int]]) -> dict[str, tuple[Bootstrap, int]]:
         if len(parts) < max(2, len(runs.backbones)):
@@ -101,9 +104,10 @@ def compare(
     for j, arm in enumerate(runs.arms):
         parts = {}
         for i, backbone in enumerate(runs.backbones):
-            if seeds := runs.seeds(backbone, arm):
+            if trained := runs.trainings(backbone, arm):
                 # Each mean has its own draws of the seeds' error, because the trainings are independent.
-                parts[backbone] = of(backbone, arm, seeds).over_seeds(j * len(runs.backbones) + i), len(seeds)
+                own = j * len(runs.backbones) + i
+                parts[backbone] = of(backbone, arm, trained).over_trainings(draws_of(trained), own), len(trained)
         for backbone, (part, seeds) in averaged(parts).items():
             first[backbone, arm] = Bootstrap(part.value[0], part.replicates[:, 0])
             low, high = np.clip(part.interval(), 0, 1)
@@ -113,9 +117,9 @@ def compare(
     for arm, reference in pairs(runs.arms, generators):
         parts = {}
         for i, backbone in enumerate(runs.backbones):
-            if seeds := runs.seeds(backbone, arm, reference):
-                pair = of(backbone, arm, seeds) - of(backbone, reference, seeds)
-                parts[backbone] = pair.over_seeds(i), len(seeds)
+            if trained := runs.trainings(backbone, arm, reference):
+                pair = of(backbone, arm, trained) - of(backbone, reference, trained)
+                parts[backbone] = pair.over_trainings(draws_of(trained), i), len(trained)
         for backbone, (part, seeds) in averaged(parts).items():
             low, high = part.interval()
             columns = {"difference": part.value, "low": low, "high": high, "detectable": part.detectable()}
@@ -129,7 +133,11 @@ def compare(
         differences = with_tests(differences, scope_of(figures))
     cheap = frozenset(runs.arms) - {BASELINE, QUESTION, *generators, *ceilings}
     in_scope = {arm: figure for (backbone, arm), figure in first.items() if backbone == scope_of(figures)}
-    return Comparison(question, figures, differences, cheap, generators, in_scope)
+    return Comparison(question, figures, differences, cheap, generators, in_scope, runs.draws)
+
+
+def draws_of(trainings: list[tuple[int, int]]) -> list[int]:
+    return [draw for draw, _ in trainings]
 
 
 def pairs(arms: tuple[str, ...], generators: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -29,20 +29,25 @@ class Study:
     Attributes
     ----------
     folders : tuple of Path
-        One, or those of the folds of a cross-validation; pictures, counts and training come from the first.
+        One, or those of the folds of a cross-validation or of several draws of a class made rare; pictures, counts and
+        training come from the first.
     preset : dict
         ``study.yaml``.
     build : BuildRecord or None
         Of the study's ``data``.
     generated : dict
-        Images by class name, of each folder of generated images that the preset names.
+        Images by class name, of each folder of generated images that the preset names: in each of its blocks, where
+        every seed of the classifiers learns from its own.
     runs : Runs or None
-        Predictions of all classifiers, those of all folds as one.
+        Predictions of all classifiers, those of all folds or draws as of one study.
     provenance : dict
         What each run recorded (config, versions, seconds, ...) by its folder: within the study, or with the study's
         folder before it where there are several.
     training : list of dict
         Lines of ``ddpm/metrics.jsonl``.
+    on_generated : Runs or None
+        Predictions of the classifiers on the folder of generated images that the preset names as ``shortcut``; None for
+        several studies.
     """
 
     folders: tuple[Path, ...]
@@ -52,6 +57,7 @@ class Study:
     runs: Runs | None
     provenance: dict[str, dict[str, Any]]
     training: list[dict[str, Any]]
+    on_generated: Runs | None = None
 
     @property
     def folder(self) -> Path:
@@ -94,7 +100,7 @@ class Study:
     def record(self, run: Run) -> dict[str, Any]:
         """What the training of a run recorded, in the first fold where there are several."""
         place = Path("classifiers") / run.path
-        return self.provenance.get(str(self.folder / place if len(self.folders) > 1 else place), {})
+        return self.provenance.get(str(self.folders[run.draw] / place if len(self.folders) > 1 else place), {})
 
     def settings(self, run: Run) -> dict[str, Any]:
         """The settings that the training of a run recorded."""
@@ -157,7 +163,7 @@ class Study:
 
 
 def read_study(folders: Sequence[Path]) -> Study:
-    """Read a study folder, or those of the folds of a cross-validation, whose test galaxies are pooled.
+    """Read a study folder; or those of folds, whose test galaxies are pooled; or of draws, which test the same ones.
 
     Raises
     ------
@@ -169,6 +175,8 @@ def read_study(folders: Sequence[Path]) -> Study:
     >>> read_study([Path("runs/study")]).rare_class  # doctest: +SKIP
     'cigar_shaped_smooth'
     """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError(f"{', '.join(map(str, folders))}: a study is given twice; name each once")
     studies = [read_folder(folder) for folder in folders]
     first = studies[0]
     if len(studies) == 1:
@@ -192,14 +200,23 @@ def read_folder(folder: Path) -> Study:
     runs = read_runs(folder / "classifiers", planned_runs(preset))
     if build and runs and set(build.classes) != set(runs.class_names):
         raise UserError(f"{folder}: the classifiers know other classes than the data; train them on this data")
+    existing = [path for path in records if path.exists()]
+    provenance = {str(p.parent.relative_to(folder)): record for p in existing if (record := read_json(p, AGAIN))}
+    configs = [record.get("config", {}) for record in provenance.values()]
+    blocks = {Path(c["augment_with"]).name: c["augment_block"][1] for c in configs if c.get("augment_block")}
     return Study(
         (folder,),
         preset,
         build,
-        {name: counts for name, rows in sets.items() if (counts := dict(Counter(row["label"] for row in rows)))},
+        {
+            name: {label: n // blocks.get(name, 1) for label, n in Counter(row["label"] for row in rows).items()}
+            for name, rows in sets.items()
+            if rows
+        },
         runs,
-        {str(p.parent.relative_to(folder)): record for p in records if p.exists() and (record := read_json(p, AGAIN))},
+        provenance,
         list(lines_of(folder / "ddpm" / "metrics.jsonl")),
+        read_runs(folder / "classifiers", planned_runs(preset), "generated_predictions.csv"),
     )
 
 

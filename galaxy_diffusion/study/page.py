@@ -29,7 +29,7 @@ class Page:
     verdict : Verdict
     comparison : Comparison or None
     tables : dict
-        `Table` by name: endpoints, comparisons, table1 to table5.
+        `Table` by name: endpoints, exchange, shortcut, comparisons, table1 to table5.
     images : dict
         PNG files by name.
     fidelity : dict
@@ -73,7 +73,7 @@ class Page:
         missing = [run.path for run in self.study.missing]
         shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
         lines = [f"{len(missing)} runs of the preset are missing: {shown}. make study trains them."] if missing else []
-        if len(self.study.folders) > 1:
+        if len(self.study.folders) > 1 and self.study.runs and self.study.runs.draws == 1:
             lines.append(
                 f"The test galaxies of {len(self.study.folders)} folds are pooled, each judged by the nets of its fold."
             )
@@ -104,7 +104,8 @@ def tiles(study: Study) -> list[tuple[str, str]]:
             (len({r.seed for r in runs.probabilities}), "seed"),
         ]
         text = ", ".join(f"{count} {name}{'s' * (count > 1)}" for count, name in sizes)
-        shown.append((f"{len(runs.probabilities) * len(study.folders):,}", f"classifiers trained: {text}"))
+        trained = len(runs.probabilities) * len(study.folders) // runs.draws
+        shown.append((f"{trained:,}", f"classifiers trained: {text}"))
     return shown
 
 

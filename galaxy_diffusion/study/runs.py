@@ -1,4 +1,4 @@
-"""Predictions of a study's classifiers on the same test galaxies, also pooled over several folds."""
+"""Predictions of a study's classifiers on the same test galaxies, also pooled over several folds or draws."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -52,18 +52,23 @@ class Runs:
     def arms(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(run.arm for run in self.probabilities))
 
-    def seeds(self, backbone: str, *arms: str) -> list[int]:
-        """Seeds that a backbone was trained with in all of the arms."""
-        sets = ({run.seed for run in self.probabilities if run[:2] == (backbone, arm)} for arm in arms)
+    @property
+    def draws(self) -> int:
+        """Studies with other training galaxies, and generators of their own, that are draws of one."""
+        return len({run.draw for run in self.probabilities})
+
+    def trainings(self, backbone: str, *arms: str) -> list[tuple[int, int]]:
+        """Pairs of draw and seed that a backbone was trained with in all of the arms."""
+        sets = ({(run.draw, run.seed) for run in self.probabilities if run[:2] == (backbone, arm)} for arm in arms)
         return sorted(set.intersection(*sets))
 
     def predictions(self, backbone: str, arm: str) -> np.ndarray:
-        """The most probable class of each galaxy, int (seeds, N)."""
-        seeds = self.seeds(backbone, arm)
-        return np.stack([self.probabilities[Run(backbone, arm, seed)].argmax(axis=1) for seed in seeds])
+        """The most probable class of each galaxy, int (trainings, N)."""
+        runs = [Run(backbone, arm, seed, draw) for draw, seed in self.trainings(backbone, arm)]
+        return np.stack([self.probabilities[run].argmax(axis=1) for run in runs])
 
 
-def read_runs(folder: Path, planned: Sequence[Run] = ()) -> Runs | None:
+def read_runs(folder: Path, planned: Sequence[Run] = (), file: str = "predictions.csv") -> Runs | None:
     """Read ``<folder>/<backbone>/<arm>/seed<k>/predictions.csv`` of a study.
 
     Parameters
@@ -72,6 +77,8 @@ def read_runs(folder: Path, planned: Sequence[Run] = ()) -> Runs | None:
         ``STUDY/classifiers``.
     planned : sequence of Run
         Determines the order of backbones and arms; others follow by name, and the original arm comes first.
+    file : str
+        Name of the tables; generated_predictions.csv has what the nets say of generated images.
 
     Returns
     -------
@@ -85,7 +92,7 @@ def read_runs(folder: Path, planned: Sequence[Run] = ()) -> Runs | None:
     """
     orders = [list(dict.fromkeys(run[i] for run in planned)) for i in range(2)]
     found = {}
-    for path in folder.glob("*/*/seed[0-9]*/predictions.csv"):
+    for path in folder.glob(f"*/*/seed[0-9]*/{file}"):
         backbone, arm, seed = path.parts[-4:-1]
         if seed.removeprefix("seed").isdecimal():  # not a copy that somebody has made
             found[Run(backbone, arm, int(seed.removeprefix("seed")))] = path
@@ -142,14 +149,16 @@ def read_prior(path: Path, class_names: Sequence[str]) -> np.ndarray | None:
 
 
 def pool(folders: Sequence[Path], folds: Sequence[Runs | None]) -> Runs | None:
-    """The runs of several folds, pooled into those of one study with all their test galaxies.
+    """The runs of several studies as those of one: folds, or draws of a class made rare.
 
-    A pooled run consists of the runs of its backbone, arm and seed in every fold, each on its own galaxies.
+    Folds test different galaxies: a pooled run consists of the runs of its backbone, arm and seed in every fold, each
+    on its own galaxies. Draws all test the same galaxies, and their runs stand side by side.
 
     Raises
     ------
     UserError
-        If folds differ in their classes, share test galaxies, or one lacks a run that another has.
+        If studies differ in their classes, share some but not all of their test galaxies, or one lacks a run that
+        another has.
     """
     first_folder, first, others = folders[0], folds[0], list(zip(folders[1:], folds[1:], strict=True))
     for folder, runs in others:
@@ -166,9 +175,20 @@ def pool(folders: Sequence[Path], folds: Sequence[Runs | None]) -> Runs | None:
     if first is None or not others:
         return first
     folds = [runs for runs in folds if runs is not None]
+    if first.image_ids and all(runs.image_ids == first.image_ids for runs in folds):
+        if any((runs.labels != first.labels).any() for runs in folds):
+            raise UserError(f"{', '.join(map(str, folders))}: a test galaxy has two classes; pool draws of one dataset")
+        probabilities, priors = (
+            {run._replace(draw=draw): rows for draw, of_draw in enumerate(parts) for run, rows in of_draw.items()}
+            for parts in ([runs.probabilities for runs in folds], [runs.log_priors for runs in folds])
+        )
+        return Runs(first.class_names, first.labels, probabilities, priors, first.image_ids)
     image_ids = tuple(image_id for runs in folds for image_id in runs.image_ids)
     if len(set(image_ids)) < len(image_ids):
-        raise UserError(f"{', '.join(map(str, folders))}: a test galaxy is in two of them; pool folds of one dataset")
+        raise UserError(
+            f"{', '.join(map(str, folders))}: a test galaxy is in two of them, but not all are; pool folds or draws of "
+            "one dataset"
+        )
     return Runs(
         first.class_names,
         np.concatenate([runs.labels for runs in folds]),

@@ -105,6 +105,8 @@ def headline(outcome: str, controls: pd.DataFrame, comparison: Comparison) -> st
 
 
 def condition(comparison: Comparison) -> str:
+    if comparison.draws > 1:
+        return f", over {comparison.draws} draws of the training galaxies"
     return ", conditional on one generator" if QUESTION in comparison.generators else ""
 
 
@@ -220,7 +222,15 @@ def caveats(findings: pd.DataFrame, lost: pd.DataFrame, comparison: Comparison) 
         )
     else:
         lines.append(f"Each figure is the mean of {seeds.min()} training runs per arm.")
-    lines.append(
-        "Each generator was trained once: the intervals do not include how far another training would move the figures."
-    )
+    if comparison.draws > 1:
+        lines.append(
+            f"{comparison.draws} draws, each with other training galaxies and generators of its own, are a random "
+            "effect: the intervals include how far another draw would move the figures, as Student's t with "
+            f"{comparison.draws - 1} degrees of freedom."
+        )
+    else:
+        lines.append(
+            "Each generator was trained once: the intervals do not include how far another training would move the "
+            "figures."
+        )
     return lines

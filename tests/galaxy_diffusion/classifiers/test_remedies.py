@@ -6,7 +6,15 @@ import sys
 import numpy as np
 import pytest
 
-from galaxy_diffusion.classifiers.remedies import balanced_rows, duplicates, new_galaxies, select_generated, smote
+from galaxy_diffusion.classifiers.remedies import (
+    balanced_rows,
+    duplicates,
+    new_galaxies,
+    select_generated,
+    smote,
+    with_matched_noise,
+)
+from galaxy_diffusion.shared.sky import sky_amplitude
 from gz2_dataset import GalaxyArrays, UserError
 
 CLASSES = ("round", "cigar", "spiral")
@@ -38,8 +46,8 @@ GENERATED = arrays([1, 1, 1, 1, 1, 1, 2, 2])
 REAL_COUNTS = np.array([30, 3, 8])
 
 
-def chosen(folder, ratio=None, filtered=False) -> list[str]:
-    return select_generated(str(folder), GENERATED, REAL_COUNTS, ratio, filtered).image_ids
+def chosen(folder, ratio=None, filtered=False, block=None) -> list[str]:
+    return select_generated(str(folder), GENERATED, REAL_COUNTS, ratio, filtered, block).image_ids
 
 
 def test_a_ratio_takes_the_smallest_seeds_of_each_class(folder):
@@ -47,6 +55,12 @@ def test_a_ratio_takes_the_smallest_seeds_of_each_class(folder):
     assert chosen(folder, ratio=1) == ["g1", "g2", "g4", "g6", "g7"]  # seeds 0, 2, 1 of the cigars, both spirals
     assert chosen(folder, ratio=0.5) == ["g1", "g6", "g7"]  # 1.5 cigars count as one
     assert chosen(folder, ratio=10) == GENERATED.image_ids
+
+
+def test_blocks_share_no_image_and_have_equally_many_of_each_class(folder):
+    blocks = [chosen(folder, block=(number, 2)) for number in range(2)]
+    assert blocks == [["g1", "g2", "g4", "g7"], ["g0", "g3", "g5", "g6"]]  # by seed, within each class
+    assert chosen(folder, ratio=1 / 3, filtered=True, block=(1, 2)) == ["g0", "g6"]
 
 
 def test_what_the_filter_did_not_keep_is_out_before_the_ratio_counts(folder):
@@ -61,6 +75,21 @@ def test_a_missing_verdict_or_nothing_left_is_one_clear_line(folder):
     metadata.write_text(metadata.read_text().replace(', "kept": false', "", 1))
     with pytest.raises(UserError, match=r"metadata\.jsonl: 1\.jpg has no filter verdict"):
         chosen(folder, filtered=True)
+
+
+def test_quiet_generated_skies_become_as_noisy_as_real_ones_of_their_class():
+    def drawn(noise: dict[int, float], n: int) -> GalaxyArrays:
+        rng, labels = np.random.default_rng(n), np.repeat(list(noise), n)
+        images = np.stack([rng.normal(60, noise[label], (32, 32, 3)) for label in labels]).round().astype(np.uint8)
+        ids = [str(i) for i in range(len(labels))]
+        return GalaxyArrays(images, labels, ids, ids, CLASSES)
+
+    real, generated = drawn({0: 8.0, 1: 5.0}, 30), drawn({0: 3.0, 1: 9.0, 2: 3.0}, 20)
+    matched = with_matched_noise(generated, real, seed=0)
+    of_class = [np.median(sky_amplitude(matched.images[matched.labels == label])) for label in range(3)]
+    assert of_class == pytest.approx([8, 9, 3], rel=0.15)  # class 1 was noisy enough, class 2 has no real one
+    assert matched.digests != generated.digests
+    assert matched.fingerprint == with_matched_noise(generated, real, seed=0).fingerprint
 
 
 def test_balanced_rows_give_each_class_the_same_share_and_its_images_in_turns():

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from galaxy_diffusion.evaluation.distances import estimates, fid, frechet_distance, kernel_distance, kid, values
+from galaxy_diffusion.evaluation.distances import (
+    estimates,
+    fid,
+    frechet_distance,
+    kernel_distance,
+    kid,
+    unbiased_estimates,
+    values,
+)
 
 
 def features(n: int, dim: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -70,9 +78,11 @@ def test_a_subset_bounds_the_work_and_the_seed_fixes_it():
 
 def test_only_inceptions_features_give_a_fid():
     real, generated = features(30, 16, 0), features(30, 16, 1)
-    assert set(estimates(real, generated, "inception")) == {"fid", "kid", "precision", "recall", "density", "coverage"}
+    assert set(estimates(real, generated, "inception")) == {"fid", "precision", "recall", "density", "coverage"}
+    assert list(unbiased_estimates(real, generated, "inception")) == ["kid"]
     other = estimates(real, generated, "dinov2")
     assert list(other) == ["frechet_dinov2"]
     for net in ("inception", "dinov2"):
-        found = {name: estimate.value for name, estimate in estimates(real, generated, net).items()}
+        all_estimates = estimates(real, generated, net) | unbiased_estimates(real, generated, net)
+        found = {name: estimate.value for name, estimate in all_estimates.items()}
         assert found == pytest.approx(values(real, generated, net))

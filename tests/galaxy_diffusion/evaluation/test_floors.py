@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 
-from galaxy_diffusion.evaluation.distances import estimates, values
+from galaxy_diffusion.evaluation.distances import estimates, unbiased_estimates, values
 from galaxy_diffusion.evaluation.floors import MIN_IMAGES, MIN_UNSEEN, Sets, choose_sets, compare, of_all_classes
 from galaxy_diffusion.evaluation.jackknife import Estimate
 
 
 def of_inception(real, generated):
     return estimates(real, generated, "inception")
+
+
+def kid_of_inception(real, generated):
+    return unbiased_estimates(real, generated, "inception")
 
 
 def values_of_inception(real, generated):
@@ -38,15 +42,31 @@ def test_an_ideal_generator_lies_within_the_floor_and_a_poor_one_outside():
     rng = np.random.default_rng(0)
     real, ideal = rng.normal(size=(160, 12)), rng.normal(size=(60, 12))
     sets = [choose_sets(np.arange(60), np.arange(60, 160), np.arange(60))]
-    found = compare(of_inception, values_of_inception, real, ideal, sets)
+    found = compare(of_inception, values_of_inception, real, ideal, sets, of_any_size=kid_of_inception)
     assert all(f.low <= f.floor_high and f.high >= f.floor_low for f in found.values())
-    poor = compare(of_inception, values_of_inception, real, ideal + 1, sets)
+    poor = compare(of_inception, values_of_inception, real, ideal + 1, sets, of_any_size=kid_of_inception)
     assert poor["fid"].low > poor["fid"].floor_high
     assert poor["kid"].low > poor["kid"].floor_high
     assert poor["recall"].value < poor["recall"].floor_low
     assert abs(found["kid"].floor) < 0.05
     assert found["fid"].floor > 0.5  # its bias at these sizes
     assert {(f.n_real, f.n_generated) for f in found.values()} == {(60, 60)}
+
+
+def test_kid_takes_all_generated_images_and_recall_the_mean_over_subsets():
+    rng = np.random.default_rng(1)
+    real, generated = rng.normal(size=(130, 12)), rng.normal(size=(400, 12))
+    recalls = []
+    for seed in range(2):
+        sets = [choose_sets(np.arange(100), np.arange(100, 130), np.arange(400), seed)]
+        found = compare(of_inception, values_of_inception, real, generated, sets, "", seed, kid_of_inception)
+        assert (found["kid"].n_generated, found["recall"].n_generated) == (400, 30)
+        assert found["recall"].low < found["recall"].value < found["recall"].high
+        recalls.append(found["recall"].value)
+    alone = [values_of_inception(real[:100], generated[i : i + 30])["recall"] for i in range(0, 390, 30)]
+    assert abs(recalls[0] - recalls[1]) < np.std(alone)
+    assert abs(np.mean(recalls) - np.mean(alone)) < np.std(alone)
+    assert found["recall"].floor_low <= found["recall"].value <= found["recall"].floor_high
 
 
 def test_the_floor_compares_real_images_with_other_real_ones_of_the_same_class_and_sizes():

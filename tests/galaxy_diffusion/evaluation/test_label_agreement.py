@@ -1,6 +1,7 @@
 """A classifier that sees colours judges labels; one that cannot be independent is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from galaxy_diffusion.classifiers.model import make_model
 from galaxy_diffusion.evaluation.features import FeatureNet
 from galaxy_diffusion.evaluation.label_agreement import Classifier, load_independent
 from galaxy_diffusion.evaluation.saliency import mean_saliency, saliency_figure
-from gz2_dataset import UserError
+from gz2_dataset import GalaxyArrays, UserError
 
 NAMES = ("red", "blue")
 
@@ -47,6 +48,29 @@ def test_a_rare_class_is_not_held_against_an_image():
     grey[..., 2] += 3
     assert (Classifier(NET, np.log([0.5, 0.5])).predict(grey) == 1).all()
     assert (Classifier(NET, np.log([0.1, 0.9])).predict(grey) == 0).all()
+
+
+def test_an_image_looks_like_its_class_if_95_in_100_real_galaxies_look_less_like_others():
+    """Half of the real reds are bluer than red: the most likely class would throw them out."""
+
+    def reds(levels: np.ndarray) -> GalaxyArrays:
+        pixels = np.full((len(levels), 32, 32, 3), 100, np.uint8)
+        pixels[..., 0] = levels[:, None, None]
+        ids = [str(i) for i in range(len(levels))]
+        return GalaxyArrays(pixels, np.zeros(len(levels), int), ids, ids, NAMES)
+
+    classifier, known = Classifier(NET, np.zeros(2)), reds(np.arange(50, 150))
+    assert (classifier.predict(known.images) == 0).mean() == 0.5
+    assert classifier.looks_like(known, known).mean() == pytest.approx(0.95)
+    assert classifier.looks_like(reds(np.array([10, 54, 55, 56, 250])), known).tolist() == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+    others = replace(known, labels=np.ones(len(known), int))  # no red is known: it has to be the most likely
+    assert classifier.looks_like(reds(np.array([90, 110])), others).tolist() == [False, True]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from galaxy_diffusion.evaluation.sky import amplitude_ratio, sky_amplitude
+from galaxy_diffusion.evaluation.sky_ratio import amplitude_ratio
+from galaxy_diffusion.shared.sky import sky_amplitude
 
 ROUNDING = 1 / np.sqrt(12)
 

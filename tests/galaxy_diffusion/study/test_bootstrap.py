@@ -117,6 +117,37 @@ def test_the_interval_covers_a_known_difference_where_galaxies_are_hard_and_seed
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_the_interval_covers_a_known_difference_where_generators_are_lucky(spread):
+    """As above; a draw has its own generator, whose luck all seeds of the arm with its images share."""
+    rng, labels, draws, seeds, simulations = np.random.default_rng(25), np.repeat(range(5), 60), 4, 2, 200
+    covered, blind = 0, 0
+    truth = norm.cdf(0.9 / np.sqrt(1 + spread**2 + 0.1**2 + 0.5**2)) - norm.cdf(0.5 / np.sqrt(1 + 0.1**2 + 0.5**2))
+    of_draw = np.repeat(range(draws), seeds)
+    for _ in range(simulations):
+        ease, luck = rng.normal(size=300), rng.normal(0, 0.1, (2, draws * seeds, 1))
+        luck[1] += rng.normal(0, spread, draws)[of_draw][:, None]
+        sums = np.array([0.5, 0.9])[:, None, None] + ease + luck + rng.normal(0, 0.5, (2, draws * seeds, 300))
+        pair = np.where(sums > 0, labels, (labels + 1) % 5)
+        boot = resampled(labels, pair.reshape(-1, 300), replicates=300)
+        boot = boot[range(draws * seeds, 2 * draws * seeds)] - boot[range(draws * seeds)]
+        for of, name in ((boot.over_trainings(of_draw), "with"), (boot.over_seeds(), "without")):
+            low, high = of.interval()
+            inside = low[2, 1] <= truth <= high[2, 1]
+            covered, blind = (covered + inside, blind) if name == "with" else (covered, blind + inside)
+    assert 0.89 <= covered / simulations <= 0.99
+    if spread:
+        assert blind < covered  # seeds that share a generator are not independent
+
+
+def test_one_draw_is_its_seeds_and_each_draw_counts_once():
+    rng = np.random.default_rng(26)
+    boot = Bootstrap(rng.normal(size=3), rng.normal(size=(50, 3)).astype(np.float32))
+    assert np.array_equal(boot.over_trainings([7, 7, 7]).replicates, boot.over_seeds().replicates)
+    assert boot.over_trainings([0, 0, 1]).value == pytest.approx((boot.value[:2].mean() + boot.value[2]) / 2)
+
+
+@pytest.mark.slow
 def test_on_no_difference_the_tests_reject_in_5_of_100():
     rng = np.random.default_rng(2)
     labels = np.repeat(np.arange(5), 100)

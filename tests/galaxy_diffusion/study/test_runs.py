@@ -1,6 +1,7 @@
 """Runs are paired galaxy by galaxy, folds become one study, and what does not fit together is reported."""
 
 import json
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from galaxy_diffusion.study.comparison import compare
 from galaxy_diffusion.study.endpoints import Question
 from galaxy_diffusion.study.folder import Study
 from galaxy_diffusion.study.runs import Runs, pool, read_runs
+from galaxy_diffusion.study.verdict import judge
 from gz2_dataset import CLASS_NAMES, UserError
 
 GALAXIES = {"10": ("edge_on", "spiral"), "9": ("spiral", "spiral")}
@@ -40,8 +42,8 @@ def test_runs_are_paired_by_image_id_and_original_comes_first(tmp_path):
     assert paths == ["net/original/seed0", "net/original/seed1", "net/diffusion/seed1"]
     assert runs.predictions("net", "original").tolist() == [[1, 1], [1, 1]]
     assert runs.predictions("net", "diffusion").tolist() == [[0, 0]]
-    assert runs.probabilities["net", "original", 0].tolist() == [[0.25, 0.75]] * 2
-    assert runs.seeds("net", "original", "diffusion") == [1]
+    assert runs.probabilities[Run("net", "original", 0)].tolist() == [[0.25, 0.75]] * 2
+    assert runs.trainings("net", "original", "diffusion") == [(0, 1)]
     assert runs.galaxies_per_class.tolist() == [1, 1]
 
 
@@ -51,8 +53,8 @@ def test_the_prior_of_a_training_is_read_where_it_was_recorded(tmp_path):
     record = {"n_train": {"edge_on": {"real": 10}, "spiral": {"real": 30}}, "config": {}}
     (tmp_path / "net/original/seed1/metrics.json").write_text(json.dumps(record))
     runs = read_runs(tmp_path)
-    assert list(runs.log_priors) == [("net", "original", 1)]
-    np.testing.assert_allclose(np.exp(runs.log_priors["net", "original", 1]), [[0.25, 0.75]] * 2)
+    assert list(runs.log_priors) == [Run("net", "original", 1)]
+    np.testing.assert_allclose(np.exp(runs.log_priors[Run("net", "original", 1)]), [[0.25, 0.75]] * 2)
 
 
 def test_arms_and_backbones_come_in_the_order_of_the_preset(tmp_path):
@@ -129,11 +131,28 @@ def test_pooled_folds_are_one_big_study():
     )
     assert pooled.galaxies_per_class.tolist() == [24] * 5
     assert len(set(pooled.image_ids)) == 120
-    assert pooled.probabilities["y", "diffusion", 1].shape == (120, 5)
+    assert pooled.probabilities[Run("y", "diffusion", 1)].shape == (120, 5)
     question = Question(CLASS_NAMES, "cigar_shaped_smooth")
     ours, theirs = compare(pooled, question), compare(big, question)
     pd.testing.assert_frame_equal(ours.figures, theirs.figures)
     pd.testing.assert_frame_equal(ours.differences, theirs.differences)
+
+
+def test_draws_test_the_same_galaxies_and_stand_side_by_side():
+    first, second = simulated(np.random.default_rng(1), 2)
+    second = replace(second, image_ids=first.image_ids)
+    pooled = pool([Path("one"), Path("two")], [first, second])
+    assert pooled.draws == 2
+    assert pooled.galaxies_per_class.tolist() == [8] * 5
+    assert pooled.trainings("x", "original", "diffusion") == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    of_second = pooled.probabilities[Run("y", "diffusion", 1, draw=1)]
+    assert np.array_equal(of_second, second.probabilities[Run("y", "diffusion", 1)])
+    question = Question(CLASS_NAMES, "cigar_shaped_smooth")
+    each = [compare(runs, question).differences["difference"].to_numpy() for runs in (first, second)]
+    both = compare(pooled, question)
+    assert both.differences["difference"].to_numpy() == pytest.approx(np.mean(each, axis=0), abs=1e-6, nan_ok=True)
+    assert set(both.differences["seeds"]) == {4}
+    assert judge(both).headline.endswith("over 2 draws of the training galaxies.")
 
 
 def test_folds_that_do_not_fit_together_are_refused():
@@ -145,7 +164,8 @@ def test_folds_that_do_not_fit_together_are_refused():
     for runs, says in (
         (lacking, "two: no run y/diffusion/seed1, which another fold has"),
         (renamed, "two: not the classes"),
-        (first, "a test galaxy is in two of them"),
+        (replace(second, image_ids=first.image_ids[:1] + second.image_ids[1:]), "a test galaxy is in two of them"),
+        (replace(second, image_ids=first.image_ids, labels=first.labels[::-1]), "a test galaxy has two classes"),
         (None, "two: no classifier yet"),
     ):
         with pytest.raises(UserError, match=says):

@@ -4,15 +4,11 @@ import numpy as np
 from scipy.ndimage import binary_dilation, uniform_filter
 from scipy.stats import sigmaclip
 
-from galaxy_diffusion.evaluation.jackknife import LEVEL, Estimate
-from galaxy_diffusion.evaluation.morphology import border
-
 SIGMAS, LEAST = 3.0, 2.0
 """A source in the border is brighter than the sky by this many times its noise, and at least this many grey levels."""
 OF_CLIPPED = 0.98658
 """Standard deviation of a normal variable of unit variance after clipping at 3 sigma."""
 MIN_PIXELS = 20
-REPLICATES = 1000
 
 
 def sky_amplitude(images: np.ndarray) -> np.ndarray:
@@ -77,30 +73,38 @@ def amplitude_of(image: np.ndarray, edge: np.ndarray) -> float:
     return float(np.mean(spreads))
 
 
-def amplitude_ratio(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> Estimate:
-    """Median sky amplitude of generated images over that of real ones, with a percentile bootstrap over both sets.
+def border(side: int) -> np.ndarray:
+    """Mask of the outer eighth of an image on each side."""
+    width = max(2, side // 8)
+    mask = np.ones((side, side), bool)
+    mask[width:-width, width:-width] = False
+    return mask
+
+
+def with_noise(images: np.ndarray, amplitudes: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Images whose sky is as noisy as is wanted: where it is quieter, independent normal noise is added in quadrature.
 
     Parameters
     ----------
-    real, generated : ndarray, shape (N,) and (M,)
-        Of `sky_amplitude`; NaN are left out.
+    images : ndarray of uint8, shape (N, S, S, 3)
+    amplitudes : ndarray, shape (N,)
+        Wanted `sky_amplitude` of each. Images that are noisier, or whose sky cannot be measured, stay as they are.
     seed : int
-        Of the bootstrap.
+        Of the noise; that of an image also depends on its place.
 
     Returns
     -------
-    Estimate
-        NaN where a set is empty or the real sky has no noise.
+    ndarray of uint8, shape (N, S, S, 3)
 
     Examples
     --------
-    >>> amplitude_ratio(np.array([2.0, 2.2, 2.4]), np.array([1.0, 1.1, 1.2])).value
-    0.5
+    >>> sky = np.random.default_rng(0).normal(40, 1.0, (2, 64, 64, 3)).round().astype(np.uint8)
+    >>> sky_amplitude(with_noise(sky, np.array([2.0, 0.5]))).round(1)
+    array([2. , 1. ])
     """
-    rng = np.random.default_rng(seed)
-    real, generated = (values[np.isfinite(values)] for values in (real, generated))
-    if not (len(real) and len(generated) and np.median(real) > 0):
-        return Estimate(np.nan, np.nan, np.nan)
-    first, second = (np.median(rng.choice(values, (REPLICATES, len(values))), axis=1) for values in (real, generated))
-    low, high = np.quantile(second[first > 0] / first[first > 0], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(np.median(generated) / np.median(real)), float(low), float(high))
+    lacking = np.sqrt(np.nan_to_num(amplitudes**2 - sky_amplitude(images) ** 2).clip(0))
+    noisy = images.copy()
+    for i in np.flatnonzero(lacking):
+        noise = np.random.default_rng([seed, i]).normal(0, lacking[i], images.shape[1:])
+        noisy[i] = (images[i] + noise).round().clip(0, 255)
+    return noisy
