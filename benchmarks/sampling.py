@@ -78,14 +78,17 @@ def plain_loop(
     """What one writes after reading diffusers' tutorial, with guidance in one call of the UNet."""
     device, size = unet.device, unet.config.sample_size * image_format.patch_size
     null = unet.config.num_class_embeds - 1
-    conditions = torch.tensor(labels + [null] * len(labels), device=device)
+    guided = guidance_scale != 1
+    conditions = torch.tensor(labels + [null] * len(labels) * guided, device=device)
     noise = torch.cat([torch.randn(1, 3, size, size, generator=seeded(seed)) for seed in seeds]).to(device)
     scheduler.set_timesteps(num_inference_steps, device=device)
     images = noise * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps:
-        inputs = scheduler.scale_model_input(torch.cat([images, images]), timestep)
-        conditional, unconditional = image_format.predict(unet, inputs, timestep, conditions).chunk(2)
-        prediction = unconditional + guidance_scale * (conditional - unconditional)
+        inputs = scheduler.scale_model_input(torch.cat([images] * (1 + guided)), timestep)
+        prediction = image_format.predict(unet, inputs, timestep, conditions)
+        if guided:
+            conditional, unconditional = prediction.chunk(2)
+            prediction = unconditional + guidance_scale * (conditional - unconditional)
         images = scheduler.step(prediction, timestep, images).prev_sample
     images = image_format.restore(images)
     return ((images / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu()
