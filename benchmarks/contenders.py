@@ -134,12 +134,12 @@ def train_ours(config: Contenders, piece: Piece) -> Clock:
         due = count(training, *events)
         return due | {"sample", "checkpoint"} if ending else due
 
-    def keep(pipeline: ClassConditionalDDPMPipeline, *_: object) -> None:
+    def keep(_: TrainingRun, pipeline: ClassConditionalDDPMPipeline) -> None:
         if piece.snapshot:
             pipeline.save_pretrained(piece.snapshot)
 
     with (
-        mock.patch.object(train_ddpm, "save_grid", keep),
+        mock.patch.object(TrainingRun, "save_grid", keep),
         mock.patch.object(TrainingRun, "count", count_or_end),
         timed(piece.seconds, lambda: ending.append(True)) as clock,
     ):

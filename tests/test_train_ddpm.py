@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import datasets
@@ -21,7 +22,7 @@ from benchmarks import kill_and_resume
 from galaxy_diffusion.generators.model_folder import save_in_half_precision
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
 from galaxy_diffusion.sampling.seeded_images import generate_batch, load_pipeline
-from galaxy_diffusion.shared.seen_images import read_seen_images
+from galaxy_diffusion.shared.seen_images import DIGEST, read_seen_images
 from galaxy_diffusion.shared.symmetry import turn
 from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError, load_arrays
 from gz2_dataset.command_line import run
@@ -229,6 +230,9 @@ def test_a_start_from_a_model_that_has_seen_held_out_galaxies_is_refused(trained
     held_out = load_arrays(str(toy_data), split, 32)
     with (parent / "seen_images.csv").open("a") as file:
         file.write(f"{held_out.image_ids[0]},{held_out.digests[0]}\n")
+    record = json.loads((parent / "run.json").read_text())
+    digest = sha256((parent / "seen_images.csv").read_bytes()).hexdigest()
+    (parent / "run.json").write_text(json.dumps({**record, DIGEST: digest}))
     config = train_ddpm.Config(str(toy_data), tmp_path / "run", init_from=str(parent), total_images=8, batch_size=8)
     with pytest.raises(UserError, match=f"saw {held_out.image_ids[0]} of the {split} split"):
         train_ddpm.main(config)

@@ -37,7 +37,7 @@ class TrainingImagesConfig(Checked):
     """Folder of generated images that are added to the training split."""
     augment_ratio: float | None = field(default=None, metadata=at_least(0))
     """At most this many generated images for each real one of their class, the smallest seeds first; None takes all."""
-    augment_block: tuple[int, int] | None = field(default=None, metadata=FREE)
+    augment_block: tuple[int, int] | None = field(default=None, metadata=FREE | at_least(0))
     """Take only one of several equal blocks of the generated images of each class, in the order of their seeds: [0, 3]
     is the first of three. Trainings with a block each see whether other images would have done as well."""
     filtered: bool = False

@@ -98,9 +98,9 @@ def with_noise(images: np.ndarray, amplitudes: np.ndarray, seed: int = 0) -> np.
 
     Examples
     --------
-    >>> sky = np.random.default_rng(0).normal(40, 1.0, (2, 64, 64, 3)).round().astype(np.uint8)
+    >>> sky = np.random.default_rng(7).normal(40, 1.0, (2, 64, 64, 3)).round().astype(np.uint8)
     >>> sky_amplitude(with_noise(sky, np.array([2.0, 0.5]))).round(1)
-    array([2. , 1. ])
+    array([2., 1.])
     """
     lacking = np.sqrt(np.nan_to_num(amplitudes**2 - sky_amplitude(images) ** 2).clip(0))
     noisy = images.copy()

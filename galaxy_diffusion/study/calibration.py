@@ -69,8 +69,8 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray, replicates: int =
 
     Examples
     --------
-    >>> calibration(np.zeros(100, int), np.tile([0.8, 0.2], (1, 100, 1))).error.round(3)
-    np.float64(0.2)
+    >>> round(calibration(np.zeros(100, int), np.tile([0.8, 0.2], (1, 100, 1))).error, 3)
+    0.2
     """
     rng = np.random.default_rng(seed)
     confidence = probabilities.max(axis=-1)

@@ -114,7 +114,7 @@ def test_a_rebuild_with_another_crop_changes_pixels_pictures_and_card_alone(sour
 
 
 def test_a_crop_below_nothing_is_refused(source, tmp_path):
-    with pytest.raises(UserError, match="center_crop -1: give a side in pixels, or 0"):
+    with pytest.raises(UserError, match="center_crop -1: must be at least 0"):
         build(source, tmp_path / "data", center_crop=-1)
 
 
