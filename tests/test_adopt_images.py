@@ -64,6 +64,7 @@ def test_a_list_with_a_test_galaxy_is_refused_where_the_images_are_used(theirs, 
         )
 
 
+@pytest.mark.slow
 def test_a_generator_that_has_seen_nothing_is_evaluated_as_if_it_had_seen_the_train_split(
     theirs, toy_data, tmp_path, capsys
 ):

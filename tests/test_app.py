@@ -14,6 +14,8 @@ from galaxy_diffusion.shared.names import class_title
 from gz2_dataset import UserError
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

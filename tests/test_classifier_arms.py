@@ -97,6 +97,7 @@ def with_predictions_moved(trained: Path, folder: Path, rows: int) -> None:
     table.to_csv(folder / "predictions.csv", index=False)
 
 
+@pytest.mark.slow
 def test_tables_3_and_4_of_the_six_backbones_of_the_paper_come_from_one_command(toy_data, generated, tmp_path):
     """Both arms of a small net of each family represent all; figures are scikit-learn's on the predictions."""
     study = read_preset(ROOT / "configs/study_paper.yaml")

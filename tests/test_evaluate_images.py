@@ -23,6 +23,8 @@ from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.command_line import run
 from tests.conftest import draw_toy_galaxy, write_class_list
 
+pytestmark = pytest.mark.slow
+
 COPIED, DRAWN = "in_between_smooth", "edge_on"
 N = 40
 

@@ -23,6 +23,8 @@ from gz2_dataset import CLASS_NAMES, UserError, load_arrays
 from gz2_dataset.command_line import run
 from tests.conftest import ROOT, draw_toy_galaxy
 
+pytestmark = pytest.mark.slow
+
 SIZE = 24
 TABLES = [*(f"table{i}.csv" for i in range(1, 6)), "endpoints.csv", "comparisons.csv"]
 

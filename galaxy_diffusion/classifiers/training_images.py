@@ -110,7 +110,7 @@ def training_images(
         choice = train.counts, config.augment_ratio, config.filtered, config.augment_block
         parts["generated"] = select_generated(config.augment_with, generated, *choice)
         if config.match_noise:
-            parts["generated"] = with_matched_noise(parts["generated"], train, config.seed)
+            parts["generated"] = with_matched_noise(parts["generated"], train, config.seed)  # pyright: ignore[reportArgumentType]
     counts = {name: parse_counts(name, text, train.class_names) for name in ADDED if (text := getattr(config, name))}
     if name := next((name for name, of_class in counts.items() if not all(of_class.values())), None):
         raise UserError(f"{name} {getattr(config, name)}: nothing to add to a class with 0; leave the class out")

@@ -125,7 +125,7 @@ def compare(
     reference = np.concatenate([sets.reference for sets in classes])
     found = [estimate(real[reference], generated[rows]) for rows in subsets(classes, seed)]
     estimates = {name: mean([of_subset[name] for of_subset in found]) for name in found[0]}
-    counts = dict.fromkeys(estimates, n_generated)
+    counts = dict.fromkeys(estimates, int(n_generated))
     if of_any_size:
         everything = np.concatenate([sets.generated for sets in classes])
         unbiased = of_any_size(real[reference], generated[everything])

@@ -104,7 +104,7 @@ def with_noise(images: np.ndarray, amplitudes: np.ndarray, seed: int = 0) -> np.
     """
     lacking = np.sqrt(np.nan_to_num(amplitudes**2 - sky_amplitude(images) ** 2).clip(0))
     noisy = images.copy()
-    for i in np.flatnonzero(lacking):
+    for i in np.flatnonzero(lacking).tolist():
         noise = np.random.default_rng([seed, i]).normal(0, lacking[i], images.shape[1:])
         noisy[i] = (images[i] + noise).round().clip(0, 255)
     return noisy

@@ -449,6 +449,7 @@ def raw(split: datasets.Dataset) -> datasets.Dataset:
     return split.cast_column("image", datasets.Image(decode=False))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.exists(), reason="the real galaxies are not here")
 def test_the_real_galaxies_are_counted_right(tmp_path):
     record = build(REAL, tmp_path / "gz2")

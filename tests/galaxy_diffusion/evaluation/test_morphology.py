@@ -81,6 +81,7 @@ def test_what_cannot_be_measured_is_flagged_and_stays_a_row(monkeypatch):
     assert np.isfinite(broken["blue_minus_green"])
 
 
+@pytest.mark.slow
 def test_every_image_has_a_row_however_many_processes_there_are(monkeypatch):
     images = np.stack([drawn(1, 3, q, 30, size=32) for q in (0.3, 0.8)] + [np.zeros((32, 32, 3), np.uint8)])
     table = morphology(images, processes=1)

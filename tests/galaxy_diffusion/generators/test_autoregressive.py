@@ -151,6 +151,7 @@ def test_it_is_saved_and_loaded_without_code_of_the_folder(tmp_path):
         loaded(["green"])
 
 
+@pytest.mark.slow
 def test_others_load_the_folder_without_this_package(tmp_path):
     pipeline = small_pipeline()
     pipeline.save_pretrained(tmp_path / "model")

@@ -296,6 +296,7 @@ def test_loading_runs_no_code_of_the_folder(tmp_path):
         load_pipeline(str(tmp_path), "dpmsolver++", torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_others_load_the_folder_without_this_package(tmp_path):
     pipeline = small_pipeline()
     pipeline.save_pretrained(tmp_path / "model")

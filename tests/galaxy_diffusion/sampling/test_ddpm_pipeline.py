@@ -430,6 +430,7 @@ assert not {"galaxy_diffusion", "gz2_dataset"} & set(sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_stock_diffusers_loads_the_folder_on_a_machine_without_this_package(tmp_path):
     pipeline = untrained("ddpm")
     pipeline.save_pretrained(tmp_path / "model")
