@@ -18,6 +18,8 @@ from gz2_dataset import UserError
 from .conftest import ROOT
 from .cores import all_cores
 
+pytestmark = pytest.mark.slow
+
 STUDY_PRESETS = sorted((ROOT / "configs").glob("study_*.yaml"))
 
 
@@ -234,8 +236,6 @@ def test_a_further_generator_is_a_section_of_its_name(tmp_path):
 ACCELERATE = """#!{python}
 import os, sys
 from pathlib import Path
-
-pytestmark = pytest.mark.slow
 gpu, run = os.environ["CUDA_VISIBLE_DEVICES"], Path(sys.argv[sys.argv.index("--output_dir") + 1])
 with open({meeting!r}, "rw"[int(gpu)]):  # opens when the other training opens its end
     pass
