@@ -79,11 +79,6 @@ def header_of(content: bytes) -> tuple[int, int, str]:
         return *image.size, str(image.format)
 
 
-def is_16_bit(content: bytes) -> bool:
-    """Whether an image file is a PNG with 16 bits for each value, of which `decode` takes the upper 8."""
-    return content.startswith(b"\x89PNG") and content[24:25] == b"\x10"
-
-
 def refuse_too_large(width: int, height: int) -> None:
     """Raise an `OSError` before pixels are made that no galaxy cutout has."""
     if width * height > MAX_PIXELS:

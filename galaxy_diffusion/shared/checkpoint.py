@@ -165,7 +165,7 @@ def remove(checkpoint: Path) -> None:
 def load_newest(accelerator: Accelerator, parts: dict[str, Any], folder: Path) -> int:
     """Load the newest whole checkpoint into the parts of a training; returns the images seen, 0 if there is none.
 
-    Newer ones that are damaged are named on stderr and removed.
+    Newer ones that are damaged are named on stderr and set aside.
 
     Raises
     ------

@@ -11,7 +11,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from gz2_dataset.command_line import UserError
-from gz2_dataset.images import decode, header_of, is_16_bit, problem_of
+from gz2_dataset.images import decode, header_of, problem_of
 from gz2_dataset.near_duplicates import SIDE, signature
 from gz2_dataset.parallel import in_threads
 from gz2_dataset.parquet_rows import ParquetRows, shard_files
@@ -21,8 +21,7 @@ from gz2_dataset.votes import VOTE_COLUMNS
 
 SMALLEST_SIDE = 64
 BLANK_SHARE = 1 / 16
-DIM = 100
-LOOKS = ("sha256", "width", "height", "blank", "brightest", "problem")
+LOOKS = ("sha256", "width", "height", "blank", "problem")
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,7 @@ def examine(rows: BuiltRows) -> tuple[pd.DataFrame, np.ndarray]:
     -------
     table : DataFrame
         Columns split, image_id, label (-1 for none), sha256, width, height, blank (share of rows or columns of pixels
-        that are plain), brightest (grey level in an image of 16 bits, 255 for others), problem (empty for a sound
-        image) and the vote columns; one row per galaxy.
+        that are plain), problem (empty for a sound image) and the vote columns; one row per galaxy.
     signatures : ndarray of int8, shape (N, 64, 64)
         Of `near_duplicates`; zeros where there is a problem.
     """
@@ -116,18 +114,17 @@ def examine(rows: BuiltRows) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.concat(parts, ignore_index=True), signatures
 
 
-def look(content: bytes, out: np.ndarray) -> tuple[str, int, int, float, int, str]:
+def look(content: bytes, out: np.ndarray) -> tuple[str, int, int, float, str]:
     """What `examine` says about an image; its signature is written into ``out``."""
-    problem, width, height, blank, brightest = problem_of(content), 0, 0, 0.0, 255
+    problem, width, height, blank = problem_of(content), 0, 0, 0.0
     if not problem:
         try:
             width, height, _ = header_of(content)
             out[:] = signature(content)
             blank = max((out == 0).all(axis).mean() for axis in (0, 1))
-            brightest = int(decode(content).max()) if is_16_bit(content) else 255
         except OSError:
             problem = "images that cannot be decoded"
-    return hashlib.sha256(content).hexdigest(), width, height, blank, brightest, problem
+    return hashlib.sha256(content).hexdigest(), width, height, blank, problem
 
 
 def find_duplicates(table: pd.DataFrame, signatures: np.ndarray) -> list[Duplicates]:
@@ -173,11 +170,6 @@ def check_images(table: pd.DataFrame, duplicates: list[Duplicates]) -> tuple[lis
         warnings.append(f"images that are not {usual[0]} × {usual[1]} pixels, as most are: {len(odd):,} ({others})")
     if min(usual) < SMALLEST_SIDE:
         warnings.append(f"the images are only {usual[0]} × {usual[1]} pixels")
-    if len(sound) and (level := sound["brightest"].max()) < DIM:
-        warnings.append(
-            f"the images are dark: the brightest pixel has {level} of 255 grey levels, because their 16 bits are not "
-            "all used; scale them to the whole range"
-        )
     if len(blank):
         warnings.append(counted("images that are partly blank, like a damaged file or the edge of a survey", blank))
 

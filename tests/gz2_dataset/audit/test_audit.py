@@ -247,6 +247,18 @@ def test_images_that_use_only_some_of_their_16_bits_are_not_dark_once_built(tmp_
     assert not any("dark" in line for line in audit(tmp_path / "data").warnings)
 
 
+def test_dark_pictures_are_told(tmp_path):
+    """Eight bits that a camera of more has filled from below: a net sees next to nothing."""
+    for name in ("ring", "spiral"):
+        (tmp_path / f"source/{name}").mkdir(parents=True)
+        for i in range(12):
+            picture = draw_toy_galaxy(name, np.random.default_rng([i, len(name)]))
+            shown = picture if name == "ring" else picture.point(lambda level: level // 5)
+            shown.save(tmp_path / f"source/{name}/{name}{i}.png")
+    build(tmp_path / "source", tmp_path / "data")
+    assert [line.split(",")[0] for line in audit(tmp_path / "data").warnings if "dark" in line] == ["spiral: dark"]
+
+
 def test_labels_that_are_no_class_are_one_line(damaged):
     def relabel(galaxies: Galaxies) -> None:
         galaxies["train"][0]["label"] = 99
