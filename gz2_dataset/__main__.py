@@ -15,16 +15,17 @@ from .crop import crop_in_words
 from .folder_lock import lock_beside, only_writer
 
 
-def mock(*, output: Path, num_images: int = 2000, seed: int = 0) -> None:
+def mock(*, output: Path, num_images: int = 2000, seed: int = 0, shares: str | None = None) -> None:
     """Draw galaxies with simulated volunteers' votes in the Kaggle layout.
 
     Args:
         output: folder to write
         num_images: number of galaxies
         seed: galaxy i depends only on the seed and i
+        shares: of kinds of galaxies, such as cigar=0.5 for a survey half of whose galaxies are drawn as cigars
     """
     with only_writer(output, lock_beside(output)):
-        write_mock_survey(output, num_images, seed)
+        write_mock_survey(output, num_images, seed, shares=shares)
 
 
 def build(

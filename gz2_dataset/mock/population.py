@@ -1,8 +1,11 @@
 """The population of mock galaxies: the true parameters of galaxy i, which depend only on (seed, i)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from gz2_dataset.command_line import UserError
 
 KINDS = {"round": 0.28, "in_between": 0.26, "cigar": 0.04, "edge_on": 0.13, "spiral": 0.22, "ambiguous": 0.07}
 """Intended kinds and their shares of the population."""
@@ -95,7 +98,35 @@ class Galaxy:
     psf_fwhm: float
 
 
-def draw_galaxy(seed: int, index: int) -> Galaxy:
+def shares_of(text: str) -> dict[str, float]:
+    """Shares of the population as an option gives them; kinds that it does not name share the rest as in `KINDS`.
+
+    Raises
+    ------
+    UserError
+        If a kind is unknown, or the shares are no numbers from 0 to 1 that leave something for the others.
+
+    Examples
+    --------
+    >>> shares_of("cigar=0.52")["round"]
+    0.14
+    """
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    try:
+        given = {name.strip(): float(share) for name, _, share in pairs}
+    except ValueError:
+        given = {}
+    others = {kind: share for kind, share in KINDS.items() if kind not in given}
+    rest = 1 - sum(given.values())
+    if not given or not given.keys() < KINDS.keys() or min(given.values()) < 0 or not rest > 0:
+        raise UserError(
+            f"shares {text!r}: write for instance cigar=0.5, less than 1 in all, of the kinds {', '.join(KINDS)}"
+        )
+    scale = rest / sum(others.values())
+    return {kind: given[kind] if kind in given else share * scale for kind, share in KINDS.items()}
+
+
+def draw_galaxy(seed: int, index: int, shares: Mapping[str, float] = KINDS) -> Galaxy:
     """Draw the true parameters of mock galaxy ``index``.
 
     Parameters
@@ -104,6 +135,8 @@ def draw_galaxy(seed: int, index: int) -> Galaxy:
         Seed of the survey, not negative.
     index : int
         Number of the galaxy, from 0.
+    shares : dict of str to float
+        Of each kind in `KINDS`.
 
     Returns
     -------
@@ -115,7 +148,7 @@ def draw_galaxy(seed: int, index: int) -> Galaxy:
     True
     """
     rng = np.random.default_rng([seed, index, 0])
-    kind = rng.choice(list(KINDS), p=list(KINDS.values()))
+    kind = rng.choice(list(KINDS), p=[shares[kind] for kind in KINDS])
     shape = SHAPES[kind](rng)
     blue = rng.random() < shape.pop("blue_fraction")
     g_r = rng.normal(0.36, 0.14) if blue else rng.normal(0.79, 0.10)

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import joblib
@@ -13,7 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from gz2_dataset.command_line import UserError, how_to_install
-from gz2_dataset.mock.population import draw_galaxy
+from gz2_dataset.mock.population import KINDS, Galaxy, draw_galaxy, shares_of
 from gz2_dataset.mock.volunteers import vote_fractions
 from gz2_dataset.reading import read_json
 from gz2_dataset.sources.sources import KAGGLE_CSV, KAGGLE_IMAGES, MOCK_TRUTH
@@ -22,13 +23,15 @@ from gz2_dataset.votes import VOTE_COLUMNS
 RECIPE_JSON = "mock.json"
 
 
-def write_mock_survey(output_dir: Path, num_images: int, seed: int, processes: int | None = None) -> None:
+def write_mock_survey(
+    output_dir: Path, num_images: int, seed: int, processes: int | None = None, shares: str | None = None
+) -> None:
     """Draw mock galaxies into the layout of Kaggle's Galaxy Zoo challenge.
 
     Writes ``training_solutions_rev1.csv`` (GalaxyID and 37 vote fractions), ``images_training_rev1/<GalaxyID>.jpg``
     (424 x 424 pixels), ``mock_truth.csv`` (the fields of `gz2_dataset.mock.population.Galaxy`) and ``mock.json``
-    (num_images and seed). The folder appears when it is complete. A finished one with the same ``num_images`` and
-    ``seed`` is left as it is.
+    (num_images, seed and, if given, shares). The folder appears when it is complete. A finished one of the same recipe
+    is left as it is.
 
     Parameters
     ----------
@@ -40,6 +43,8 @@ def write_mock_survey(output_dir: Path, num_images: int, seed: int, processes: i
         Not negative.
     processes : int, optional
         Worker processes; by default one per core. The result does not depend on it.
+    shares : str, optional
+        Such as ``"cigar=0.5"``; see `population.shares_of`.
 
     Raises
     ------
@@ -53,7 +58,8 @@ def write_mock_survey(output_dir: Path, num_images: int, seed: int, processes: i
     output_dir = Path(output_dir)
     if num_images < 1 or seed < 0:
         raise UserError(f"num_images {num_images}, seed {seed}: give num_images >= 1 and seed >= 0")
-    recipe = {"num_images": num_images, "seed": seed}
+    recipe = {"num_images": num_images, "seed": seed} | ({"shares": shares} if shares else {})
+    of_kind = shares_of(shares) if shares else KINDS
     if is_finished(output_dir, recipe):
         return
     if not all(map(importlib.util.find_spec, ("galsim", "astropy"))):
@@ -64,7 +70,8 @@ def write_mock_survey(output_dir: Path, num_images: int, seed: int, processes: i
     images.mkdir(parents=True)
     try:
         truth, votes = [], []
-        for galaxy, fractions in tqdm(draw_all(images, num_images, seed, processes), total=num_images, unit="galaxy"):
+        drawn = draw_all(images, num_images, seed, processes, of_kind)
+        for galaxy, fractions in tqdm(drawn, total=num_images, unit="galaxy"):
             truth.append(galaxy)
             votes.append(fractions)
         truth, votes = pd.DataFrame(truth), pd.DataFrame(votes, columns=VOTE_COLUMNS)
@@ -77,7 +84,7 @@ def write_mock_survey(output_dir: Path, num_images: int, seed: int, processes: i
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def is_finished(output_dir: Path, recipe: dict[str, int]) -> bool:
+def is_finished(output_dir: Path, recipe: dict) -> bool:
     """Whether ``output_dir`` is the finished survey of ``recipe``; raises UserError if it holds anything else."""
     if not output_dir.exists() or (output_dir.is_dir() and not any(output_dir.iterdir())):
         return False
@@ -87,23 +94,27 @@ def is_finished(output_dir: Path, recipe: dict[str, int]) -> bool:
     raise UserError(f"{output_dir}: not the finished mock of {recipe}; remove it or give another --output")
 
 
-def draw_all(images: Path, num_images: int, seed: int, processes: int | None):
+def draw_all(images: Path, num_images: int, seed: int, processes: int | None, shares: Mapping[str, float]):
     """Draw galaxies in parallel, each process with one thread; yields in the order of the galaxies."""
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         workers = joblib.Parallel(n_jobs=processes or -1, return_as="generator")
-        yield from workers(joblib.delayed(draw_one)(images, seed, index) for index in range(num_images))
+        yield from workers(joblib.delayed(draw_one)(images, seed, index, shares) for index in range(num_images))
 
 
-def draw_one(images: Path, seed: int, index: int) -> tuple[dict, np.ndarray]:
+def draw_one(images: Path, seed: int, index: int, shares: Mapping[str, float] = KINDS) -> tuple[dict, np.ndarray]:
     """Write the image of galaxy ``index``; returns its true parameters and its 37 vote fractions."""
     from gz2_dataset.mock.camera import photograph
 
-    galaxy = draw_galaxy(seed, index)
+    galaxy = draw_galaxy(seed, index, shares)
     jpeg = photograph(galaxy, np.random.default_rng([seed, index, 1]))
     (images / f"{galaxy.galaxy_id}.jpg").write_bytes(jpeg)
-    return dataclasses.asdict(galaxy), simulated_votes(seed, index)
+    return dataclasses.asdict(galaxy), volunteers_of(galaxy, seed, index)
 
 
 def simulated_votes(seed: int, index: int) -> np.ndarray:
     """The 37 vote fractions of galaxy ``index``, without drawing it."""
-    return vote_fractions(draw_galaxy(seed, index), np.random.default_rng([seed, index, 2]))
+    return volunteers_of(draw_galaxy(seed, index), seed, index)
+
+
+def volunteers_of(galaxy: Galaxy, seed: int, index: int) -> np.ndarray:
+    return vote_fractions(galaxy, np.random.default_rng([seed, index, 2]))

@@ -13,7 +13,7 @@ from PIL import Image, JpegImagePlugin
 
 from gz2_dataset.command_line import UserError
 from gz2_dataset.mock import survey as module
-from gz2_dataset.mock.population import KINDS, NATIVE_SCALE, Galaxy, draw_galaxy, edge_on_axis_ratio
+from gz2_dataset.mock.population import KINDS, NATIVE_SCALE, Galaxy, draw_galaxy, edge_on_axis_ratio, shares_of
 from gz2_dataset.mock.survey import write_mock_survey
 from gz2_dataset.rules import VOTE_COLUMNS
 from tests.conftest import MOCK_COUNT as COUNT
@@ -109,10 +109,10 @@ def test_finished_survey_is_left_alone_and_anything_else_refused(survey: Path, t
 def test_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch):
     draw_one = module.draw_one
 
-    def interrupted(images: Path, seed: int, index: int):
+    def interrupted(images: Path, seed: int, index: int, shares: dict):
         if index == 2:
             raise KeyboardInterrupt
-        return draw_one(images, seed, index)
+        return draw_one(images, seed, index, shares)
 
     monkeypatch.setattr(module, "draw_one", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -128,6 +128,24 @@ def test_leftovers_of_a_killed_run_are_replaced(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["survey"]
     assert len(list((tmp_path / "survey" / "images_training_rev1").iterdir())) == 1
     assert json.loads((tmp_path / "survey" / "mock.json").read_text()) == {"num_images": 1, "seed": SEED}
+
+
+def test_a_kind_can_be_as_common_as_a_study_needs_it_and_nothing_else_changes(tmp_path: Path):
+    wanted = shares_of("cigar=0.5")
+    kinds = pd.Series([draw_galaxy(0, index, wanted).kind for index in range(2000)]).value_counts(normalize=True)
+    assert kinds["cigar"] == pytest.approx(0.5, abs=0.04)
+    assert kinds["round"] / kinds["spiral"] == pytest.approx(KINDS["round"] / KINDS["spiral"], rel=0.2)
+    write_mock_survey(tmp_path / "cigars", 2, SEED, processes=1, shares="cigar=0.999")
+    truth = pd.read_csv(tmp_path / "cigars" / "mock_truth.csv")
+    assert set(truth["kind"]) == {"cigar"}
+    with pytest.raises(UserError, match="not the finished mock"):
+        write_mock_survey(tmp_path / "cigars", 2, SEED)
+
+
+@pytest.mark.parametrize("text", ["comet=0.5", "cigar=1", "cigar=much", "cigar=-1", "cigar"])
+def test_shares_that_are_none_are_refused(text: str):
+    with pytest.raises(UserError, match=r"write for instance cigar=0\.5"):
+        shares_of(text)
 
 
 def test_missing_galsim_gets_its_remedy(tmp_path: Path, monkeypatch):
