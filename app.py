@@ -192,7 +192,7 @@ def make_page(config: Config) -> "gr.Blocks":
         return gr.Image(label=label, format="png", height=SHOWN, interactive=False, buttons=["download"])
 
     def galaxies(label: str, columns: int) -> "gr.Gallery":
-        return gr.Gallery(label=label, columns=columns, format="png", height="auto", object_fit="contain", buttons=[])
+        return gr.Gallery(label=label, columns=columns, format="png", height="fit-content", buttons=[])
 
     def upload() -> "gr.File":
         return gr.File(label="One galaxy (JPEG, PNG, TIFF, FITS)", file_types=[*IMAGE_SUFFIXES], height=120)
@@ -245,10 +245,10 @@ def make_page(config: Config) -> "gr.Blocks":
             on(button, studio.between, inputs, [way, code()])
         with gr.Tab("Vary a real one"), gr.Row():
             with gr.Column(scale=1):
-                strength = gr.Slider(
-                    *BOUNDS["strength"], value=0.6, step=0.05, label="Strength (1 leaves nothing of it)"
-                )
-                inputs = [upload(), *class_and_seed(place=-1), strength]
+                inputs = [upload(), *class_and_seed(place=-1)]
+                inputs += [
+                    gr.Slider(*BOUNDS["strength"], value=0.6, step=0.05, label="Strength (1 leaves nothing of it)")
+                ]
                 button = gr.Button("Vary", variant="primary")
             with gr.Column(scale=2):
                 shown = galaxy("What the model sees: within the frame")

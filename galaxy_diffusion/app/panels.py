@@ -20,6 +20,7 @@ CSS = """
 .panel .spread { background: #ffb000; top: 40% !important; bottom: 40% !important; }
 .panel .median { width: 2px; background: #3755d8; }
 .panel .mark { width: 4px; margin-left: -2px; background: #ffb000; border-radius: 2px; }
+.grid-wrap { padding-top: 2.2rem !important; }
 .panel .few { color: var(--body-text-color-subdued); font-size: .9em; }
 @media (max-width: 640px) { .panel .row { grid-template-columns: 1fr; gap: .15rem; } }
 """
