@@ -177,7 +177,7 @@ def command_line(arguments: Sequence[str]) -> list[str]:
     if not command.launched or only_prints:
         return [*target, *rest]
     configuration = ["--config_file", find_preset(known.accelerate, "accelerate")] if known.accelerate else []
-    return ["-m", "accelerate.commands.launch", "--quiet", *configuration, *target, *rest]
+    return ["-m", "galaxy_diffusion.launch", "--quiet", *configuration, *target, *rest]
 
 
 def main() -> None:

@@ -75,12 +75,12 @@ def is_launcher(command: list[str]) -> bool:
 
     Examples
     --------
-    >>> is_launcher(["python", "-m", "accelerate.commands.launch", "train_ddpm.py"])
+    >>> is_launcher(["python", "-m", "galaxy_diffusion.launch", "train_ddpm.py"])
     True
     >>> is_launcher(["bash"])
     False
     """
-    modules = ("accelerate.commands.", "torch.distributed.")
+    modules = ("accelerate.commands.", "galaxy_diffusion.launch", "torch.distributed.")
     return any(Path(word).name in ("accelerate", "torchrun") or word.startswith(modules) for word in command)
 
 

@@ -9,6 +9,7 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 from huggingface_hub.errors import HTTPError
 
 from .command_line import UserError
@@ -80,11 +81,12 @@ class ParquetRows:
     def _opened(self, file: int, footer: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
         filesystem, path, name = self.files[file]
         try:
-            # No cache: fsspec's would fetch megabytes around a small read. pre_buffer joins neighbouring columns.
-            with (
-                filesystem.open(path, "rb", cache_type="none") as source,
-                pq.ParquetFile(source, metadata=footer, pre_buffer=True) as parquet,
-            ):
+            # No cache: fsspec's would fetch megabytes around a small read. pre_buffer joins neighbouring columns. On
+            # disk Arrow opens the file itself: its threads outlive a read, and one that still holds a buffer of Python
+            # while the interpreter ends aborts the process.
+            local = isinstance(filesystem, LocalFileSystem)
+            opened = pa.OSFile(path) if local else filesystem.open(path, "rb", cache_type="none")
+            with opened as source, pq.ParquetFile(source, metadata=footer, pre_buffer=True) as parquet:
                 yield parquet
         except (OSError, HTTPError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())

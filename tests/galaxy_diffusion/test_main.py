@@ -9,7 +9,7 @@ from galaxy_diffusion.__main__ import COMMANDS, command_line, find_preset, prese
 from galaxy_diffusion.shared.shipped import HOME
 from tests.conftest import ROOT
 
-LAUNCH = ["-m", "accelerate.commands.launch", "--quiet"]
+LAUNCH = ["-m", "galaxy_diffusion.launch", "--quiet"]
 
 
 def test_every_script_has_a_name():

@@ -205,3 +205,10 @@ def test_what_cannot_be_streamed_is_one_clear_line(toy_source, tmp_path, data):
     galaxies.remove_columns("image_id").to_parquet(tmp_path / "nameless/train.parquet")
     with pytest.raises(UserError, match="column image_id is missing"):
         open_stream(str(tmp_path / "nameless"))
+
+
+def test_a_file_on_disk_is_read_by_arrow_alone(data, monkeypatch):
+    """Its threads outlive a read; one that held a Python object when the interpreter ended aborted the process."""
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.open", None)
+    (path, _) = sorted(map(str, data.glob("data/train*.parquet")))
+    assert ParquetRows([path]).read(0, ["image_id"]).num_rows == 4
