@@ -14,11 +14,12 @@ from tqdm.auto import tqdm
 
 from galaxy_diffusion.prediction.catalogue import check_catalogue, format_of, write_catalogue
 from galaxy_diffusion.prediction.ensemble import Ensemble, load_ensemble
+from galaxy_diffusion.prediction.known import known_galaxies
 from galaxy_diffusion.prediction.page import render
 from galaxy_diffusion.prediction.parts import Part, Parts, joined
 from galaxy_diffusion.prediction.probabilities import fit_temperature, parse_prior, predict, prior_shift
 from galaxy_diffusion.prediction.reading import prepared_batches
-from galaxy_diffusion.prediction.results import with_predictions, write_embeddings
+from galaxy_diffusion.prediction.results import class_columns, vote_columns, with_columns, write_embeddings
 from galaxy_diffusion.prediction.survey import Survey, open_survey, sha256, shown
 from galaxy_diffusion.shared.classifier_folder import read_validation
 from galaxy_diffusion.shared.machine import cores, use_all_cores
@@ -37,7 +38,8 @@ class Config(Checked):
     """Settings of a prediction."""
 
     model: list[str] = field(metadata=FREE)
-    """Output folders of train_classifier.py; the probabilities of several, such as seeds of an arm, are averaged."""
+    """Output folders of train_classifier.py; the probabilities of several, such as seeds of an arm, are averaged. One
+    with target votes gives vote fractions."""
     images: str = field(metadata=FREE)
     """A folder with its subfolders, a zip, a pattern such as "cutouts/*.jpg", or a catalogue (CSV, ECSV, FITS table,
     Parquet, VOTable) with a column of file names. Files as the survey gives them (JPEG, PNG, TIFF, FITS): they are
@@ -54,6 +56,8 @@ class Config(Checked):
     """Calibrate each model's probabilities on the validation galaxies of its training."""
     embeddings: bool = False
     """Also write what each net sees in each image, its penultimate features."""
+    known: str | None = None
+    """With embeddings, the data that the classifiers were trained on: each image gets its nearest training galaxies."""
     page_images: int = field(default=12, metadata=at_least(0))
     """Images of each class on the page of the most probable ones; 0 writes no page."""
     batch_size: int = field(default=64, metadata=FREE | at_least(1))
@@ -69,12 +73,19 @@ def main(config: Config) -> None:
     transformers.logging.disable_progress_bar()
     format_of(config.output, "--output")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    ensemble = load_ensemble(config.model, device, config.mixed_precision)
+    ensemble = load_ensemble(config.model, device, config.mixed_precision, votes=True)
+    check(config, ensemble)
     temperatures, shift = corrections(config, ensemble)
     survey = open_survey(config.images, config.image_column, ensemble.files_side_by_side)
     class_names, members = ensemble.class_names, len(ensemble.members)
-    nothing = predict(np.zeros((members, 0, len(class_names))))
-    check_catalogue(with_predictions(survey.table, nothing, np.arange(0), class_names, members), config.output)
+
+    def columns(logits: np.ndarray) -> dict[str, np.ndarray]:
+        if ensemble.votes:
+            return vote_columns(logits[0], class_names)
+        return class_columns(predict(logits, temperatures, shift), class_names, members)
+
+    nothing = columns(np.zeros((members, 0, len(class_names))))
+    check_catalogue(with_columns(survey.table, nothing, np.arange(0)), config.output)
     if is_finished(config, ensemble, survey):
         print(f"already finished: {config.output}")
         return
@@ -83,7 +94,7 @@ def main(config: Config) -> None:
     speed = classify(config, ensemble, survey, parts)
 
     found = joined([replace(part, features=()) for _, part in parts])
-    prediction, rows = predict(found.logits, temperatures, shift), np.flatnonzero(found.readable)
+    rows = np.flatnonzero(found.readable)
     unreadable = len(survey) - len(rows)
     if unreadable:
         names = shown([survey.names[row] for row in np.flatnonzero(~found.readable)])
@@ -91,23 +102,34 @@ def main(config: Config) -> None:
         with written_aside(beside(config, "unreadable.csv")) as aside:
             table.to_csv(aside, index=False)
     if config.embeddings:
-        write_embeddings(beside(config, "embeddings.parquet"), survey, parts, config.image_column, members)
-    if config.page_images:
+        known = known_galaxies(config.known, ensemble, config.batch_size) if config.known else None
+        write_embeddings(beside(config, "embeddings.parquet"), survey, parts, config.image_column, members, known)
+    prediction = None if ensemble.votes else predict(found.logits, temperatures, shift)
+    if prediction and config.page_images:
         seen = ensemble.members[0].view.prepare
         page = render(survey, prediction, rows, class_names, seen, config.page_images, config.images, config.model)
         write_whole(beside(config, "html"), page)
-    write_catalogue(with_predictions(survey.table, prediction, rows, class_names, members), config.output)
-    counts = np.bincount(prediction.label, minlength=len(class_names)).tolist()
+    write_catalogue(with_columns(survey.table, columns(found.logits), rows), config.output)
+    counts = np.bincount(prediction.label, minlength=len(class_names)).tolist() if prediction else []
     record = {
         "images": len(survey),
         "unreadable": unreadable,
-        "predicted": dict(zip(class_names, counts, strict=True)),
+        "predicted": dict(zip(class_names, counts, strict=True)) if prediction else None,
         "temperatures": None if temperatures is None else temperatures.tolist(),
         **speed,
     }
     write_json(beside(config, "run") / "run.json", provenance(config) | record)
     shutil.rmtree(parts.folder)
     print(f"{len(survey):,} images, {unreadable:,} of them unreadable -> {config.output}")
+
+
+def check(config: Config, ensemble: Ensemble) -> None:
+    """Refuse settings that do not go together."""
+    if config.known and not config.embeddings:
+        raise UserError("known: the nearest galaxies are written beside the embeddings; give --embeddings true too")
+    of_classes = {"class_prior": config.class_prior, "temperature": config.temperature}
+    if ensemble.votes and (name := next((name for name, wanted in of_classes.items() if wanted), None)):
+        raise UserError(f"{name} is about classes, and {config.model[0]} predicts votes; leave it out")
 
 
 def beside(config: Config, suffix: str) -> Path:

@@ -9,18 +9,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import yaml
 from astropy import units
 from astropy.table import Table
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import predict
+from galaxy_diffusion.classifiers.model import make_model, save_model
 from galaxy_diffusion.prediction.catalogue import FORMATS, read_catalogue, write_catalogue
 from galaxy_diffusion.prediction.ensemble import Ensemble
 from galaxy_diffusion.prediction.parts import Parts
 from galaxy_diffusion.prediction.probabilities import fit_temperature
 from galaxy_diffusion.shared.classifier_folder import read_classifier, read_validation
-from gz2_dataset import CLASS_NAMES, UserError
+from gz2_dataset import CLASS_NAMES, VOTE_COLUMNS, UserError, load_arrays
+from tests.conftest import ROOT
 
 CLASSES = CLASS_NAMES[:3]
 COLUMNS = [f"probability_{name}" for name in CLASSES]
@@ -150,6 +154,46 @@ def test_embeddings_are_what_the_last_layer_reads(tiny_classifier, few, tmp_path
     weight, bias = (values.detach().numpy() for values in (last.weight, last.bias))
     odds = np.exp(np.stack(table["embedding"][readable]) @ weight.T + bias)
     np.testing.assert_allclose(found[COLUMNS][readable], odds / odds.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_the_nearest_known_galaxy_of_a_training_image_is_itself(tiny_classifier, cutouts, few, tmp_path):
+    data = str(tiny_classifier.with_name("cutouts"))
+    with pytest.raises(UserError, match="give --embeddings true too"):
+        apply(tiny_classifier, few, tmp_path / "out.csv", known=data)
+    apply(tiny_classifier, cutouts / "images", tmp_path / "out.csv", known=data, embeddings=True)
+    table = pd.read_parquet(tmp_path / "out.embeddings.parquet")
+    table.index = table["file_name"].map(lambda name: Path(name).stem)
+    train = load_arrays(data, "train", 32)
+    for image_id, label in zip(train.image_ids, train.labels, strict=True):
+        row = table.loc[image_id]
+        assert (row["nearest_image_id"][0], row["nearest_class"][0]) == (image_id, train.class_names[label])
+        assert row["nearest_distance"][0] == pytest.approx(0, abs=1e-5)
+        assert (np.diff(row["nearest_distance"]) >= 0).all()
+
+
+def test_a_classifier_of_votes_gives_fractions_with_their_intervals(few, tmp_path):
+    folder = tmp_path / "votes"
+    preset = yaml.safe_load((ROOT / "configs/classifier_tiny.yaml").read_text())
+    torch.manual_seed(0)
+    model = make_model(preset["backbone"], preset["model_args"], False, preset["resolution"], VOTE_COLUMNS)
+    model.config.target = "votes"
+    save_model(model, folder, 224, 424)
+    (folder / "metrics.json").write_text('{"center_crop": 224}')
+    (few / "torn.jpg").write_bytes(b"\xff\xd8 torn")
+    found = apply(folder, few, tmp_path / "out.csv", page_images=2)
+    assert found.columns.tolist()[1:5] == ["Class1.1", "Class1.1_low", "Class1.1_high", "Class1.2"]
+    assert found.loc["torn"][1:].isna().all()
+    found = found.drop("torn")
+    np.testing.assert_allclose(found[["Class1.1", "Class1.2", "Class1.3"]].sum(axis=1), 1, rtol=1e-5)
+    for name in VOTE_COLUMNS:
+        assert (found[f"{name}_low"] < found[name]).all()
+        assert (found[name] < found[f"{name}_high"]).all()
+    assert not (tmp_path / "out.html").exists()
+    for changes in ({"temperature": True}, {"class_prior": "a=1"}):
+        with pytest.raises(UserError, match=r"is about classes, and .* predicts votes"):
+            apply(folder, few, tmp_path / "other.csv", **changes)
+    with pytest.raises(UserError, match="one model at a time"):
+        apply([folder, folder], few, tmp_path / "other.csv")
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bytes(

@@ -17,20 +17,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import beta, betabinom
+from scipy.stats import betabinom
 from transformers import EvalPrediction
 
 from galaxy_diffusion.classifiers.vote_card import vote_card
+from galaxy_diffusion.shared.vote_fractions import INTERVAL, LARGEST, concentrations, intervals
 from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
 from gz2_dataset.aside import written_aside
 from gz2_dataset.decision_tree import NAMES, QUESTION_OF, answers_of, counts, fractions
 
-INTERVAL = 0.9
-"""Central share of what is predicted that lies within the interval of a fraction."""
 ASKED = 5
 """A question is judged on galaxies of which at least this many volunteers were asked it."""
-LARGEST = 9.0
-"""Largest logarithm of a concentration: far beyond what 40 volunteers can tell."""
 
 
 class VoteTask:
@@ -116,23 +113,6 @@ class VoteTask:
         found = results["questions"].values()
         error, baseline = (np.mean([of_question[key] for of_question in found]) for key in ("error", "baseline"))
         return f"mean error of a vote fraction {error:.3f}, of the mean of the training galaxies {baseline:.3f}"
-
-
-def concentrations(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Concentration of each answer, and the sum over its question, both of shape (N, 37)."""
-    alpha = np.exp(np.clip(logits.astype(np.float64), -LARGEST, LARGEST))
-    total = np.stack([alpha[:, answers_of(int(question))].sum(axis=1) for question in QUESTION_OF], axis=1)
-    return alpha, total
-
-
-def intervals(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Expected fraction of each answer, and the ends of the central `INTERVAL` of it, each of shape (N, 37).
-
-    They are those of the fraction that endlessly many volunteers would give, not of the votes of a few.
-    """
-    alpha, total = concentrations(logits)
-    low, high = (beta.ppf(level, alpha, total - alpha) for level in ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))
-    return alpha / total, low, high
 
 
 def judged(votes: np.ndarray, logits: np.ndarray, mean: np.ndarray) -> dict[str, dict[str, float]]:

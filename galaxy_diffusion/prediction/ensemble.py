@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from galaxy_diffusion.shared.class_prior import log_class_shares
-from galaxy_diffusion.shared.classifier_folder import class_names_of, read_classifier, read_results
+from galaxy_diffusion.shared.classifier_folder import class_names_of, predicts_votes, read_classifier, read_results
 from gz2_dataset import UserError
 from gz2_dataset.arrays import jpeg_round_trip
 from gz2_dataset.crop import prepare_image, recorded_crop
@@ -65,12 +65,15 @@ class Ensemble:
     device : torch.device
     precision : {"no", "bf16", "fp16"}
         Of the nets.
+    votes : bool
+        Whether the logits are of the answers of volunteers, not of classes.
     """
 
     members: Sequence[Member]
     class_names: tuple[str, ...]
     device: torch.device
     precision: str
+    votes: bool = False
 
     @property
     def files_side_by_side(self) -> tuple[str, ...]:
@@ -117,8 +120,16 @@ class Ensemble:
         return np.stack(logits), features
 
 
-def load_ensemble(folders: Sequence[str], device: torch.device, precision: str = "no") -> Ensemble:
+def load_ensemble(folders: Sequence[str], device: torch.device, precision: str = "no", votes: bool = False) -> Ensemble:
     """Load the classifiers of some folders of train_classifier.py.
+
+    Parameters
+    ----------
+    folders : sequence of str
+    device : torch.device
+    precision : {"no", "bf16", "fp16"}
+    votes : bool
+        Whether a single one that predicts votes will do.
 
     Raises
     ------
@@ -127,9 +138,12 @@ def load_ensemble(folders: Sequence[str], device: torch.device, precision: str =
     """
     if not folders:
         raise UserError("--model: no folder is given; name one or more of train_classifier.py")
-    members, class_names = [], ()
+    members, class_names, of_votes = [], (), False
     for folder in map(Path, folders):
-        model = read_classifier(folder)
+        model = read_classifier(folder, votes)
+        of_votes = predicts_votes(model)
+        if of_votes and len(folders) > 1:
+            raise UserError(f"{folder}: predicts votes, which are of one model at a time; give one --model")
         names, results, config = class_names_of(model), read_results(folder), model.config.pretrained_cfg
         if class_names and names != class_names:
             raise UserError(
@@ -142,4 +156,4 @@ def load_ensemble(folders: Sequence[str], device: torch.device, precision: str =
         view = View(config["input_size"][-1], recorded_crop(results), stretch)  # pyright: ignore[reportArgumentType]
         net = model.timm_model.to(device, memory_format=torch.channels_last)  # twice as fast on a CPU
         members.append(Member(folder, net, view, mean, std, log_class_shares(results, class_names)))
-    return Ensemble(members, class_names, device, precision)
+    return Ensemble(members, class_names, device, precision, of_votes)

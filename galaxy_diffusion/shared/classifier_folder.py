@@ -28,8 +28,14 @@ FILES = (
 """What belongs to a finished classifier."""
 
 
-def read_classifier(folder: Path) -> TimmWrapperForImageClassification:
+def read_classifier(folder: Path, votes: bool = False) -> TimmWrapperForImageClassification:
     """The net of a finished training, ready to predict.
+
+    Parameters
+    ----------
+    folder : Path
+    votes : bool
+        Whether one that predicts votes will do.
 
     Raises
     ------
@@ -48,9 +54,14 @@ def read_classifier(folder: Path) -> TimmWrapperForImageClassification:
     except Exception as error:  # a folder may hold anything
         raise UserError(f"{folder}: cannot be loaded as a classifier ({in_short(error)}); train it again") from None
     check_class_names(names, str(folder))
-    if getattr(model.config, "target", "classes") == "votes":
+    if not votes and predicts_votes(model):
         raise UserError(f"{folder}: predicts votes, not classes; take a classifier trained with --target classes")
     return model
+
+
+def predicts_votes(model: TimmWrapperForImageClassification) -> bool:
+    """Whether its logits are of the answers of volunteers, not of classes."""
+    return getattr(model.config, "target", "classes") == "votes"
 
 
 def class_names_of(model: TimmWrapperForImageClassification) -> tuple[str, ...]:

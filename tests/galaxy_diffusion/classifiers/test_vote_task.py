@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy.stats import beta, dirichlet_multinomial
 
-from galaxy_diffusion.classifiers.vote_task import INTERVAL, VoteTask, concentrations, intervals, judged
+from galaxy_diffusion.classifiers.vote_task import VoteTask, judged
+from galaxy_diffusion.shared.vote_fractions import INTERVAL, concentrations, intervals
 from gz2_dataset import VOTE_COLUMNS, GalaxyArrays, UserError
 from gz2_dataset.decision_tree import NAMES, answers_of, fractions
 from gz2_dataset.mock.population import draw_galaxy
