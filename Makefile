@@ -1,10 +1,12 @@
-# make demo | test | check | study CONFIG=configs/study_gz2_real.yaml | docs | venv | lint
+# make demo | test | check | fuzz MINUTES=10 | study CONFIG=configs/study_gz2_real.yaml | docs | venv | lint
 # test: everything, as CI runs it; check: lint and the quick tests. WORKERS=1 runs them in one process.
+# fuzz: damaged files and odd command lines, others each time, until one breaks a command or the time is over.
 # Needs Python 3.11 or newer and a package index; makes its own environment in .venv.
 PYTHON := $(or $(PYTHON),$(shell command -v python3))
 CONFIG ?= configs/study_demo.yaml
 CORES ?= all
 WORKERS ?= logical
+MINUTES ?= 10
 STAMP := .venv/.installed
 INSTALL := -c constraints.txt -e .[app,dev,docs,fidelity,finetune,mock,morphology,notebooks,remedies,study,test]
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -13,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Each worker takes the next tests when it has done its own, in their order: the fixtures of a module are made twice at most.
 PYTEST := python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test check study venv lint docs types
+.PHONY: demo test check fuzz study venv lint docs types
 .DEFAULT_GOAL := demo
 
 demo: CONFIG = configs/study_demo.yaml
@@ -28,6 +30,10 @@ test: $(STAMP) lint types
 
 check: $(STAMP) lint types
 	$(PYTEST) -m "not slow and not two_processes"
+
+fuzz: $(STAMP)
+	@end=$$(($$(date +%s) + 60 * $(MINUTES))); while [ $$(date +%s) -lt $$end ]; do \
+		$(PYTEST) -q --durations 0 --durations-min 60 --hypothesis-profile fuzz tests/fuzzing || exit; done
 
 lint: $(STAMP)
 	ruff check .

@@ -8,6 +8,7 @@ import pandas as pd
 
 from .command_line import UserError
 from .crop import GZ2_CROP
+from .kinds import made
 from .rules import Rule, rule_of
 from .splits import RESERVE
 from .stretch import Stretch
@@ -122,7 +123,7 @@ class BuildRecord:
         """
         try:
             content = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{where}: is not JSON ({error}); build the dataset again") from None
         known = {f.name: f for f in fields(cls)}
         needed = [f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING]
@@ -135,9 +136,12 @@ class BuildRecord:
             if values.get("rules") is not None:
                 values["rules"] = tuple(map(rule_of, values["rules"]))
             values["stretch"] = Stretch.from_record(values.get("stretch"))
+            record = made(cls, values)
         except (TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{where}: is no record of a build ({error}); build the dataset again") from None
-        return cls(**values)
+        if record.center_crop < 0:
+            raise UserError(f"{where}: center_crop {record.center_crop} is below 0; build the dataset again")
+        return record
 
     @classmethod
     def read(cls, folder: Path) -> "BuildRecord":

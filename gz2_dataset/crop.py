@@ -52,7 +52,13 @@ def recorded_crop(record: dict[str, Any]) -> int | None:
     >>> recorded_crop({"center_crop": 0}), recorded_crop({})
     (0, 224)
     """
-    return record.get("center_crop", record.get("config", {}).get("center_crop", GZ2_CROP))
+    config = record.get("config", {})
+    crop = record.get("center_crop", config.get("center_crop", GZ2_CROP) if isinstance(config, dict) else None)
+    if crop is not None and (not isinstance(crop, int) or crop < 0):
+        raise UserError(
+            f"run.json: center_crop is {str(crop)[:40]!r}, which is no side in pixels; make the model again"
+        )
+    return crop
 
 
 def crop_in_words(center_crop: int) -> str:

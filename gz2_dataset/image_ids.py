@@ -1,8 +1,7 @@
 """What may be the id of a galaxy: it stands in tables that people open in a spreadsheet."""
 
+import re
 from collections.abc import Iterable
-
-import pandas as pd
 
 from .user_error import UserError
 
@@ -29,9 +28,11 @@ def check_image_ids(image_ids: Iterable[str], where: str) -> None:
     --------
     >>> check_image_ids(["587722981736120347", "J0123+45", "-7"], "labels.csv")
     """
-    ids = pd.Series(list(image_ids), dtype=object)
-    texts = ids.map(lambda name: name if isinstance(name, str) else "")
-    wrong = (texts == "") | (texts.str.len() > MAX_LENGTH) | texts.str.contains(FORMULA) | ~texts.map(str.isprintable)
-    if wrong.any():
-        shown = repr(ids[wrong].iloc[0])[:60]
+    if wrong := next(([name] for name in image_ids if not is_id(name)), None):
+        shown = repr(wrong[0])[:60]
         raise UserError(f"{where}: {shown} is no id of a galaxy (empty, not printable, or like a formula); rename it")
+
+
+def is_id(name: object) -> bool:
+    """Whether this can be the id of a galaxy."""
+    return isinstance(name, str) and 0 < len(name) <= MAX_LENGTH and name.isprintable() and not re.match(FORMULA, name)

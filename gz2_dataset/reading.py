@@ -1,10 +1,13 @@
 """Files of this project that are read again: what is damaged, too large or no file is one line with the remedy."""
 
 import json
+import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from .user_error import UserError, in_short
@@ -96,6 +99,39 @@ def read_yaml(path: Path, remedy: str = "correct it") -> Any:
                 raise ValueError(f"line {event.start_mark.line + 1} has too many aliases, or lists in one another")
         return yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
+        raise damaged(path, error, remedy) from None
+
+
+def read_table(path: Path, remedy: str, texts: tuple[str, ...], numbers: str = "") -> pd.DataFrame:
+    """A table of ours: texts as they are, numbers finite.
+
+    Parameters
+    ----------
+    path, remedy
+        As for `read_json`.
+    texts : tuple of str
+        Columns that must be there.
+    numbers : str
+        A regular expression for the names of the columns that hold numbers.
+
+    Raises
+    ------
+    UserError
+        If it is no such table, or a line is cut short or too long.
+    """
+    try:
+        check_file(path)
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # of lines that are too long
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+        if missing := [name for name in texts if name not in table]:
+            raise ValueError(f"no column {missing[0]}")
+        if table.isna().any(axis=None):
+            raise ValueError("a line is cut short")
+        table = table.astype({name: float for name in table if re.fullmatch(numbers, str(name))})
+        if not table.select_dtypes("number").abs().lt(float("inf")).all(axis=None):
+            raise ValueError("a number is not finite")
+        return table
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:
         raise damaged(path, error, remedy) from None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from .command_line import UserError
+from .reading import read_table
 
 RESERVE = "reserve"
 """Galaxies that `rarity.make_rare` has set aside."""
@@ -150,10 +151,7 @@ def read_splits(path: Path, num_folds: int = 1, fold: int = 0) -> pd.DataFrame:
 
     Galaxies of the reserve are in train again, from which `rarity.make_rare` may take them anew.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as a split file ({error}); remove it to split anew") from None
+    table = read_table(path, "remove it to split anew", ())
     if list(table.columns[:3]) != COLUMNS:
         raise UserError(f"{path}: a split file has the columns {', '.join(COLUMNS)}; remove it to split anew")
     if unknown := set(table["split"]) - set(SPLITS):
@@ -164,7 +162,8 @@ def read_splits(path: Path, num_folds: int = 1, fold: int = 0) -> pd.DataFrame:
     table["split"] = table["split"].replace(RESERVE, "train")
     if "fold" not in table:
         table["fold"] = (table["split"] == "test").map({True: "0", False: ""})
-    table["fold"] = pd.to_numeric(table["fold"].replace("", "-1"), errors="coerce").fillna(num_folds).astype(int)
+    numbers = {"": -1} | {str(number): number for number in range(-1, num_folds)}
+    table["fold"] = table["fold"].map(numbers).fillna(num_folds).astype(int)
     tested = table["fold"] == fold
     if max(1, table["fold"].max() + 1) != num_folds or (tested != (table["split"] == "test")).any():
         raise UserError(f"{path}: is not of fold {fold} of {num_folds}; each fold needs its own --output")

@@ -107,6 +107,8 @@ def listed_galaxies(url: str, class_names: tuple[str, ...]) -> pd.DataFrame | No
         raise UserError(f"{url}: cannot be read ({' '.join(str(error).split())})") from None
     if "sha256" not in table:
         return None
+    if missing := {"image_id", "galaxy_class", "split"} - set(table):
+        raise UserError(f"{url}: has no column {min(missing)}; build the dataset again")
     label_of = {name: label for label, name in enumerate(class_names)} | {"": -1}
     return table.assign(label=table["galaxy_class"].map(label_of))[["image_id", "label", "split", "sha256"]]
 

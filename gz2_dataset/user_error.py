@@ -2,7 +2,19 @@
 
 
 class UserError(Exception):
-    """An error that the user can fix; its text is one line that names the file and the remedy."""
+    r"""An error that the user can fix; its text is one line that names the file and the remedy.
+
+    What is not printed, such as line breaks and what steers a terminal, in a name or in a library's error becomes a
+    blank.
+
+    Examples
+    --------
+    >>> str(UserError("the class 'a\x1b[2J\nb' has a character that is not printed"))
+    "the class 'a [2J b' has a character that is not printed"
+    """
+
+    def __init__(self, text: str = ""):
+        super().__init__("".join(letter if letter.isprintable() else " " for letter in str(text)).strip())
 
 
 def in_short(error: BaseException) -> str:

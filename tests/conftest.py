@@ -27,6 +27,7 @@ from gz2_dataset import CLASS_NAMES, GalaxyArrays, build
 from gz2_dataset.mock.survey import write_mock_survey
 
 settings.register_profile("galaxies", deadline=None, max_examples=25)
+settings.register_profile("fuzz", deadline=None, max_examples=1000)
 settings.load_profile("galaxies")
 
 ROOT = Path(__file__).parent.parent

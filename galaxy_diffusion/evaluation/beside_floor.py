@@ -8,6 +8,7 @@ import numpy as np
 from galaxy_diffusion.evaluation.jackknife import share_interval
 from galaxy_diffusion.shared.run_folder import write_json
 from gz2_dataset import UserError
+from gz2_dataset.kinds import made
 from gz2_dataset.reading import read_json
 
 
@@ -102,7 +103,7 @@ def read_metrics(path: Path) -> Metrics:
     """
     try:
         return {
-            name: {metric: BesideFloor(**figure) for metric, figure in figures.items()}
+            name: {metric: made(BesideFloor, figure) for metric, figure in figures.items()}
             for name, figures in read_json(path, "run evaluate_images.py again").items()
         }
     except (TypeError, AttributeError) as error:

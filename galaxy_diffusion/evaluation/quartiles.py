@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from galaxy_diffusion.evaluation.morphology import FITTED, NONPARAMETRIC, measure, morphology
-from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset import GalaxyArrays
 from gz2_dataset.arrays import jpeg_round_trip
 from gz2_dataset.aside import written_aside
+from gz2_dataset.reading import read_table
 from gz2_dataset.splits import hash_of
 
 FILE = "real_shapes.csv"
@@ -99,15 +100,13 @@ def read_quartiles(path: Path) -> dict[str, dict[str, Quartiles]]:
     UserError
         If it is not such a table.
     """
-    try:
-        return to_quartiles(pd.read_csv(path, dtype={"class_name": str}))
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: is no table of quartiles ({error}); remove it") from None
+    numbers = "low|median|high|n"
+    return to_quartiles(read_table(path, "remove it", ("class_name", "shape", *numbers.split("|")), numbers))
 
 
 def to_quartiles(table: pd.DataFrame) -> dict[str, dict[str, Quartiles]]:
     """The rows of the table of `class_quartiles`, by class and shape."""
     found: dict[str, dict[str, Quartiles]] = {}
     for row in table.itertuples():
-        found.setdefault(row.class_name, {})[row.shape] = Quartiles(row.low, row.median, row.high, row.n)
+        found.setdefault(row.class_name, {})[row.shape] = Quartiles(row.low, row.median, row.high, int(row.n))
     return found

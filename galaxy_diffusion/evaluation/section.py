@@ -11,7 +11,10 @@ from galaxy_diffusion.evaluation.figures import distinct, summary
 from galaxy_diffusion.evaluation.keep import Passed
 from galaxy_diffusion.shared.names import class_title, metric_title
 from galaxy_diffusion.shared.tables import Cell, Table
-from gz2_dataset.reading import read_json
+from gz2_dataset import UserError
+from gz2_dataset.kinds import made
+from gz2_dataset.reading import read_json, read_table
+from gz2_dataset.user_error import in_short
 
 PICTURES = (
     "fidelity",
@@ -26,6 +29,7 @@ PICTURES = (
 )
 """Names of the pictures, in the order of the report."""
 POWER = "copies_power.csv"
+AGAIN = "run evaluate_images.py again"
 SHAPES = ("wasserstein_", "ks_")
 
 
@@ -55,18 +59,23 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
     >>> print(tables["metrics"].markdown)  # doctest: +SKIP
     """
     results = read_metrics(folder / "fidelity.json")
-    run = read_json(folder / "run.json", "run evaluate_images.py again")
+    run = read_json(folder / "run.json", AGAIN)
     parts = {
         kind: {c: {m: f for m, f in figures.items() if m.startswith(SHAPES) == shape} for c, figures in results.items()}
         for kind, shape in (("metrics", False), ("morphology", True))
     }
     tables = {"metrics": summary(parts["metrics"])}
-    if (folder / POWER).exists():
-        tables["copies_power"] = power_table(pd.read_csv(folder / POWER))
-    if any(parts["morphology"].values()):
-        tables["morphology"] = morphology_table(parts["morphology"])
-    if counts := run.get("filter"):
-        tables["filter"] = filter_table({name: Passed(**passed) for name, passed in counts.items()})
+    try:
+        if (folder / POWER).exists():
+            tables["copies_power"] = power_table(
+                read_table(folder / POWER, AGAIN, ("change", "label"), "share|low|high|n")
+            )
+        if any(parts["morphology"].values()):
+            tables["morphology"] = morphology_table(parts["morphology"])
+        if counts := run.get("filter"):
+            tables["filter"] = filter_table({name: made(Passed, passed) for name, passed in counts.items()})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder}: an evaluation that is not whole ({in_short(error)}); {AGAIN}") from None
     paths = [path for name in PICTURES for path in sorted(folder.glob(f"{name}.png"))]
     return tables, {path.stem: path.read_bytes() for path in paths}
 
@@ -88,7 +97,7 @@ def power_table(power: pd.DataFrame) -> Table:
             Cell(f"{row.share:.3f}", f"[{row.low:.3f}, {row.high:.3f}]") if (row := by_name.get(name)) else Cell("–")
             for name in names
         ]
-        rows.append([Cell(str(change)), *cells, Cell(f"{by_name['all'].n:,}")])
+        rows.append([Cell(str(change)), *cells, Cell(f"{int(by_name['all'].n):,}")])
     columns = ("Training images", *(class_title(name) for name in names), "Images")
     notes = [
         f"Share that the search calls copies, with 95 % intervals. “{NO_COPIES.capitalize()}” are real galaxies that "

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from timm import is_model
 from transformers import TimmWrapperForImageClassification
 
 from galaxy_diffusion.shared.foreign_config import check_sizes
 from gz2_dataset import UserError
 from gz2_dataset.class_names import check_class_names
-from gz2_dataset.reading import read_json
+from gz2_dataset.kinds import check_kinds
+from gz2_dataset.reading import read_json, read_table
 from gz2_dataset.user_error import in_short
 
 PREDICTIONS = {
@@ -26,6 +26,9 @@ FILES = (
     *("README.md", "settings.json", "metrics.json", "metrics.jsonl"),
 )
 """What belongs to a finished classifier."""
+RECORDED = {"config": dict[str, Any], "n_train": dict[str, dict[str, int]], "seconds": float, "steps": int | None}
+SETTINGS = {"augment_with": str | None, "augment_block": tuple[int, int] | None, "resolution": int | None}
+"""Types of what a run records, where it does, and of the settings among it."""
 
 
 def read_classifier(folder: Path, votes: bool = False) -> TimmWrapperForImageClassification:
@@ -78,7 +81,21 @@ def read_results(folder: Path) -> dict[str, Any]:
     UserError
         If there is none.
     """
-    return read_json(folder / "metrics.json", "train the classifier to the end with train_classifier.py")
+    return read_record(folder / "metrics.json", "train the classifier to the end with train_classifier.py")
+
+
+def read_record(path: Path, remedy: str) -> dict[str, Any]:
+    """What a run has recorded, such as a metrics.json, with `RECORDED` and `SETTINGS` of their types.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, or an entry of another type.
+    """
+    record = read_json(path, remedy)
+    check_kinds(record, RECORDED, path, remedy)
+    check_kinds(record.get("config", {}), SETTINGS, path, remedy)
+    return record
 
 
 def read_validation(folder: Path, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +112,8 @@ def read_validation(folder: Path, class_names: Sequence[str]) -> tuple[np.ndarra
             f"{path}: no such file, so nothing to calibrate on; train on data with a validation split, or give "
             "--temperature false"
         )
-    table = pd.read_csv(path, dtype={"image_id": str, "label": str})
-    probabilities = table[[f"p_{name}" for name in class_names]].to_numpy()
-    return probabilities, table["label"].map(list(class_names).index).to_numpy()
+    columns = [f"p_{name}" for name in class_names]
+    table = read_table(path, "train it again", ("image_id", "label", *columns), "p_.*")
+    if unknown := set(table["label"]) - set(class_names):
+        raise UserError(f"{path}: {min(unknown)!r} is no class of the classifier; train it again")
+    return table[columns].to_numpy(), table["label"].map(list(class_names).index).to_numpy()

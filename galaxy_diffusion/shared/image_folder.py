@@ -13,6 +13,7 @@ from gz2_dataset import GalaxyArrays, UserError
 from gz2_dataset.arrays import encode_jpeg
 from gz2_dataset.aside import write_whole
 from gz2_dataset.images import decode
+from gz2_dataset.kinds import is_of
 from gz2_dataset.reading import read_json_lines
 
 METADATA = "metadata.jsonl"
@@ -90,6 +91,7 @@ def read_metadata(folder: Path | str) -> list[dict]:
             file = Path(folder, row["file_name"]).resolve()
             problem = "" if file.is_relative_to(inside) else f"{row['file_name']!r} is outside the folder"
             problem = problem or ("" if isinstance(row["label"], str) else "its label is no class")
+            problem = problem or ("" if is_of(row.get("seed", 0), int) else "its seed is no number")
         except (ValueError, TypeError, KeyError) as error:
             problem = f"{type(error).__name__}: {error}"
         if problem:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gz2_dataset import UserError
 from gz2_dataset.aside import write_whole
+from gz2_dataset.kinds import check_kinds
 from gz2_dataset.reading import read_json, read_json_lines
 
 FREE = {"free": True}
@@ -93,10 +94,12 @@ class MetricsLog:
     """
 
     def __init__(self, path: Path, images_seen: int):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        if lines and not lines[-1].endswith("\n"):  # what a killed run left half-written
-            write_whole(path, "".join(lines[:-1]))
+        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+        if lines and not lines[-1].endswith(b"\n"):  # what a killed run left half-written
+            write_whole(path, b"".join(lines[:-1]))
         records = [record for _, record in read_json_lines(path, "remove the line")] if lines else []
+        for record in records:
+            check_kinds(record, {"images_seen": float, "seconds": float}, path, "remove the line")
         kept = [record for record in records if record.get("images_seen", math.inf) <= images_seen]
         write_whole(path, "".join(json.dumps(record) + "\n" for record in kept))
         self.last: dict[str, float] = kept[-1] if kept else {}

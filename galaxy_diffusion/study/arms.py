@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from galaxy_diffusion.shared.shipped import find_model
 from gz2_dataset import UserError
+from gz2_dataset.kinds import is_of
 from gz2_dataset.reading import read_yaml
 
 BASELINE, QUESTION = "original", "diffusion"
@@ -77,6 +78,12 @@ def check_sections(preset: Any) -> None:
             check(isinstance(settings, dict), f"{section}, {name} is no mapping of settings")
             check(section == "arms" or "model" in settings, f"{section}, {name} names no model")
             check(isinstance(settings.get("options", {}), dict), f"{section}, {name}: options is no mapping")
+            check(isinstance(settings.get("images"), str | None), f"{section}, {name}: images is no name")
+    for section in {"data", *generators(preset)}:
+        check(isinstance(preset.get(section, {}), dict), f"{section} is no mapping of settings")
+    for name in ("look_alike", "shortcut"):
+        check(isinstance(preset.get(name), str | None), f"{name} is no name")
+    check(is_of(preset.get("margin", 0.0), float), "margin is no number")
     for holder in (preset, *preset.get("arms", {}).values()):
         seeds = holder.get("seeds", [])
         check(isinstance(seeds, list) and all(isinstance(seed, int) for seed in seeds), "seeds is no list of numbers")
@@ -142,7 +149,7 @@ def drawn_in_all(preset: dict[str, Any], images: str) -> int | str:
 
 def generators(preset: dict[str, Any]) -> list[str]:
     """Names of a study's generators: the paper's two, and what makes its images."""
-    makers = (images["model"] for images in preset.get("generated", {}).values())
+    makers = (str(images["model"]) for images in preset.get("generated", {}).values())
     return [*dict.fromkeys(["ddpm", "sagan", *makers])]
 
 
@@ -187,9 +194,19 @@ def options_of(preset: dict[str, Any], arm: str) -> dict[str, Any]:
     }
 
 
-def read_preset(path: Path) -> dict[str, Any]:
-    """A study preset; sections that it lacks are those of the preset beside it that its key ``config`` names."""
+def read_preset(path: Path, names: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A study preset; sections that it lacks are those of the preset beside it that its key ``config`` names.
+
+    Raises
+    ------
+    UserError
+        If it is none, or starts from itself by way of ``names``, which have led to it.
+    """
     preset = read_yaml(path, "name a study's preset")
     check_sections(preset)
     base = preset.pop("config", None)
-    return {**read_preset(path.parent / base), **preset} if base else preset
+    if not base:
+        return preset
+    if not isinstance(base, str) or path in names:
+        raise UserError(f"{path}: config {base!r} is no other preset to start from; correct it")
+    return {**read_preset(path.parent / base, (*names, path)), **preset}

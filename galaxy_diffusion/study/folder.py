@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from galaxy_diffusion.shared.classifier_folder import read_record
 from galaxy_diffusion.shared.drawing import read_picture
 from galaxy_diffusion.shared.image_folder import METADATA, read_metadata
 from galaxy_diffusion.study.arms import BASELINE, CEILING, QUESTION, Run, check_names, generators, planned_runs
@@ -15,7 +16,7 @@ from galaxy_diffusion.study.endpoints import MARGIN, Question
 from galaxy_diffusion.study.runs import AGAIN, Runs, pool, read_runs
 from gz2_dataset import UserError
 from gz2_dataset.build_record import BUILD_FILE, BuildRecord
-from gz2_dataset.reading import read_json, read_json_lines, read_yaml
+from gz2_dataset.reading import read_json_lines, read_yaml
 
 PARTS = ("study.yaml", "data", "ddpm", "generated", "showcase", "classifiers")
 GENERATED = "generated"
@@ -109,7 +110,7 @@ class Study:
     def ratio(self, run: Run) -> float | None:
         """Generated images of the rare class per real one in the training of a run; None where not recorded."""
         counts = self.record(run).get("n_train", {}).get(self.rare_class)
-        return counts["generated"] / counts["real"] if counts and counts["real"] else None
+        return counts.get("generated", 0) / counts["real"] if counts and counts.get("real") else None
 
     @property
     def added(self) -> dict[str, int]:
@@ -117,7 +118,7 @@ class Study:
         found: dict[str, int] = {}
         for run in self.runs.probabilities if self.runs else ():
             counts = self.record(run).get("n_train", {}).get(self.rare_class)
-            if counts and counts["real"]:
+            if counts and counts.get("real"):
                 found.setdefault(run.arm, sum(counts.values()) - counts["real"])
         return found
 
@@ -201,7 +202,7 @@ def read_folder(folder: Path) -> Study:
     if build and runs and set(build.classes) != set(runs.class_names):
         raise UserError(f"{folder}: the classifiers know other classes than the data; train them on this data")
     existing = [path for path in records if path.exists()]
-    provenance = {str(p.parent.relative_to(folder)): record for p in existing if (record := read_json(p, AGAIN))}
+    provenance = {str(p.parent.relative_to(folder)): record for p in existing if (record := read_record(p, AGAIN))}
     configs = [record.get("config", {}) for record in provenance.values()]
     blocks = {Path(c["augment_with"]).name: c["augment_block"][1] for c in configs if c.get("augment_block")}
     return Study(

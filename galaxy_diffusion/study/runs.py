@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from galaxy_diffusion.shared.class_prior import log_class_shares
+from galaxy_diffusion.shared.classifier_folder import read_record
 from galaxy_diffusion.study.arms import BASELINE, Run
 from gz2_dataset import UserError
-from gz2_dataset.reading import read_json
+from gz2_dataset.reading import read_table
 
 AGAIN = "remove it and run the step that writes it again"
 """The remedy for a damaged file of a study."""
@@ -125,19 +126,12 @@ def read_runs(folder: Path, planned: Sequence[Run] = (), file: str = "prediction
 
 def read_predictions(path: Path) -> pd.DataFrame:
     """One ``predictions.csv``, indexed by image_id and sorted by it; its path is in ``attrs["file"]``."""
-    try:
-        table = pd.read_csv(path, dtype={"image_id": str, "label": str, "prediction": str}, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); run train_classifier.py again") from None
-    if missing := {"image_id", "label", "prediction"} - set(table.columns):
-        raise UserError(f"{path}: no column {sorted(missing)[0]}; run train_classifier.py again")
+    table = read_table(path, "run train_classifier.py again", ("image_id", "label", "prediction"), "p_.*")
     names = [c.removeprefix("p_") for c in table.columns if c.startswith("p_")]
     if table.empty or table["image_id"].duplicated().any():
         raise UserError(f"{path}: has no galaxy, or one galaxy twice; run train_classifier.py again")
     if unknown := {*table["label"], *table["prediction"]} - set(names):
         raise UserError(f"{path}: no probability column of class {sorted(unknown)[0]!r}; run train_classifier.py again")
-    if not all(pd.api.types.is_numeric_dtype(table[f"p_{name}"]) for name in names):
-        raise UserError(f"{path}: a probability is no number; run train_classifier.py again")
     table = table.set_index("image_id").sort_index()
     table.attrs["file"] = str(path)
     return table
@@ -145,7 +139,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 def read_prior(path: Path, class_names: Sequence[str]) -> np.ndarray | None:
     """How common the classes were in the training that wrote this metrics.json; None where it does not say."""
-    return log_class_shares(read_json(path, AGAIN), class_names) if path.exists() else None
+    return log_class_shares(read_record(path, AGAIN), class_names) if path.exists() else None
 
 
 def pool(folders: Sequence[Path], folds: Sequence[Runs | None]) -> Runs | None:
