@@ -8,14 +8,21 @@ CORES ?= all
 WORKERS ?= logical
 MINUTES ?= 10
 STAMP := .venv/.installed
-INSTALL := -c constraints.txt -e .[app,dev,docs,fidelity,finetune,mock,morphology,notebooks,remedies,study,test]
+EXTRAS := app dev docs fidelity finetune mock morphology notebooks remedies study test
+COMMA := ,
+SPACE := $(subst ,, )
+INSTALL := -c constraints.txt -e .[$(subst $(SPACE),$(COMMA),$(EXTRAS))]
+UV := 0.13.9
+# Where requirements.lock has been tried every file must have its hash; elsewhere only the versions are fixed.
+LOCKED := .venv/bin/python -c 'import platform as p, sys; sys.exit((sys.version_info[:2], p.system(), p.machine()) != ((3, 11), "Linux", "x86_64"))'
+PIP = uv pip install --python .venv/bin/python $(1) || .venv/bin/python -m pip install --no-compile $(1)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 # Each worker takes the next tests when it has done its own, in their order: the fixtures of a module are made twice at most.
 PYTEST := python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test check fuzz study venv lint docs types
+.PHONY: demo test check fuzz study venv lock sbom lint docs types
 .DEFAULT_GOAL := demo
 
 demo: CONFIG = configs/study_demo.yaml
@@ -49,11 +56,25 @@ docs: $(STAMP)
 
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+# The versions of all extras, and what make installs with the hashes of its files.
+lock: $(STAMP)
+	uv pip compile --quiet --all-extras --no-annotate --no-header pyproject.toml -o constraints.txt
+	sed -i '1i # Tested versions. Made with: make lock' constraints.txt
+	uv pip compile --quiet $(addprefix --extra ,$(EXTRAS)) --universal --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header -c constraints.txt pyproject.toml -o requirements.lock
+	sed -i '1i # What make installs, with the hashes of its files. Made with: make lock' requirements.lock
+
+# What the environment consists of, for those who look for known faults: CycloneDX.
+sbom: $(STAMP)
+	cyclonedx-py environment --output-reproducible --output-file sbom.json .venv/bin/python
+
+$(STAMP): pyproject.toml constraints.txt requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than 3.11; install Python 3.11 or newer, or make PYTHON=/path/to/python3.12"; exit 2; }
 	@[ -x .venv/bin/python ] || uv venv --quiet --seed --python $(PYTHON) .venv 2>/dev/null || $(PYTHON) -m venv .venv
 	@# pip brings uv, which installs in a tenth of pip's time; where neither uv nor its index can be had, pip does it.
-	@command -v uv >/dev/null || .venv/bin/python -m pip install --quiet uv || true
-	@uv pip install --python .venv/bin/python $(INSTALL) || .venv/bin/python -m pip install --no-compile $(INSTALL)
+	@command -v uv >/dev/null || .venv/bin/python -m pip install --quiet uv==$(UV) || true
+	@if $(LOCKED); then \
+		{ $(call PIP,--require-hashes -r requirements.lock); } && { $(call PIP,--no-deps --no-build-isolation -e .); }; \
+	else $(call PIP,$(INSTALL)); fi
 	@touch $@

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from docstring_parser import parse, parse_from_object
 from docutils import nodes
+from licences import Licences
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -139,6 +140,7 @@ def with_references(app: Sphinx, what: str, name: str, target: object, options: 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("command", Command)
     app.add_directive("presets", Presets)
+    app.add_directive("licences", Licences)
     app.connect("source-read", from_the_root)
     app.connect("autodoc-process-docstring", with_references, priority=400)  # before numpydoc
     return {"parallel_read_safe": True, "parallel_write_safe": True}
