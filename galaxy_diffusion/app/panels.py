@@ -21,7 +21,7 @@ CSS = """
 .panel .median { width: 2px; background: #3755d8; }
 .panel .mark { width: 4px; margin-left: -2px; background: #ffb000; border-radius: 2px; }
 .grid-wrap { padding-top: 2.2rem !important; }
-.panel .few { color: var(--body-text-color-subdued); font-size: .9em; }
+.panel .few { opacity: .75; font-size: .9em; }
 @media (max-width: 640px) { .panel .row { grid-template-columns: 1fr; gap: .15rem; } }
 """
 """What the panels need of the page's style."""
@@ -119,7 +119,7 @@ def probability_panel(prediction: Prediction, class_names: Sequence[str], member
     )
     undecided = prediction.entropy[0] / math.log(len(class_names))
     note = (
-        f"{spread} Uncertainty {undecided:.0%} (100 % is undecided). A net names one of its classes for any picture, "
+        f"{spread} Uncertainty {undecided:.0%} (100% is undecided). A net names one of its classes for any picture, "
         "even for a star or a cat, and its probabilities carry the mix of classes of its training."
     )
     return panel(rows, note)
