@@ -5,14 +5,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from galaxy_diffusion.evaluation import questions
+from galaxy_diffusion.evaluation.apertures import apertures
 from galaxy_diffusion.evaluation.beside_floor import write_metrics
 from galaxy_diffusion.evaluation.copies import find_copies
+from galaxy_diffusion.evaluation.equal_noise import at_equal_noise
 from galaxy_diffusion.evaluation.features import load_net
-from galaxy_diffusion.evaluation.figures import beside_floor
+from galaxy_diffusion.evaluation.figures import RELATIONS, beside_floor
 from galaxy_diffusion.evaluation.keep import Verdicts, shape_agreement
 from galaxy_diffusion.evaluation.label_agreement import load_independent
 from galaxy_diffusion.evaluation.morphology import INSTALL, is_available, morphology
-from galaxy_diffusion.evaluation.pair import load_real_and_generated
+from galaxy_diffusion.evaluation.pair import Both, load_real_and_generated
 from galaxy_diffusion.evaluation.questions import Answer
 from galaxy_diffusion.evaluation.section import fidelity_section
 from galaxy_diffusion.shared.image_folder import write_verdicts
@@ -69,12 +71,17 @@ def main(config: Config) -> None:
     answers = [questions.first_images(pair)]
     answers += [questions.feature_distances(pair, sets, net, config.batch_size, seed) for net in config.nets]
     copies = find_copies(pair)
-    answers += [questions.copied(pair, sets, copies), questions.spectra(pair)]
+    answers += [questions.copied(pair, sets, copies), questions.spectra(pair), questions.sky(pair, sets, seed)]
     true_of = {}
     if measured:
         shapes = pair.both(lambda galaxies: morphology(galaxies.images))
         true_of |= shape_agreement(pair, shapes)
         answers.append(questions.shapes(pair, sets, shapes, seed))
+        equal = at_equal_noise(pair, shapes, morphology, seed)
+        answers.append(questions.shapes_at_equal_noise(sets, equal, seed))
+        radii = Both(*(table["half_light_radius"].to_numpy() for table in shapes))
+        within = Both(apertures(pair.real.images, radii.real), apertures(pair.generated.images, radii.generated))
+        answers.append(questions.relations(pair, sets, shapes, within, seed))
     else:
         print(f"no morphology, axis ratios and verdicts; for these: {INSTALL}")
     if classifier:
@@ -112,6 +119,8 @@ def save(answer: Answer, config: Config, record: dict) -> None:
     output = config.output_dir
     refuse_links(output)
     files = {"fidelity.png": beside_floor(answer.metrics)}
+    if any(metric.startswith(RELATIONS) for figures in answer.metrics.values() for metric in figures):
+        files["relations.png"] = beside_floor(answer.metrics, RELATIONS)
     files |= {f"{name}.png": png for name, png in answer.pictures.items()}
     files |= {f"{name}.csv": table.to_csv(index=False) for name, table in answer.tables.items()}
     forget_others(output, files)

@@ -91,8 +91,12 @@ def quick_morphology():
         table = pd.DataFrame(0.0, index=range(len(images)), columns=[*MEASURES, *FLAGS])
         return table.assign(ellipticity=1 - np.sqrt((xx + yy - root) / (xx + yy + root)))
 
+    def without_photutils(images: np.ndarray, radii: np.ndarray) -> pd.DataFrame:
+        return pd.DataFrame({"colour_gradient": images.mean(axis=(1, 2, 3)), "point_source_width": np.nan + radii})
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate_images, "morphology", moments)
+        patch.setattr(evaluate_images, "apertures", without_photutils)
         patch.setattr(evaluate_images, "is_available", lambda: True)
         patch.setattr("galaxy_diffusion.evaluation.floors.SPLITS", 8)  # most of the time goes into floors
         yield
@@ -112,8 +116,11 @@ def results(output) -> dict:
 
 def test_each_class_and_all_have_every_figure_with_interval_floor_and_sizes(results, data):
     metrics = {"fid", "kid", "precision", "recall", "density", "coverage", "copy_rate", "duplicate_rate"}
-    metrics |= {"wasserstein_ellipticity", "ks_ellipticity", "morphology_failed"}
-    metrics |= {"axis_ratio_agreement", "morphology_agreement"}
+    shapes = {"wasserstein_ellipticity", "ks_ellipticity"}
+    metrics |= shapes | {f"equal_noise_{name}" for name in shapes} | {"morphology_failed"}
+    metrics |= {"axis_ratio_agreement", "morphology_agreement", "colour_gradient"}
+    metrics |= {"noise_red", "noise_green", "noise_blue"}
+    metrics |= {f"noise_correlation_{pair}" for pair in ("red_green", "red_blue", "green_blue")}
     spaces = ("inception", "pixels", "spectrum")
     probes = {f"probe_auc_{space}{suffix}" for space in spaces for suffix in ("", "_before_jpeg")}
     assert list(results) == ["all", COPIED, DRAWN]
@@ -154,7 +161,8 @@ def test_the_copied_galaxy_itself_is_named(output, data):
 
 def test_pictures_summary_and_provenance_are_written_and_nothing_is_left_aside(output):
     pictures = {"fidelity.png", "samples.png", "copies.png", "nearest_generated.png", "nearest_test.png"}
-    pictures |= {"power_spectra.png", "probe.png", f"morphology_{COPIED}.png", f"morphology_{DRAWN}.png"}
+    pictures |= {"power_spectra.png", "probe.png", "relations.png"}
+    pictures |= {f"{kind}_{name}.png" for kind in ("morphology", "relations") for name in (COPIED, DRAWN)}
     assert {path.name for path in output.iterdir()} == pictures | {
         "fidelity.json",
         "fidelity.md",
@@ -187,7 +195,7 @@ def test_morphology_csv_has_a_row_an_image_with_source_class_and_flag(output, da
 
 def test_the_section_of_a_report_has_every_table_and_picture(output):
     tables, pictures = fidelity_section(output)
-    assert list(tables) == ["metrics", "copies_power", "morphology", "filter"]
+    assert list(tables) == ["metrics", "copies_power", "morphology", "equal_noise", "relations", "filter"]
     assert set(pictures) == {path.stem for path in output.glob("*.png")}
     for table in tables.values():
         assert all(len(row) == len(table.columns) for row in table.rows)

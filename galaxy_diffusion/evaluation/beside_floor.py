@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxy_diffusion.evaluation.jackknife import share_interval
+from galaxy_diffusion.evaluation.jackknife import LEVEL, Estimate, share_interval
 from galaxy_diffusion.shared.run_folder import write_json
 from gz2_dataset import UserError
 from gz2_dataset.kinds import made
@@ -49,6 +49,8 @@ Metrics = dict[str, dict[str, BesideFloor]]
 """Figures by set (``all`` or a class) and metric."""
 ALWAYS = ("floor", "floor_low", "floor_high")
 """Keys that are written even if they are None."""
+FEWEST, REPLICATES = 10, 1000
+"""A median over fewer images says nothing; and resamplings of its bootstrap."""
 
 
 def share_beside_floor(happened: np.ndarray, among_real: np.ndarray) -> BesideFloor:
@@ -77,6 +79,42 @@ def share_beside_floor(happened: np.ndarray, among_real: np.ndarray) -> BesideFl
         floor_low=floor and floor.low,
         floor_high=floor and floor.high,
     )
+
+
+def median_beside_floor(generated: np.ndarray, real: np.ndarray, seed: int = 0) -> BesideFloor | None:
+    """The median of a measure over generated images beside that over real ones, with percentile bootstraps of both.
+
+    Parameters
+    ----------
+    generated, real : ndarray, shape (N,) and (M,)
+        The measure of each image; the real ones are some that the generator has not seen. NaN are left out.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    BesideFloor or None
+        None where either side has fewer than `FEWEST` images that could be measured.
+
+    Examples
+    --------
+    >>> found = median_beside_floor(np.full(20, 3.0), np.full(30, 2.0))
+    >>> found.value, found.floor, found.n_real
+    (3.0, 2.0, 30)
+    """
+    sides = [values[np.isfinite(values)] for values in (generated, real)]
+    if min(map(len, sides)) < FEWEST:
+        return None
+    rng = np.random.default_rng(seed)
+
+    def median(values: np.ndarray) -> Estimate:
+        replicates = np.median(rng.choice(values, (REPLICATES, len(values))), axis=1)
+        low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return Estimate(float(np.median(values)), float(low), float(high))
+
+    found, floor = map(median, sides)
+    floors = {"floor": floor.value, "floor_low": floor.low, "floor_high": floor.high}
+    return BesideFloor(**asdict(found), n_real=len(sides[1]), n_generated=len(sides[0]), **floors)
 
 
 def write_metrics(path: Path, metrics: Metrics) -> None:

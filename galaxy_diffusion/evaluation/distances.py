@@ -101,13 +101,14 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
     return kernel_discrepancy(real, generated)(np.arange(len(real)), np.arange(len(generated)))
 
 
-def kernel_discrepancy(real: np.ndarray, generated: np.ndarray) -> Callable[[np.ndarray, np.ndarray], float]:
+def kernel_discrepancy(
+    real: np.ndarray, generated: np.ndarray, kernel: Callable[..., np.ndarray] = polynomial_kernel
+) -> Callable[[np.ndarray, np.ndarray], float]:
     """The discrepancy as a function of the indices of the images that take part."""
     real, generated = (np.asarray(features, np.float64) for features in (real, generated))
-    among_real, among_generated = polynomial_kernel(real), polynomial_kernel(generated)
-    for kernel in (among_real, among_generated):
-        np.fill_diagonal(kernel, 0.0)
-    between = polynomial_kernel(real, generated)
+    among_real, among_generated, between = kernel(real), kernel(generated), kernel(real, generated)
+    for among in (among_real, among_generated):
+        np.fill_diagonal(among, 0.0)
 
     def discrepancy(i: np.ndarray, j: np.ndarray) -> float:
         first, second = np.zeros(len(real)), np.zeros(len(generated))

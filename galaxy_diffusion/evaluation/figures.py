@@ -13,7 +13,12 @@ from galaxy_diffusion.shared.names import class_title, metric_title
 from galaxy_diffusion.shared.tables import Cell, Table
 
 T = TypeVar("T")
-SEPARATE = ("wasserstein_", "ks_", "probe_")
+RELATIONS = ("energy_", "correlation_", "cells_", "colour_gradient", "point_source_", "noise_", "probe_auc_morphology")
+"""How the names of figures of `relations`, `apertures` and `sky_ratio` begin."""
+PROBES = ("probe_",)
+EQUAL_NOISE = "equal_noise_"
+"""How the names of the distances of `morphology_distances` begin where noise has been added to the quieter side."""
+SEPARATE = ("wasserstein_", "ks_", *PROBES, *RELATIONS, EQUAL_NOISE)
 """Metrics that have pictures or tables of their own."""
 GENERATED, REAL = "#2457c5", "#b9c3d6"
 
@@ -23,21 +28,21 @@ def distinct(results: dict[str, T]) -> dict[str, T]:
     return results if len(results) != 2 else {name: found for name, found in results.items() if name != "all"}
 
 
-def beside_floor(results: Metrics, probes: bool = False) -> bytes:
+def beside_floor(results: Metrics, only: tuple[str, ...] = ()) -> bytes:
     """One panel per metric, one line per class: the generated images with their interval, the floor as a grey bar.
 
     Parameters
     ----------
     results : dict
         Figures by set and metric.
-    probes : bool
-        Draw only the probes, instead of all metrics that have no table of their own.
+    only : tuple of str
+        Draw only metrics whose names begin so, instead of all that have no picture of their own.
     """
     wanted = {
         metric: None
         for figures in results.values()
         for metric, figure in figures.items()
-        if figure.floor_low is not None and (metric.startswith("probe_") if probes else not metric.startswith(SEPARATE))
+        if figure.floor_low is not None and (metric.startswith(only) if only else not metric.startswith(SEPARATE))
     }
     metrics = list(wanted)
     results = {name: figures for name, figures in distinct(results).items() if wanted.keys() & figures.keys()}

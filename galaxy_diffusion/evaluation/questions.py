@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from galaxy_diffusion.evaluation import distances, figures, morphology_figures
-from galaxy_diffusion.evaluation.beside_floor import BesideFloor, Metrics, share_beside_floor
+from galaxy_diffusion.evaluation import distances, figures, morphology_figures, relation_figures
+from galaxy_diffusion.evaluation.beside_floor import BesideFloor, Metrics, median_beside_floor, share_beside_floor
 from galaxy_diffusion.evaluation.copies import Copies
 from galaxy_diffusion.evaluation.features import features, load_net
 from galaxy_diffusion.evaluation.floors import MIN_IMAGES, Sets, compare
@@ -16,7 +16,9 @@ from galaxy_diffusion.evaluation.label_agreement import Classifier
 from galaxy_diffusion.evaluation.morphology_distances import compare_morphology, morphology_table
 from galaxy_diffusion.evaluation.pair import Both, RealAndGenerated
 from galaxy_diffusion.evaluation.probe import pixel_features, probe, spectrum_features
+from galaxy_diffusion.evaluation.relations import compare_relations
 from galaxy_diffusion.evaluation.saliency import mean_saliency, saliency_figure
+from galaxy_diffusion.evaluation.sky_ratio import channel_noise
 from galaxy_diffusion.evaluation.spectrum import power_spectra
 from galaxy_diffusion.shared.names import class_title
 from gz2_dataset import GalaxyArrays
@@ -108,6 +110,66 @@ def shapes(pair: RealAndGenerated, sets: AllSets, measured: Both[pd.DataFrame], 
     )
 
 
+def shapes_at_equal_noise(sets: AllSets, measured: Both[pd.DataFrame], seed: int) -> Answer:
+    """Do shapes still differ once noise has been added to the quieter side? ``measured`` is of `at_equal_noise`."""
+    found = {
+        name: compare_morphology(*measured, chosen, f"at equal noise, {name}", seed) for name, chosen in sets.items()
+    }
+    return Answer(
+        {
+            name: {f"{figures.EQUAL_NOISE}{metric}": figure for metric, figure in of.items()}
+            for name, of in found.items()
+        }
+    )
+
+
+def relations(
+    pair: RealAndGenerated, sets: AllSets, measured: Both[pd.DataFrame], within: Both[pd.DataFrame], seed: int
+) -> Answer:
+    """Do measures belong together as in real galaxies: colours, shapes, sizes; and how wide is a point source?
+
+    Parameters
+    ----------
+    pair, sets
+    measured : Both of DataFrame
+        Of `morphology.morphology`.
+    within : Both of DataFrame
+        Of `apertures.apertures`.
+    seed : int
+    """
+    metrics = {name: compare_relations(*measured, chosen, name, seed) for name, chosen in sets.items()}
+    typical = {name: Both(*(side[name].to_numpy() for side in within)) for name in within.real}
+    panels = Both(*(table.join(aside) for table, aside in zip(measured, within, strict=True)))
+    return merged(
+        [
+            Answer(metrics),
+            medians(pair, sets, typical, seed),
+            Answer(
+                pictures={
+                    f"relations_{name}": relation_figures.scatters(*pair.of_class(name, panels), class_title(name))
+                    for name in pair.class_names
+                }
+            ),
+        ]
+    )
+
+
+def sky(pair: RealAndGenerated, sets: AllSets, seed: int) -> Answer:
+    """Is the sky as noisy in each channel as that of real galaxies, and the noise as correlated between channels?"""
+    found = pair.both(lambda galaxies: channel_noise(galaxies.images))
+    return medians(pair, sets, {name: Both(found.real[name], found.generated[name]) for name in found.real}, seed)
+
+
+def medians(pair: RealAndGenerated, sets: AllSets, measures: dict[str, Both[np.ndarray]], seed: int) -> Answer:
+    """Medians over generated images beside those over real ones that the generator has not seen."""
+    metrics: Metrics = {name: {} for name in sets}
+    for name in sets:
+        for measure, both in measures.items():
+            found = median_beside_floor(both.generated[pair.rows(name)], both.real[pair.unseen_rows(name)], seed)
+            metrics[name] |= {measure: found} if found else {}
+    return Answer(metrics)
+
+
 def shares(pair: RealAndGenerated, sets: AllSets, true_of: dict[str, Both[np.ndarray]]) -> Answer:
     """How often is something true of generated images, and of real ones that the generator has not seen?
 
@@ -166,4 +228,4 @@ def shortcuts(
             real = describe(galaxies.images)
             for name in pair.class_names:
                 metrics[name] |= probe(real, generated, sets[name][0], space + suffix, seed)
-    return Answer(metrics, pictures={"probe": figures.beside_floor(metrics, probes=True)})
+    return Answer(metrics, pictures={"probe": figures.beside_floor(metrics, figures.PROBES)})

@@ -1,5 +1,6 @@
 """What a report shows of a fidelity evaluation: the tables and pictures that evaluate_images.py wrote."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pandas as pd
 
 from galaxy_diffusion.evaluation.beside_floor import Metrics, read_metrics
 from galaxy_diffusion.evaluation.copy_search import NO_COPIES
-from galaxy_diffusion.evaluation.figures import distinct, summary
+from galaxy_diffusion.evaluation.figures import EQUAL_NOISE, RELATIONS, distinct, summary
 from galaxy_diffusion.evaluation.keep import Passed
 from galaxy_diffusion.shared.names import class_title, metric_title
 from galaxy_diffusion.shared.tables import Cell, Table
@@ -23,6 +24,8 @@ PICTURES = (
     "nearest_generated",
     "nearest_test",
     "morphology_*",
+    "relations",
+    "relations_*",
     "power_spectra",
     "probe",
     "saliency",
@@ -44,7 +47,8 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
     Returns
     -------
     tables : dict of Table
-        ``metrics`` and, if they have been measured, ``copies_power``, ``morphology`` and ``filter``.
+        ``metrics`` and, if they have been measured, ``copies_power``, ``morphology``, ``equal_noise``, ``relations``
+        and ``filter``.
     pictures : dict of bytes
         PNG files by name.
 
@@ -60,10 +64,9 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
     """
     results = read_metrics(folder / "fidelity.json")
     run = read_json(folder / "run.json", AGAIN)
-    parts = {
-        kind: {c: {m: f for m, f in figures.items() if m.startswith(SHAPES) == shape} for c, figures in results.items()}
-        for kind, shape in (("metrics", False), ("morphology", True))
-    }
+    kinds = {"morphology": SHAPES, "equal_noise": (EQUAL_NOISE,), "relations": RELATIONS}
+    parts = {kind: chosen(results, lambda m, begin=begin: m.startswith(begin)) for kind, begin in kinds.items()}
+    parts["metrics"] = chosen(results, lambda m: not m.startswith((*SHAPES, EQUAL_NOISE, *RELATIONS)))
     tables = {"metrics": summary(parts["metrics"])}
     try:
         if (folder / POWER).exists():
@@ -72,12 +75,21 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
             )
         if any(parts["morphology"].values()):
             tables["morphology"] = morphology_table(parts["morphology"])
+        if any(parts["equal_noise"].values()):
+            tables["equal_noise"] = equal_noise_table(parts["equal_noise"])
+        if any(parts["relations"].values()):
+            tables["relations"] = relations_table(parts["relations"])
         if counts := run.get("filter"):
             tables["filter"] = filter_table({name: made(Passed, passed) for name, passed in counts.items()})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder}: an evaluation that is not whole ({in_short(error)}); {AGAIN}") from None
     paths = [path for name in PICTURES for path in sorted(folder.glob(f"{name}.png"))]
     return tables, {path.stem: path.read_bytes() for path in paths}
+
+
+def chosen(results: Metrics, wanted: Callable[[str], bool]) -> Metrics:
+    """The metrics whose names are wanted."""
+    return {name: {m: figure for m, figure in figures.items() if wanted(m)} for name, figures in results.items()}
 
 
 def power_table(power: pd.DataFrame) -> Table:
@@ -107,8 +119,10 @@ def power_table(power: pd.DataFrame) -> Table:
     return Table("Power of the search for copies", (), columns, rows, notes)
 
 
-def morphology_table(results: Metrics) -> Table:
-    """Wasserstein and Kolmogorov-Smirnov distances of each measure, one row per class and measure."""
+def morphology_table(
+    results: Metrics, caption: str = "Morphology of the generated galaxies", more: Sequence[str] = ()
+) -> Table:
+    """Wasserstein and Kolmogorov-Smirnov distances of each measure, one row per class and measure; ``more`` notes."""
     rows = []
     for name, figures in distinct(results).items():
         for metric in (metric for metric in figures if metric.startswith(SHAPES[0])):
@@ -121,6 +135,7 @@ def morphology_table(results: Metrics) -> Table:
             sizes = (f"{f.n_real:,} ({f.failed_real:,})", f"{f.n_generated:,} ({f.failed_generated:,})")
             rows.append([Cell(class_title(name)), Cell(metric_title(measure)), *cells, *map(Cell, sizes)])
     notes = [
+        *more,
         "Wasserstein distances are in units of the spread of the real galaxies: half the range from the 16th to the "
         "84th percentile.",
         "Floor: mean, lowest and highest value for real galaxies divided into two sets of the same sizes.",
@@ -129,7 +144,35 @@ def morphology_table(results: Metrics) -> Table:
     ]
     groups = (("", 2), ("Wasserstein", 2), ("Kolmogorov–Smirnov", 2), ("Images (failed)", 2))
     columns = ("Class", "Measure", "Generated", "Floor", "Generated", "Floor", "Real", "Generated")
-    return Table("Morphology of the generated galaxies", groups, columns, rows, notes)
+    return Table(caption, groups, columns, rows, notes)
+
+
+def equal_noise_table(results: Metrics) -> Table:
+    """`morphology_table` of the distances at equal sky noise."""
+    distances = {name: {m.removeprefix(EQUAL_NOISE): f for m, f in of.items()} for name, of in results.items()}
+    note = "Noise has been added to the quieter side of each class until the measured sky noise of both agrees."
+    return morphology_table(distances, "Morphology at equal sky noise", [note])
+
+
+def relations_table(results: Metrics) -> Table:
+    """Relations between measures, noise and point sources beside those of real galaxies, a row per class and figure."""
+    rows = []
+    for name, figures in distinct(results).items():
+        for metric, f in figures.items():
+            cells = [Cell(f"{f.value:.3f}", f"[{f.low:.3f}, {f.high:.3f}]")]
+            cells.append(Cell(f"{f.floor:.3f}", f"[{f.floor_low:.3f}, {f.floor_high:.3f}]"))
+            sizes = (Cell(f"{f.n_real:,}"), Cell(f"{f.n_generated:,}"))
+            rows.append([Cell(class_title(name)), Cell(metric_title(metric)), *cells, *sizes])
+    notes = [
+        "The energy distance and the probe see all measures of statmorph together. Cells filled: of the cells of "
+        "ellipticity, colour and size with real galaxies, the share with generated ones. Correlations are those of "
+        "generated galaxies minus those of real ones. In their place: real galaxies divided into two sets of the same "
+        "sizes, with the mean, the lowest and the highest figure.",
+        "Colour gradient (blue minus red, mag), point source width (px) and noise (grey levels) are medians, beside "
+        "those of real galaxies that the generator has not seen, with their intervals.",
+    ]
+    columns = ("Class", "Figure", "Generated", "Real in their place", "Real images", "Generated images")
+    return Table("Relations, noise and point sources", (), columns, rows, notes)
 
 
 def filter_table(counts: dict[str, Passed]) -> Table:

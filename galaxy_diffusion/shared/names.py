@@ -48,6 +48,11 @@ METRIC_TITLES = {
     "kid": "KID",
     "copy_rate": "Copies",
     "duplicate_rate": "Duplicates",
+    "correlation_colour_concentration": "Colour–concentration correlation",
+    "correlation_colour_ellipticity": "Colour–ellipticity correlation",
+    "noise_correlation_red_green": "Noise correlation, red and green",
+    "noise_correlation_red_blue": "Noise correlation, red and blue",
+    "noise_correlation_green_blue": "Noise correlation, green and blue",
     "gini": "Gini",
     "m20": "M20",
 }

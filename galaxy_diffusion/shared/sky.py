@@ -53,10 +53,51 @@ def sky_amplitude(images: np.ndarray) -> np.ndarray:
 
 def amplitude_of(image: np.ndarray, edge: np.ndarray) -> float:
     """`sky_amplitude` of one image (S, S, 3), with the mask of its border (S, S)."""
+    if not len(residuals := residuals_of(image, edge)):
+        return np.nan
+    return float(np.mean([sigmaclip(channel, SIGMAS, SIGMAS).clipped.std() for channel in residuals.T]) / OF_CLIPPED)
+
+
+def noise_covariance(images: np.ndarray) -> np.ndarray:
+    """Covariance of the sky's noise between the channels of each image, of the residuals r of `sky_amplitude`.
+
+    Parameters
+    ----------
+    images : ndarray of uint8 or float, shape (N, S, S, 3)
+        In grey levels.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, 3, 3)
+        In squared grey levels, of the pixels whose residuals are within 3 sigma in all channels; NaN where fewer than
+        20 pixels of sky are left. Rounding to uint8 adds 1 / 12 on the diagonal.
+
+    Examples
+    --------
+    >>> grey = np.random.default_rng(0).normal(15, 2.0, (1, 64, 64, 1))
+    >>> noise_covariance(np.repeat(grey, 3, axis=3))[0].round(0)
+    array([[4., 4., 4.],
+           [4., 4., 4.],
+           [4., 4., 4.]])
+    """
+    edge = border(images.shape[1])
+    found = np.full((len(images), 3, 3), np.nan)
+    for i, image in enumerate(images):
+        residuals = residuals_of(image.astype(np.float64), edge)
+        if len(residuals):
+            ends = np.array([sigmaclip(channel, SIGMAS, SIGMAS)[1:] for channel in residuals.T])
+            within = ((residuals >= ends[:, 0]) & (residuals <= ends[:, 1])).all(axis=1)
+            found[i] = np.cov(residuals[within].T, bias=True) / OF_CLIPPED**2
+    return found
+
+
+def residuals_of(image: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """The residuals r of `sky_amplitude` in the sky pixels of an image (S, S, 3): (n, 3), without rows if too few."""
+    nothing = np.empty((0, 3))
     grey = image.mean(axis=2)
     edge = edge & np.isfinite(grey)
     if not edge.any():
-        return np.nan
+        return nothing
     offset = grey - np.median(grey[edge])
     source = offset > max(SIGMAS * 1.4826 * np.median(np.abs(offset[edge])), LEAST)
     sky = edge & ~binary_dilation(source, np.ones((3, 3)))
@@ -64,13 +105,12 @@ def amplitude_of(image: np.ndarray, edge: np.ndarray) -> float:
     count = (uniform_filter(sky.astype(float), window, mode="constant") * window**2).round()
     sky &= count > 1
     if sky.sum() < MIN_PIXELS:
-        return np.nan
-    spreads = []
+        return nothing
+    columns = []
     for channel in np.moveaxis(image, 2, 0):
         total = uniform_filter(np.where(sky, channel, 0.0), window, mode="constant") * window**2
-        residuals = (channel - total / count.clip(1))[sky] / np.sqrt(1 - 1 / count[sky])
-        spreads.append(sigmaclip(residuals, SIGMAS, SIGMAS).clipped.std() / OF_CLIPPED)
-    return float(np.mean(spreads))
+        columns.append((channel - total / count.clip(1))[sky] / np.sqrt(1 - 1 / count[sky]))
+    return np.stack(columns, axis=1)
 
 
 def border(side: int) -> np.ndarray:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from galaxy_diffusion.evaluation.sky_ratio import amplitude_ratio
-from galaxy_diffusion.shared.sky import sky_amplitude
+from galaxy_diffusion.evaluation.sky_ratio import amplitude_ratio, channel_noise
+from galaxy_diffusion.shared.sky import noise_covariance, sky_amplitude
 
 ROUNDING = 1 / np.sqrt(12)
 
@@ -85,3 +85,22 @@ def test_the_interval_of_a_ratio_holds_the_truth():
         ratio = amplitude_ratio(real, generated, seed)
         held += ratio.low <= 1 <= ratio.high
     assert 88 <= held <= 100
+
+
+def test_the_covariance_of_the_noise_between_channels_is_the_true_one():
+    true = np.array([[4.0, 2.4, 0.0], [2.4, 9.0, -1.5], [0.0, -1.5, 6.25]])
+    noise = sky(1.0, 64) @ np.linalg.cholesky(true).T
+    for sources in (0, galaxy(64) + star(64)):
+        found = noise_covariance(grey_levels(noise + sources, level=40)).mean(axis=0)
+        assert found == pytest.approx(true + np.eye(3) / 12, abs=0.35)
+    channels = channel_noise(grey_levels(noise, level=40))
+    assert channels["noise_green"].mean() == pytest.approx(3.0, rel=0.03)
+    assert channels["noise_correlation_red_green"].mean() == pytest.approx(0.4, abs=0.03)
+    assert channels["noise_correlation_green_blue"].mean() == pytest.approx(-0.2, abs=0.03)
+
+
+def test_where_there_is_no_sky_there_is_no_covariance():
+    assert np.isnan(noise_covariance(np.full((1, 32, 32, 3), np.nan))).all()
+    flat = channel_noise(np.full((1, 32, 32, 3), 7, np.uint8))
+    assert flat["noise_red"] == 0
+    assert np.isnan(flat["noise_correlation_red_green"]).all()
