@@ -75,7 +75,7 @@ def main(config: Config) -> None:
 def classifiers(page: Page) -> None:
     """The verdict, the endpoints, Tables 3 to 5 and the charts of the arms."""
     study, runs = page.study, page.study.runs
-    page.comparison = comparison = compare(runs, study.question, study.generators, study.ceilings)
+    page.comparison = comparison = compare(runs, study.question, study.generators, study.ceilings, study.makers)
     page.verdict = verdict = judge(comparison)
 
     page.tables["endpoints"] = arm_tables.endpoints(comparison)
@@ -84,7 +84,7 @@ def classifiers(page: Page) -> None:
         if table := exchange(comparison, real, study.added, study.ceilings):
             page.tables["exchange"] = table
     if study.on_generated:
-        learned_from = {arm for arm, images in study.images.items() if images == study.preset.get("shortcut")}
+        learned_from = {arm for arm, images in study.images.items() if study.preset.get("shortcut") in images}
         found = shortcuts(runs, study.on_generated, study.rare_class, learned_from)
         if not found.empty:
             page.tables["shortcut"] = shortcut_table(found, study.rare_class)

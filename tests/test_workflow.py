@@ -233,6 +233,30 @@ def test_a_further_generator_is_a_section_of_its_name(tmp_path):
         assert f"--augment_with {images} " in planned
 
 
+def test_seeds_take_turns_with_generators_that_are_trained_apart(tmp_path):
+    settings = yaml.safe_load((ROOT / "configs/study_demo.yaml").read_text()) | {"output_dir": str(tmp_path)}
+    settings |= {"ddpm-2": {"config": "configs/ddpm_64_finetune.yaml", "options": {"seed": 1}}, "seeds": [0, 1, 2]}
+    settings["generated"]["generated_2"] = {"model": "ddpm-2", "num_images": "cigar_shaped_smooth=100", "seed": 0}
+    settings["arms"]["diffusion"] = {"images": ["generated", "generated_2"]}
+    (tmp_path / "preset.yaml").write_text(yaml.safe_dump(settings))
+    planned = snakemake(tmp_path / "preset.yaml", "--dry-run", "--printshellcmds", "--quiet", "host")
+    assert f"train_ddpm.py --config configs/ddpm_64_finetune.yaml --data {tmp_path}/data" in planned
+    assert f"--output_dir {tmp_path}/ddpm-2 --seed 1" in planned
+    trainings = [
+        line for line in planned.splitlines() if "train_classifier.py" in line and "swin_mini/diffusion" in line
+    ]
+    used = {
+        re.search(r"seed(\d)", line)[1]: re.search(r"--augment_with \S*/(\S+)(.*?--augment_block '(.*?)')?", line)
+        for line in trainings
+    }
+    assert {seed: (found[1], found[3]) for seed, found in used.items()} == {
+        "0": ("generated", "[0, 2]"),
+        "1": ("generated_2", None),  # a single seed: all of its images
+        "2": ("generated", "[1, 2]"),
+    }
+    assert f"--model {tmp_path}/ddpm --num_images cigar_shaped_smooth=200" in planned
+
+
 ACCELERATE = """#!{python}
 import os, sys
 from pathlib import Path

@@ -78,7 +78,7 @@ def check_sections(preset: Any) -> None:
             check(isinstance(settings, dict), f"{section}, {name} is no mapping of settings")
             check(section == "arms" or "model" in settings, f"{section}, {name} names no model")
             check(isinstance(settings.get("options", {}), dict), f"{section}, {name}: options is no mapping")
-            check(isinstance(settings.get("images"), str | None), f"{section}, {name}: images is no name")
+            check(is_of(settings.get("images"), str | list[str] | None), f"{section}, {name}: images is no name")
     for section in {"data", *generators(preset)}:
         check(isinstance(preset.get(section, {}), dict), f"{section} is no mapping of settings")
     for name in ("look_alike", "shortcut"):
@@ -115,8 +115,8 @@ def planned_runs(preset: dict[str, Any]) -> list[Run]:
             raise UserError(f"arm {name}: unknown setting {min(unknown)!r}; an arm has images, options and seeds")
         if preset.get("shortcut") not in {None, *preset.get("generated", {})}:
             raise UserError(f"shortcut: no {preset['shortcut']!r} in the preset's section 'generated'; add it there")
-        if arm.get("images") not in {None, *preset.get("generated", {})}:
-            raise UserError(f"arm {name}: no {arm['images']!r} in the preset's section 'generated'; add it there")
+        if unknown := set(folders_of(arm)) - preset.get("generated", {}).keys():
+            raise UserError(f"arm {name}: no {min(unknown)!r} in the preset's section 'generated'; add it there")
     return [
         Run(backbone, name, seed)
         for backbone in preset.get("classifiers", {})
@@ -125,12 +125,44 @@ def planned_runs(preset: dict[str, Any]) -> list[Run]:
     ]
 
 
+def folders_of(arm: dict[str, Any]) -> list[str]:
+    """The folders of generated images of an arm: its ``images``, a name or a list of names, one for each generator."""
+    images = arm.get("images")
+    return [images] if isinstance(images, str) else images or []
+
+
+def folder_of(arm: dict[str, Any], seed: int) -> str | None:
+    """The folder that a seed of an arm trains on, None without any.
+
+    Of n folders seed k takes number k mod n, so that generators are replicated as seeds are.
+
+    Examples
+    --------
+    >>> [folder_of({"images": ["generated", "generated_2"]}, seed) for seed in range(3)]
+    ['generated', 'generated_2', 'generated']
+    """
+    folders = folders_of(arm)
+    return folders[seed % len(folders)] if folders else None
+
+
+def kind_of(generator: str) -> str:
+    """What a generator is: ``ddpm-2`` is a ddpm that is trained once more, by another seed.
+
+    Examples
+    --------
+    >>> kind_of("ddpm-2"), kind_of("sagan")
+    ('ddpm', 'sagan')
+    """
+    return generator.partition("-")[0]
+
+
 def seeds_of(preset: dict[str, Any], images: str) -> list[int]:
     """The seeds of the classifiers that train on a folder of images; each takes its own block of them.
 
     So a classifier's seed replicates the generated images too, and the intervals hold how much depends on their draw.
     """
-    return sorted({run.seed for run in planned_runs(preset) if preset["arms"][run.arm].get("images") == images})
+    planned = planned_runs(preset)
+    return sorted({run.seed for run in planned if folder_of(preset["arms"][run.arm], run.seed) == images})
 
 
 def drawn_in_all(preset: dict[str, Any], images: str) -> int | str:

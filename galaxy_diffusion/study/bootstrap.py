@@ -14,7 +14,8 @@ where they do, the intervals of one seed cover it in as little as 45 %.
 
 Draws of a class made rare, each with its own training galaxies and its own generator, are replicated as seeds are: the
 figure of a draw is the mean over its seeds, and the draws' variance beyond the scatter of the galaxies is an error of
-the mean with the t distribution. It contains that of the seeds.
+the mean with the t distribution. It contains that of the seeds. Several generators within one study, with whose images
+the seeds take turns, are replicated likewise.
 
 With one seed an interval says how far another set of galaxies would move the figure of these very nets. How far another
 training would move it is only included in the intervals of several seeds, and two or three seeds estimate it poorly.
@@ -86,17 +87,17 @@ class Bootstrap:
         student = np.random.default_rng(seed).standard_t(runs - 1, size=size)
         return Bootstrap(mean.value, (mean.replicates + error * student).astype(np.float32))
 
-    def over_trainings(self, draws: Sequence[int], seed: int = 0) -> "Bootstrap":
+    def over_trainings(self, draws: Sequence[Hashable], seed: int = 0) -> "Bootstrap":
         """The mean over trainings of several draws, with the spread of the draws; of one draw, that of its seeds.
 
         Parameters
         ----------
-        draws : sequence of int
-            The draw that each run belongs to.
+        draws : sequence
+            The draw that each run belongs to, or the generator whose images it learned from.
         seed : int
             Of the error's distribution.
         """
-        members = [np.flatnonzero(np.asarray(draws) == draw) for draw in dict.fromkeys(draws)]
+        members = [[i for i, own in enumerate(draws) if own == draw] for draw in dict.fromkeys(draws)]
         if len(members) == 1:
             return self.over_seeds(seed)
         value = np.stack([self.value[runs].mean(axis=0) for runs in members])

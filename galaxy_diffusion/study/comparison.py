@@ -4,7 +4,7 @@ Each comparison of two arms has one p value, that of the first endpoint on the m
 for all comparisons of the study as one family. All other differences are shown only with their intervals.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,8 @@ class Comparison:
         The first endpoint in `scope`, without axes, by arm.
     draws : int
         Studies with training galaxies and generators of their own that the figures are the mean of.
+    trained_generators : int
+        Generators, trained independently, that the seeds of diffusion take turns with.
     """
 
     question: Question
@@ -52,6 +54,7 @@ class Comparison:
     generators: Mapping[str, str]
     first: Mapping[str, Bootstrap]
     draws: int = 1
+    trained_generators: int = 1
 
     @property
     def scope(self) -> str:
@@ -71,6 +74,7 @@ def compare(
     question: Question,
     generators: Mapping[str, str] | None = None,
     ceilings: frozenset[str] = frozenset(),
+    makers: Mapping[Run, str] | None = None,
 ) -> Comparison:
     """All figures of a study and the differences between its arms.
 
@@ -82,8 +86,10 @@ def compare(
         The generator whose images an arm trains on, by arm; see `folder.Study`.
     ceilings : frozenset of str
         Arms that train on new real galaxies; likewise.
+    makers : dict of Run to str
+        The generator whose images a run trains on, where seeds of an arm take turns with several; likewise.
     """
-    generators = generators or {}
+    generators, makers = generators or {}, makers or {}
     keys = list(runs.probabilities)
     measured = [question.figures_of(runs.labels, runs.probabilities[key], runs.log_priors.get(key)) for key in keys]
     boot = bootstrap(runs.labels, measured, len(runs.class_names), [key[:2] for key in keys])
@@ -92,6 +98,12 @@ def compare(
 
     def of(backbone: str, arm: str, trainings: list[tuple[int, int]]) -> Bootstrap:
         return boot[[place[Run(backbone, arm, seed, draw)] for draw, seed in trainings]]
+
+    def clusters(backbone: str, trainings: list[tuple[int, int]], *arms: str) -> list[Hashable]:
+        """What trainings share that is itself a sample: a draw of the training galaxies, else their generators."""
+        if runs.draws > 1:
+            return [draw for draw, _ in trainings]
+        return [tuple(makers.get(Run(backbone, arm, seed, draw)) for arm in arms) for draw, seed in trainings]
 
     def averaged(parts: dict[str, tuple[Bootstrap, int]]) -> dict[str, tuple[Bootstrap, int]]:
         if len(parts) < max(2, len(runs.backbones)):
@@ -107,7 +119,8 @@ def compare(
             if trained := runs.trainings(backbone, arm):
                 # Each mean has its own draws of the seeds' error, because the trainings are independent.
                 own = j * len(runs.backbones) + i
-                parts[backbone] = of(backbone, arm, trained).over_trainings(draws_of(trained), own), len(trained)
+                shared = clusters(backbone, trained, arm)
+                parts[backbone] = of(backbone, arm, trained).over_trainings(shared, own), len(trained)
         for backbone, (part, seeds) in averaged(parts).items():
             first[backbone, arm] = Bootstrap(part.value[0], part.replicates[:, 0])
             low, high = np.clip(part.interval(), 0, 1)
@@ -119,7 +132,8 @@ def compare(
         for i, backbone in enumerate(runs.backbones):
             if trained := runs.trainings(backbone, arm, reference):
                 pair = of(backbone, arm, trained) - of(backbone, reference, trained)
-                parts[backbone] = pair.over_trainings(draws_of(trained), i), len(trained)
+                shared = clusters(backbone, trained, arm, reference)
+                parts[backbone] = pair.over_trainings(shared, i), len(trained)
         for backbone, (part, seeds) in averaged(parts).items():
             low, high = part.interval()
             columns = {"difference": part.value, "low": low, "high": high, "detectable": part.detectable()}
@@ -132,12 +146,9 @@ def compare(
     if not differences.empty:
         differences = with_tests(differences, scope_of(figures))
     cheap = frozenset(runs.arms) - {BASELINE, QUESTION, *generators, *ceilings}
+    of_question = {maker for run, maker in makers.items() if run.arm == QUESTION} or {QUESTION}
     in_scope = {arm: figure for (backbone, arm), figure in first.items() if backbone == scope_of(figures)}
-    return Comparison(question, figures, differences, cheap, generators, in_scope, runs.draws)
-
-
-def draws_of(trainings: list[tuple[int, int]]) -> list[int]:
-    return [draw for draw, _ in trainings]
+    return Comparison(question, figures, differences, cheap, generators, in_scope, runs.draws, len(of_question))
 
 
 def pairs(arms: tuple[str, ...], generators: Mapping[str, str]) -> list[tuple[str, str]]:

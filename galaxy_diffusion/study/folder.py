@@ -11,7 +11,18 @@ import numpy as np
 from galaxy_diffusion.shared.classifier_folder import read_record
 from galaxy_diffusion.shared.drawing import read_picture
 from galaxy_diffusion.shared.image_folder import METADATA, read_metadata
-from galaxy_diffusion.study.arms import BASELINE, CEILING, QUESTION, Run, check_names, generators, planned_runs
+from galaxy_diffusion.study.arms import (
+    BASELINE,
+    CEILING,
+    QUESTION,
+    Run,
+    check_names,
+    folder_of,
+    folders_of,
+    generators,
+    kind_of,
+    planned_runs,
+)
 from galaxy_diffusion.study.endpoints import MARGIN, Question
 from galaxy_diffusion.study.runs import AGAIN, Runs, pool, read_runs
 from gz2_dataset import UserError
@@ -123,22 +134,41 @@ class Study:
         return found
 
     @property
-    def images(self) -> dict[str, str]:
-        """The folder of generated images that an arm trains on, by arm: as the preset plans it, else as recorded.
+    def images(self) -> dict[str, tuple[str, ...]]:
+        """The folders of generated images that an arm trains on, by arm: as the preset plans them, else as recorded.
 
         An arm that is missing here is original, a cheap remedy, or a ceiling.
         """
-        runs = self.runs.probabilities if self.runs else ()
-        planned = {arm: settings.get("images") for arm, settings in self.preset.get("arms", {}).items()}
-        folders = {run.arm: self.settings(run).get("augment_with") for run in runs}
-        recorded = {arm: folder and Path(folder).name for arm, folder in folders.items()}
-        return {arm: name for arm, name in {**recorded, **planned}.items() if name}
+        found = {arm: dict.fromkeys(folders_of(settings)) for arm, settings in self.preset.get("arms", {}).items()}
+        for run in self.runs.probabilities if self.runs else ():
+            if run.arm not in self.preset.get("arms", {}) and (folder := self.images_of(run)):
+                found.setdefault(run.arm, {})[folder] = None
+        return {arm: tuple(names) for arm, names in found.items() if names}
+
+    def images_of(self, run: Run) -> str | None:
+        """The folder of generated images that a run trains on, as the preset plans it, else as recorded."""
+        if arm := self.preset.get("arms", {}).get(run.arm):
+            return folder_of(arm, run.seed)
+        recorded = self.settings(run).get("augment_with")
+        return recorded and Path(recorded).name
+
+    def maker(self, images: str) -> str:
+        """The generator of a folder of images, or the folder's name where the preset does not say."""
+        return self.preset.get("generated", {}).get(images, {}).get("model", images)
 
     @property
     def generators(self) -> dict[str, str]:
-        """The generator of an arm's images, by arm; where the preset does not name it, the folder of images."""
-        sets = self.preset.get("generated", {})
-        return {arm: sets.get(name, {}).get("model", name) for arm, name in self.images.items()}
+        """The kind of generator of an arm's images, by arm; see `arms.kind_of`."""
+        return {
+            arm: "+".join(dict.fromkeys(kind_of(self.maker(folder)) for folder in folders))
+            for arm, folders in self.images.items()
+        }
+
+    @property
+    def makers(self) -> dict[Run, str]:
+        """The generator whose images a run trains on, for each that trains on any."""
+        runs = self.runs.probabilities if self.runs else ()
+        return {run: self.maker(images) for run in runs if (images := self.images_of(run))}
 
     @property
     def ceilings(self) -> frozenset[str]:

@@ -107,6 +107,8 @@ def headline(outcome: str, controls: pd.DataFrame, comparison: Comparison) -> st
 def condition(comparison: Comparison) -> str:
     if comparison.draws > 1:
         return f", over {comparison.draws} draws of the training galaxies"
+    if comparison.trained_generators > 1:
+        return f", over {comparison.trained_generators} trainings of the generator"
     return ", conditional on one generator" if QUESTION in comparison.generators else ""
 
 
@@ -227,6 +229,12 @@ def caveats(findings: pd.DataFrame, lost: pd.DataFrame, comparison: Comparison) 
             f"{comparison.draws} draws, each with other training galaxies and generators of its own, are a random "
             "effect: the intervals include how far another draw would move the figures, as Student's t with "
             f"{comparison.draws - 1} degrees of freedom."
+        )
+    elif comparison.trained_generators > 1:
+        lines.append(
+            f"{comparison.trained_generators} trainings of the generator, with whose images the seeds of diffusion "
+            "take turns, are a random effect: the intervals include how far another training would move the figures, "
+            f"as Student's t with {comparison.trained_generators - 1} degrees of freedom."
         )
     else:
         lines.append(
