@@ -374,6 +374,19 @@ def test_absurd_sizes_in_a_foreign_config_are_refused(file, change, tiny_model, 
         load_pipeline(str(model), "ddim", torch.device("cpu"))
 
 
+def test_absurd_sizes_in_a_model_on_the_hub_are_refused_before_its_weights_come(tmp_path, monkeypatch):
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet/config.json").write_text('{"block_out_channels": [10000000]}')
+
+    def download(model: str, allow_patterns: str) -> str:
+        assert allow_patterns == "*.json"
+        return str(tmp_path)
+
+    monkeypatch.setattr("galaxy_diffusion.sampling.seeded_images.snapshot_download", download)
+    with pytest.raises(UserError, match="block_out_channels 10000000 is absurd"):
+        load_pipeline("somebody/model", "ddim", torch.device("cpu"))
+
+
 @pytest.mark.parametrize(
     ("file", "change"),
     [

@@ -67,7 +67,15 @@ class Interval:
         self.clock = time.monotonic()
 
     def add(self, loss: torch.Tensor, **others: torch.Tensor) -> None:
-        """Add a step's loss and other figures of the step, without waiting for a GPU."""
+        """Add a step's loss and other figures of the step, without waiting for a GPU.
+
+        Raises
+        ------
+        UserError
+            If the loss is on a CPU and not a number; on a GPU `record` finds it.
+        """
+        if loss.device.type == "cpu" and not loss.isfinite():
+            raise self.not_a_number(self.images_seen)
         for name, value in {"loss": loss, **others}.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.detach()
             self.steps[name] += 1
@@ -84,10 +92,7 @@ class Interval:
             name: float(self.accelerator.reduce(total, "mean")) / self.steps[name] for name, total in self.sums.items()
         }
         if not all(map(math.isfinite, means.values())):
-            raise UserError(
-                f"the loss is not a number after {images_seen} images; lower learning_rate or use mixed_precision "
-                f"bf16; {last_of(checkpoints(self.folder))}"
-            )
+            raise self.not_a_number(images_seen)
         seconds = time.monotonic() - self.clock
         speed = (images_seen - self.images_seen) / seconds
         self.images_seen, self.seconds = images_seen, self.seconds + seconds
@@ -98,6 +103,12 @@ class Interval:
             "memory_gb": peak_memory(self.accelerator.device) / 1e9,
             "seconds": self.seconds,
         }
+
+    def not_a_number(self, images_seen: int) -> UserError:
+        """What to say of a loss that is none."""
+        remedy = "lower learning_rate or use mixed_precision bf16"
+        last = last_of(checkpoints(self.folder))
+        return UserError(f"the loss is not a number after {images_seen} images; {remedy}; {last}")
 
 
 class ValidationLoss:

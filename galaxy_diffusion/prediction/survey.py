@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from astropy.table import Table
 
 from galaxy_diffusion.prediction.catalogue import FORMATS, read_catalogue
 from gz2_dataset import UserError
+from gz2_dataset.image_ids import FORMULA
 from gz2_dataset.pixel_values import cube
 from gz2_dataset.sources.files import MAX_IMAGE_BYTES, NOT_OF_THE_USER, Files
 from gz2_dataset.sources.image_names import IMAGE_SUFFIXES, is_image, side_by_side
@@ -154,8 +156,15 @@ def read_file(path: Path) -> bytes:
 
 
 def shown(names: Sequence[str]) -> list[str]:
-    """Names of files as text, in which bytes that are no UTF-8 have become question marks."""
-    return [name.encode(errors="replace").decode() for name in names]
+    """Names of files as text, for tables: bytes that are no UTF-8 have become question marks, and none is a formula.
+
+    Examples
+    --------
+    >>> shown(["a.jpg", "=cmd.jpg"])
+    ['a.jpg', './=cmd.jpg']
+    """
+    texts = (name.encode(errors="replace").decode() for name in names)
+    return [f"./{name}" if re.match(FORMULA, name) else name for name in texts]
 
 
 def sha256(path: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
+from huggingface_hub import snapshot_download
 
 from galaxy_diffusion.sampling.autoregressive_pipeline import ConditionalAutoregressivePipeline
 from galaxy_diffusion.sampling.ddpm_pipeline import ClassConditionalDDPMPipeline
@@ -91,8 +92,11 @@ def load_pipeline(
         )
     if not folder.is_dir() and (model.count("/") != 1 or model.startswith((".", "/"))):
         raise UserError(f"{model}: no such model folder; give the output_dir of a training or a Hub id")
-    if folder.is_dir():
-        check_sizes(folder)
+    try:
+        configs = folder if folder.is_dir() else Path(snapshot_download(model, allow_patterns="*.json"))
+    except Exception as error:  # of the network, in many kinds
+        raise UserError(f"{model}: cannot be loaded as a pipeline ({in_short(error)})") from None
+    check_sizes(configs)
     try:
         named = DiffusionPipeline.load_config(model)["_class_name"]  # a folder may hold anything here
         kind = str(named[-1] if isinstance(named, list) and named else named)

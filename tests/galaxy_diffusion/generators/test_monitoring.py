@@ -40,8 +40,14 @@ def test_an_interval_averages_its_own_steps_and_adds_up_the_time(tmp_path):
     interval.begin()
     interval.add(torch.tensor(5.0))
     assert interval.record(32)["loss"] == 5.0
-    interval.add(torch.tensor(float("nan")))
-    with pytest.raises(UserError, match=r"the loss is not a number after 48 images.*there is no checkpoint yet"):
+
+
+def test_a_loss_that_is_not_a_number_ends_the_training_in_its_step_or_where_a_gpu_is_waited_for(tmp_path):
+    interval = Interval(Accelerator(cpu=True), 32, 100.0, tmp_path)
+    with pytest.raises(UserError, match=r"the loss is not a number after 32 images.*there is no checkpoint yet"):
+        interval.add(torch.tensor(float("nan")))
+    interval.sums, interval.steps["loss"] = {"loss": torch.tensor(float("nan"))}, 1  # as on a GPU
+    with pytest.raises(UserError, match="the loss is not a number after 48 images"):
         interval.record(48)
 
 
