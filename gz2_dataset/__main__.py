@@ -46,6 +46,10 @@ def build(
     keep: str | None = None,
     draw: int = 0,
     others: Literal["reserve", "unlabelled"] = "reserve",
+    image_column: str = "image",
+    label_column: str | None = None,
+    id_column: str | None = None,
+    revision: str | None = None,
     resolution: int | None = None,
 ) -> None:
     """Write Parquet shards for each split and a dataset card; after an interruption, the same command continues.
@@ -79,6 +83,10 @@ def build(
         draw: which galaxies these are; another number draws others
         others: where the other training galaxies of the class go: into the split reserve, which no training reads
             unless it is told to; or among the unlabelled, without their class
+        image_column: of a dataset of the Hub, or of Parquet files: its column of images
+        label_column: its column of classes, taken even if there are votes; without it label, galaxy_class or labels
+        id_column: its column of ids, one for each galaxy; without it image_id, objid, id or the like
+        revision: its version on the Hub: a branch, a tag or a commit
         resolution: also prepare the arrays of this resolution that generators, evaluations and classifiers read
     """
     if data_dir is None and source not in (None, "kaggle"):
@@ -102,6 +110,10 @@ def build(
         keep,
         draw,
         others,
+        image_column,
+        label_column,
+        id_column,
+        revision,
     )
     print(record.count_table.to_string())
     for note in record.notes:

@@ -49,6 +49,8 @@ class GalaxyZoo2Config(datasets.BuilderConfig):
         Which galaxies these are.
     others : str
         One of `rarity.OTHERS`: where the other training galaxies of the class go.
+    image_column, label_column, id_column, revision : str, optional
+        Of a dataset of the Hub or Parquet files; see `sources.hub.Columns`.
     """
 
     source: str | None = None
@@ -65,6 +67,10 @@ class GalaxyZoo2Config(datasets.BuilderConfig):
     keep: str | None = None
     draw: int = field(default=0, metadata=at_least(0))
     others: str = RESERVE
+    image_column: str = "image"
+    label_column: str | None = None
+    id_column: str | None = None
+    revision: str | None = None
 
     def __post_init__(self):
         super().__post_init__()

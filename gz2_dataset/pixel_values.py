@@ -16,6 +16,7 @@ from astropy.io.fits.verify import VerifyWarning
 from astropy.wcs import WCS, FITSFixedWarning
 from PIL import Image
 
+from .deep_bands import deep_bands
 from .images import MAX_PIXELS
 
 FITS, GZIP, PNG, TIFF = b"SIMPLE  =", b"\x1f\x8b", b"\x89PNG", (b"II*\0", b"MM\0*")
@@ -75,20 +76,24 @@ def read_values(content: bytes, planes: Sequence[int] = ()) -> PixelValues:
     ----------
     content : bytes
     planes : sequence of int
-        Which planes of a FITS cube, counted from 0; by default all, which must then be one or three.
+        Which planes of a FITS cube or of a picture of several deep bands, counted from 0; by default all, which must
+        then be one or three.
 
     Raises
     ------
     OSError
         If it cannot be read, or holds something else; the text says what.
     """
-    return read_picture(content) if content.startswith((PNG, *TIFF)) else read_fits(content, planes)
+    return read_picture(content, planes) if content.startswith((PNG, *TIFF)) else read_fits(content, planes)
 
 
-def read_picture(content: bytes) -> PixelValues:
-    """A TIFF or PNG file; what has 8 bits, or is read by Pillow as if it had, is finished."""
+def read_picture(content: bytes, planes: Sequence[int] = ()) -> PixelValues:
+    """A TIFF or PNG file; what has 8 bits is finished."""
     kind = "PNG" if content.startswith(PNG) else "TIFF"
     try:
+        if (bands := deep_bands(content)) is not None:
+            chosen = bands[chosen_planes(bands.shape, planes, kind)].astype(np.float32)
+            return PixelValues(chosen, len(bands), np.issubdtype(bands.dtype, np.integer))
         with Image.open(BytesIO(content), formats=(kind,)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Unexpected("images of more than 67 million pixels")
@@ -155,19 +160,21 @@ def the_image(file: fits.HDUList) -> fits.ImageHDU:
     return (named or images)[0]
 
 
-def chosen_planes(shape: tuple[int, ...], planes: Sequence[int]) -> list[int]:
+def chosen_planes(shape: tuple[int, ...], planes: Sequence[int], kind: str = "FITS") -> list[int]:
     """Which planes of a cube are read; an OSError that says what it holds if they are not there."""
     *leading, height, width = shape
     count = math.prod(leading)
     if height * width > MAX_PIXELS or count * height * width > 3 * MAX_PIXELS:
         raise Unexpected("images of more than 67 million pixels")
     if height * width == 0 or len([n for n in leading if n > 1]) > 1:
-        raise Unexpected(f"FITS images of {in_words(shape)}, where planes of pixels were expected")
+        raise Unexpected(f"{kind} images of {in_words(shape)}, where planes of pixels were expected")
     if planes and max(planes) >= count:
         wanted = ", ".join(map(str, planes))
-        raise Unexpected(f"FITS images of {in_words(shape)}, without all of the planes {wanted}")
+        raise Unexpected(f"{kind} images of {in_words(shape)}, without all of the planes {wanted}")
     if not planes and count not in (1, 3):
-        raise Unexpected(f"FITS images of {in_words(shape)}, where 1 or 3 planes were expected (--bands chooses some)")
+        raise Unexpected(
+            f"{kind} images of {in_words(shape)}, where 1 or 3 planes were expected (--bands chooses some)"
+        )
     return list(planes or range(count))
 
 

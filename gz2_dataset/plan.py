@@ -8,6 +8,7 @@ import datasets
 import pandas as pd
 import pyarrow as pa
 
+from gz2_dataset.sources.hub import Columns
 from gz2_dataset.sources.image_names import stem_of
 from gz2_dataset.sources.sources import COORDINATES, Source, read_source
 
@@ -192,7 +193,8 @@ def open_source(config: GalaxyZoo2Config) -> Source:
     rules = read_rules(Path(config.rules)) if config.rules else RULES
     earlier = earlier_stretch(config)
     bands = parse_bands(config.bands) or (earlier.bands if earlier else ())
-    return read_source(config.data_dir, config.source, rules, bands if named(bands) else ())
+    columns = Columns(config.image_column, config.label_column, config.id_column, config.revision)
+    return read_source(config.data_dir, config.source, rules, bands if named(bands) else (), columns)
 
 
 def name_of(config: GalaxyZoo2Config, source: Source) -> str:

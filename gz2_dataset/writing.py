@@ -44,6 +44,10 @@ def build(
     keep: str | None = None,
     draw: int = 0,
     others: str = RESERVE,
+    image_column: str = "image",
+    label_column: str | None = None,
+    id_column: str | None = None,
+    revision: str | None = None,
 ) -> BuildRecord:
     """Write the galaxies of ``data_dir`` as Parquet shards per split with a dataset card.
 
@@ -62,7 +66,7 @@ def build(
     source, rules, test_per_class, validation_per_class, near_duplicates, num_folds, fold, center_crop, bands, stretch,
     keep, draw
         As in `GalaxyZoo2Config`.
-    others : str
+    others, image_column, label_column, id_column, revision
         As in `GalaxyZoo2Config`.
 
     Returns
@@ -99,6 +103,10 @@ def build(
             keep=keep,
             draw=draw,
             others=others,
+            image_column=image_column,
+            label_column=label_column,
+            id_column=id_column,
+            revision=revision,
             split_file=str(output / SPLIT_FILE) if (output / SPLIT_FILE).exists() else None,
         )
         return write(config, output)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import datasets
 import numpy as np
@@ -21,16 +22,28 @@ ID_COLUMNS = ("image_id", "id_str", "GalaxyID", "galaxy_id", "dr7objid", "objid"
 LABEL_COLUMNS = ("label", "galaxy_class", "labels")
 
 
-def has_images(files: Files) -> bool:
+class Columns(NamedTuple):
+    """Which columns of which version of a dataset are meant; None is for customary names, and the newest version."""
+
+    image: str = "image"
+    label: str | None = None
+    image_id: str | None = None
+    revision: str | None = None
+
+
+CUSTOMARY = Columns()
+
+
+def has_images(files: Files, column: str = "image") -> bool:
     """Whether a folder has Parquet files with a column of images; catalogues of other columns are none."""
     first = next((name for name in files.names if name.endswith(".parquet")), None) if files.root.is_dir() else None
     try:
-        return first is not None and "image" in pq.read_schema(files.root / first).names
+        return first is not None and column in pq.read_schema(files.root / first).names
     except (OSError, pa.ArrowInvalid):
         return True  # so that the damaged file is named
 
 
-def read_hub(data: str) -> tuple[Found, Callable[[str], bytes], str]:
+def read_hub(data: str, wanted: Columns = CUSTOMARY) -> tuple[Found, Callable[[str], bytes], str]:
     """Read all splits of a dataset; new splits are made by hash.
 
     Votes are Kaggle's columns, or those of the Galaxy Zoo 2 dataset on the Hub, as fractions or as counts.
@@ -39,6 +52,8 @@ def read_hub(data: str) -> tuple[Found, Callable[[str], bytes], str]:
     ----------
     data : str
         Id of a dataset on the Hub, or a folder of Parquet files.
+    wanted : Columns
+        A named column of labels is taken even if there are votes.
 
     Returns
     -------
@@ -59,37 +74,45 @@ def read_hub(data: str) -> tuple[Found, Callable[[str], bytes], str]:
             opened = datasets.load_dataset("parquet", data_files=files, split="train")
             splits = {Path(file).name.partition("-")[0] for file in files} & set(SPLIT_NAMES)
         else:
-            parts = datasets.load_dataset(data)
+            parts = datasets.load_dataset(data, revision=wanted.revision)
             opened, splits = datasets.concatenate_datasets([*parts.values()]), {*map(str, parts)}
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise UserError(f"{data}: cannot be loaded as a dataset ({str(error).splitlines()[0]})") from None
     names = opened.column_names
-    id_column = next((name for name in ID_COLUMNS if name in names), None)
-    if "image" not in names or not id_column:
+    for option, name in zip(("image_column", "label_column", "id_column"), wanted, strict=False):
+        if name and name not in names:
+            raise UserError(f"{data}: no column {name!r}; name it with --{option}, one of {', '.join(names[:20])}")
+    id_column = wanted.image_id or next((name for name in ID_COLUMNS if name in names), None)
+    if not id_column:
         raise UserError(
-            f"{data}: needs a column image and one of {', '.join(ID_COLUMNS)}; it has {', '.join(names[:8])}"
+            f"{data}: needs an id of each galaxy, in a column such as {', '.join(ID_COLUMNS)}; name it with "
+            f"--id_column, one of {', '.join(names[:20])}"
         )
-    images = opened.select_columns(["image"]).cast_column("image", datasets.Image(decode=False)).with_format("arrow")
+    files = opened.select_columns([wanted.image]).cast_column(wanted.image, datasets.Image(decode=False))
+    images = files.with_format("arrow")
     table = pd.DataFrame({"image_id": map(str, opened[id_column])})
     table["file"] = table.index.astype(str)
     if table["image_id"].duplicated().any():
         twice = table["image_id"][table["image_id"].duplicated()].iloc[0]
         raise UserError(f"{data}: {id_column} {twice} appears twice; every galaxy needs its own id")
 
-    columns, skipped = opened.remove_columns("image").with_format("pandas"), Counter()
-    votes = vote_fractions(columns[:], names)
+    columns, skipped = opened.remove_columns(wanted.image).with_format("pandas"), Counter()
+    votes = pd.DataFrame() if wanted.label else vote_fractions(columns[:], names)
     if not votes.empty:
         table = pd.concat([table, votes], axis=1)
         clean = clean_votes(table, tuple(votes))
         skipped["rows with a vote fraction that is not a number from 0 to 1"] += int((~clean).sum())
         table = table[clean]
-    elif label_column := next((name for name in LABEL_COLUMNS if name in names), None):
+    elif label_column := wanted.label or next((name for name in LABEL_COLUMNS if name in names), None):
         table["galaxy_class"] = class_names(opened, label_column)
     else:
-        raise UserError(f"{data}: has neither votes nor one of {', '.join(LABEL_COLUMNS)}")
+        raise UserError(
+            f"{data}: has neither votes nor one of {', '.join(LABEL_COLUMNS)}; name the column of classes with "
+            f"--label_column, one of {', '.join(names[:20])}"
+        )
 
     def read(row: str) -> bytes:
-        return encoded_bytes(images[int(row)]["image"][0].as_py())
+        return encoded_bytes(images[int(row)][wanted.image][0].as_py())
 
     for name in {"ra", "dec"} & set(names):
         table[name] = pd.Series(opened[name])

@@ -15,7 +15,7 @@ from gz2_dataset.image_ids import check_image_ids
 from gz2_dataset.rules import CLASS_NAMES, RULES, Rule, classes_of, classify
 from gz2_dataset.sources.files import Files
 from gz2_dataset.sources.found import Found
-from gz2_dataset.sources.hub import has_images, read_hub
+from gz2_dataset.sources.hub import CUSTOMARY, Columns, has_images, read_hub
 from gz2_dataset.sources.image_folder import SPLIT_NAMES, read_image_folder
 from gz2_dataset.sources.image_names import is_image
 from gz2_dataset.sources.tables import NO_CLASS, join_images, numeric_votes, read_csv
@@ -76,7 +76,11 @@ class Source:
 
 
 def read_source(
-    data_dir: str, kind: str | None = None, rules: tuple[Rule, ...] = RULES, files_side_by_side: tuple[str, ...] = ()
+    data_dir: str,
+    kind: str | None = None,
+    rules: tuple[Rule, ...] = RULES,
+    files_side_by_side: tuple[str, ...] = (),
+    columns: Columns = CUSTOMARY,
 ) -> Source:
     """Read the galaxies of ``data_dir``; its kind is recognised from its content.
 
@@ -98,17 +102,24 @@ def read_source(
         The rules that make classes from votes.
     files_side_by_side : tuple of str
         Bands of which each image has one file; see `image_names.side_by_side`.
+    columns : Columns
+        For ``hub``: the names of its columns, and its version.
 
     Raises
     ------
     UserError
-        If none of these is found, or a table or a column cannot be used.
+        If none of these is found, a table or a column cannot be used, or columns are named for another kind.
     """
     if kind not in (None, *KINDS):
         raise UserError(f"no source {kind!r}; choose from {', '.join(KINDS)}")
     files = Files(Path(data_dir)) if kind != "hub" else None
-    if files is None or (kind := kind or recognise(files)) == "hub":
-        return finish("hub", data_dir, *read_hub(data_dir), rules)
+    if files is None or (kind := kind or recognise(files, columns.image)) == "hub":
+        return finish("hub", data_dir, *read_hub(data_dir, columns), rules)
+    if columns != CUSTOMARY:
+        raise UserError(
+            f"{data_dir}: is a source of the kind {kind}; --image_column, --label_column, --id_column and --revision "
+            "are for datasets of the Hub and Parquet files (--source hub)"
+        )
     lacking = files.join_bands(files_side_by_side) if files_side_by_side else []
     found = READERS[kind].read(files)
     if kind == "kaggle" and (truth := files.find(MOCK_TRUTH)):
@@ -125,11 +136,11 @@ def others_reason(name: str) -> str:
     return f"files with the ending {PurePosixPath(name).suffix.lower() or '(none)'}, which are no images"
 
 
-def recognise(files: Files) -> str:
+def recognise(files: Files, image_column: str = "image") -> str:
     """The kind of source in a folder or zip: the first of `READERS` that fits, else Parquet, else an image folder."""
     if kind := next((kind for kind, reader in READERS.items() if reader.is_there(files)), None):
         return kind
-    if has_images(files):
+    if has_images(files, image_column):
         return "hub"
     if lost := next((name for name in files.names if KAGGLE_IMAGES in name and is_image(name)), None):
         raise UserError(

@@ -1,10 +1,13 @@
 """What a file of more than 8 bits holds, read without a stretch; and what cannot be used, in words."""
 
 import gzip
+import struct
+import zlib
 from io import BytesIO
 
 import numpy as np
 import pytest
+import tifffile
 from astropy.io import fits
 from PIL import Image
 
@@ -58,6 +61,63 @@ def test_saturated_pixels_are_known_by_their_header_or_by_the_largest_integer():
     gone = np.array([[np.nan, -np.inf], [np.inf, 1]], np.float32)
     planes = read_values(fits_bytes(gone)).planes
     assert (np.isnan(planes).sum(), np.isposinf(planes).sum()) == (2, 1)
+
+
+COLOURS = (np.arange(60).reshape(4, 5, 3) * 1000).astype(np.uint16)
+
+
+def tiff(pixels: np.ndarray, **options) -> bytes:
+    file = BytesIO()
+    tifffile.imwrite(file, pixels, **options)
+    return file.getvalue()
+
+
+def deep_png(pixels: np.ndarray, kind: int) -> bytes:
+    """A PNG of 16 bits, as its standard has it; Pillow does not write any with colours."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+OPAQUE = np.concatenate([COLOURS, np.full((4, 5, 1), 65535, np.uint16)], axis=2)
+FIVE = np.arange(5 * 4 * 6, dtype=np.float32).reshape(5, 4, 6)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        deep_png(COLOURS, kind=2),
+        deep_png(OPAQUE, kind=6),
+        tiff(COLOURS, photometric="rgb"),
+        tiff(COLOURS, photometric="rgb", compression="zlib"),
+        tiff(OPAQUE, photometric="rgb", extrasamples=["unassalpha"]),
+    ],
+)
+def test_a_picture_of_deep_colours_keeps_all_bits_from_blue_to_red(content):
+    values = read_values(content)
+    np.testing.assert_array_equal(values.planes, COLOURS.transpose(2, 0, 1)[::-1])
+    assert (values.count, values.is_integer) == (3, True)
+
+
+@pytest.mark.parametrize("how", [{"planarconfig": "separate"}, {"planarconfig": "contig"}, {}])
+def test_of_a_tiff_of_many_bands_three_are_chosen(how):
+    pixels = FIVE.transpose(1, 2, 0) if how.get("planarconfig") == "contig" else FIVE
+    content = tiff(pixels, photometric="minisblack", **how)
+    np.testing.assert_array_equal(read_values(content, (4, 1, 0)).planes, FIVE[[4, 1, 0]])
+    with pytest.raises(OSError, match="TIFF images of 5 planes of 4 x 6, where 1 or 3 planes were expected"):
+        read_values(content)
+
+
+def test_a_damaged_picture_of_deep_colours_is_none():
+    for content in (deep_png(COLOURS, kind=2)[:-30], tiff(COLOURS, photometric="rgb")[:-60]):
+        with pytest.raises(OSError, match="damaged"):
+            read_values(content)
 
 
 def several(*names: str) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 
 from gz2_dataset import CLASS_NAMES, VOTE_COLUMNS, UserError
 from gz2_dataset.rules import Condition, Rule
+from gz2_dataset.sources.hub import Columns
 from gz2_dataset.sources.sources import download_from_kaggle, read_source
 from gz2_dataset.votes import VOTES
 from tests.conftest import ROOT, write_class_list
@@ -159,6 +160,41 @@ def test_a_hub_dataset_with_its_own_names_gives_the_same_classes(class_list, vot
     assert classes(source) == classes(read_source(class_list))
     assert len(source.vote_columns) == 30, "the odd features are not published there"
     assert source.read(source.table["file"][0]) == images[0]["bytes"]
+
+
+def test_columns_of_a_dataset_may_have_any_name(class_list, votes, tmp_path):
+    content = (class_list / "images/g0-0-0.jpg").read_bytes()
+    rows = {"cutout": [{"bytes": content, "path": None}] * 2, "name": ["a", "b"], "kind": ["ring", ""]}
+    rows |= {name: votes[name].head(2).tolist() for name in VOTE_COLUMNS}
+    (tmp_path / "hub").mkdir()
+    table = datasets.Dataset.from_dict(rows).cast_column("cutout", datasets.Image())
+    table.to_parquet(tmp_path / "hub/x.parquet")
+    source = read_source(tmp_path / "hub", columns=Columns("cutout", "kind", "name"))
+    assert (source.kind, source.vote_columns) == ("hub", ()), "the classes that are named, not those of the votes"
+    assert classes(source) == ["ring", ""]
+    assert source.read(source.table["file"][1]) == content
+    for columns, complaint in (
+        (Columns("cutout", "kind"), r"an id of each galaxy, .* --id_column, one of cutout, name, kind"),
+        (Columns("cutout", "sort", "name"), r"no column 'sort'; name it with --label_column, one of cutout"),
+        (Columns("picture"), r"no column 'picture'; name it with --image_column"),
+    ):
+        with pytest.raises(UserError, match=complaint):
+            read_source(tmp_path / "hub", "hub", columns=columns)
+    with pytest.raises(UserError, match=r"kind class_list; .*--revision are for datasets of the Hub"):
+        read_source(class_list, "class_list", columns=Columns(revision="v1"))
+
+
+def test_a_version_of_a_dataset_is_asked_for_by_its_name(monkeypatch):
+    asked = {}
+
+    def load(name: str, **options):
+        asked.update(options, name=name)
+        raise ValueError("no network")
+
+    monkeypatch.setattr("datasets.load_dataset", load)
+    with pytest.raises(UserError, match="no network"):
+        read_source("someone/galaxies", "hub", columns=Columns(revision="v2"))
+    assert asked == {"name": "someone/galaxies", "revision": "v2"}
 
 
 def test_counts_become_fractions_of_those_who_were_asked(class_list, tmp_path):
