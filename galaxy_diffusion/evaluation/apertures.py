@@ -19,7 +19,7 @@ from galaxy_diffusion.shared.sky import border
 MEASURES = ("colour_gradient", "point_source_width")
 BRIGHT, ROUND, MARGIN = 8.0, 1.6, 2
 """A point source has a peak of so many times the noise, an elongation below this, and lies so many pixels inside."""
-RECIPE = f"{SIGMAS} {LEAST} {BRIGHT} {ROUND} {MARGIN} 1"
+RECIPE = f"{SIGMAS} {LEAST} {BRIGHT} {ROUND} {MARGIN} 2"
 
 
 def apertures(images: np.ndarray, radii: np.ndarray, processes: int | None = None) -> pd.DataFrame:
@@ -41,8 +41,8 @@ def apertures(images: np.ndarray, radii: np.ndarray, processes: int | None = Non
 
         - colour_gradient: blue minus red in magnitudes between one and two half-light radii, minus that within one; NaN
           without a radius, where two of them leave the image, or where a channel has no light above the sky;
-        - point_source_width: full width at half maximum of a circular Gaussian in pixels, the median of the image's
-          round and bright sources off the galaxy; NaN where there is none.
+        - point_source_width: full width at half maximum of a circular Gaussian in pixels, of the narrowest of the
+          image's round and bright sources off the galaxy, as others are galaxies; NaN where there is none.
     """
     recipe = f"{RECIPE} {version('photutils')} {np.asarray(radii).tobytes()!r}"
     rows = cached(images, "galaxy_apertures", recipe, partial(measure_all, images, radii, processes))
@@ -85,7 +85,7 @@ def colour_gradient(image: np.ndarray, radius: float, masked: np.ndarray) -> flo
 
 
 def point_source_width(flux: np.ndarray, sources: np.ndarray, noise: float) -> float:
-    """Median full width at half maximum of the round and bright ones among sources (a mask), in pixels."""
+    """Full width at half maximum of the narrowest of the round and bright ones among sources (a mask), in pixels."""
     from photutils.psf import fit_fwhm
     from photutils.segmentation import SegmentationImage, SourceCatalog
     from scipy.ndimage import label
@@ -107,4 +107,4 @@ def point_source_width(flux: np.ndarray, sources: np.ndarray, noise: float) -> f
                 fit_fwhm(flux, xypos=(x, y), fwhm=source.fwhm.value, fit_shape=size, mask=others)
             ).tolist()
     widths = [width for width in widths if 0 < width < len(flux) / 4]
-    return float(np.median(widths)) if widths else np.nan
+    return min(widths, default=np.nan)
