@@ -11,6 +11,7 @@ from galaxy_diffusion.evaluation.copies import find_copies
 from galaxy_diffusion.evaluation.equal_noise import at_equal_noise
 from galaxy_diffusion.evaluation.features import load_net
 from galaxy_diffusion.evaluation.figures import RELATIONS, beside_floor
+from galaxy_diffusion.evaluation.good_enough import not_good_enough
 from galaxy_diffusion.evaluation.keep import Verdicts, shape_agreement
 from galaxy_diffusion.evaluation.label_agreement import load_independent
 from galaxy_diffusion.evaluation.morphology import INSTALL, is_available, morphology
@@ -130,6 +131,8 @@ def save(answer: Answer, config: Config, record: dict) -> None:
     write_json(output / "run.json", {**provenance(config), **record, "files": list(files)})
     shown, _ = fidelity_section(output)
     write_whole(output / "fidelity.md", "\n".join(table.markdown for table in shown.values()))
+    for sentence in not_good_enough(answer.metrics):
+        print(f"warning: {sentence}")
     print(f"figures: {output / 'fidelity.md'}")
 
 

@@ -1,7 +1,7 @@
 """What a report shows of a fidelity evaluation: the tables and pictures that evaluate_images.py wrote."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +9,7 @@ import pandas as pd
 from galaxy_diffusion.evaluation.beside_floor import Metrics, read_metrics
 from galaxy_diffusion.evaluation.copy_search import NO_COPIES
 from galaxy_diffusion.evaluation.figures import EQUAL_NOISE, RELATIONS, distinct, summary
+from galaxy_diffusion.evaluation.good_enough import not_good_enough
 from galaxy_diffusion.evaluation.keep import Passed
 from galaxy_diffusion.shared.names import class_title, metric_title
 from galaxy_diffusion.shared.tables import Cell, Table
@@ -67,7 +68,7 @@ def fidelity_section(folder: Path) -> tuple[dict[str, Table], dict[str, bytes]]:
     kinds = {"morphology": SHAPES, "equal_noise": (EQUAL_NOISE,), "relations": RELATIONS}
     parts = {kind: chosen(results, lambda m, begin=begin: m.startswith(begin)) for kind, begin in kinds.items()}
     parts["metrics"] = chosen(results, lambda m: not m.startswith((*SHAPES, EQUAL_NOISE, *RELATIONS)))
-    tables = {"metrics": summary(parts["metrics"])}
+    tables = {"metrics": replace(summary(parts["metrics"]), notes=not_good_enough(results))}
     try:
         if (folder / POWER).exists():
             tables["copies_power"] = power_table(

@@ -9,6 +9,9 @@ from galaxy_diffusion.study.paper import TEST_PER_CLASS, TRAINING
 from gz2_dataset import RULES
 from gz2_dataset.build_record import BuildRecord
 
+PAPER = ("paper_train", "paper_augmented_train", "paper_test")
+"""Columns of Table 2 with the paper's counts."""
+
 
 def selection(build: BuildRecord) -> Table:
     """Table 1: the morphology rules and how many clean samples they find."""
@@ -29,22 +32,30 @@ def selection(build: BuildRecord) -> Table:
             }
         )
     frame = pd.DataFrame(records)
+    counts = {"paper": "Paper", "public_labels": "Public labels"} if of_the_paper(build) else {}
+    counts |= {"here": "Here"}
     rows = [
         [Cell(class_title(r["galaxy_class"])), Cell(r["tasks"] or "–"), Cell(r["threshold"] or "–")]
-        + [number(r[column]) for column in ("paper", "public_labels", "here")]
+        + [number(r[column]) for column in counts]
         for r in records
     ]
-    notes = [
-        "Public labels: what the rules count among the 61,578 galaxies of the public file. The first rule met decides."
-    ]
+    notes = []
+    if "paper" in counts:
+        notes.append(
+            "Public labels: what the rules count among the 61,578 galaxies of the public file. The first rule met "
+            "decides."
+        )
     if build.rules is None:
         source = build.source.replace("_", " ")
-        notes.append(
-            f"The source here is a {source} without votes: the classes are the source's, the rules were not applied."
-        )
+        notes.append(f"The source ({source}) has no votes: the classes are the source's, the rules were not applied.")
     caption = "Table 1. Selection rules and clean samples"
-    groups, columns = (("", 3), ("Clean samples", 3)), ("Class", "Tasks", "Threshold", "Paper", "Public labels", "Here")
-    return Table(caption, groups, columns, rows, notes, frame)
+    groups = (("", 3), ("Clean samples", len(counts)))
+    return Table(caption, groups, ("Class", "Tasks", "Threshold", *counts.values()), rows, notes, frame)
+
+
+def of_the_paper(build: BuildRecord) -> bool:
+    """Whether a dataset has the paper's classes, so that its counts can stand beside them."""
+    return any(name in TRAINING for name in build.classes)
 
 
 def composition(build: BuildRecord, generated: dict[str, dict[str, int]]) -> Table:
@@ -58,19 +69,22 @@ def composition(build: BuildRecord, generated: dict[str, dict[str, int]]) -> Tab
         paper = TRAINING.get(name, (None, None))
         records.append((name, train, validation, test, *added, augmented, *paper, TEST_PER_CLASS if paper[0] else None))
     names = ("train", "validation", "test", *generated, "augmented_train")
-    columns = ("galaxy_class", *names, "paper_train", "paper_augmented_train", "paper_test")
+    columns = ("galaxy_class", *names, *PAPER)
     frame = pd.DataFrame(records, columns=columns)
-    rows = [[Cell(class_title(record[0])), *map(number, record[1:])] for record in records]
-    totals = frame.drop(columns="galaxy_class").sum(min_count=1)
+    shown = len(columns) if of_the_paper(build) else -len(PAPER)
+    rows = [[Cell(class_title(record[0])), *map(number, record[1:shown])] for record in records]
+    totals = frame[list(columns[1:shown])].sum(min_count=1)
     rows.append([Cell("Sum", bold=True), *map(number, totals)])
-    notes = ["The paper's columns are on its own, larger data; it has no validation split."]
+    notes, papers = [], 0
+    if of_the_paper(build):
+        notes, papers = ["The paper's columns are on its own, larger data; it has no validation split."], len(PAPER)
     if unlabelled := sum(counts.get("unlabelled", {}).values()):
         notes.append(f"{unlabelled:,} more galaxies without a class were available to the generator.")
     if not generated:
         notes.append("No generated images yet, so both training sets are the same.")
-    groups = (("", 1), ("Real", 3), ("Generated, by folder", len(generated)), ("+ diffusion", 1), ("Paper", 3))
+    groups = (("", 1), ("Real", 3), ("Generated, by folder", len(generated)), ("+ diffusion", 1), ("Paper", papers))
     folders = (name.replace("_", " ").capitalize() for name in generated)
-    heads = ("Training", "Validation", "Test", *folders, "Training", "Training", "Augmented", "Test")
+    heads = ("Training", "Validation", "Test", *folders, "Training", *("Training", "Augmented", "Test")[:papers])
     shown_groups = tuple(group for group in groups if group[1])
     caption = "Table 2. Composition of the datasets"
     return Table(caption, shown_groups, ("Class", *heads), rows, [*notes, *build.notes], frame)

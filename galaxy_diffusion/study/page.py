@@ -14,7 +14,7 @@ from galaxy_diffusion.study.arms import generators
 from galaxy_diffusion.study.bootstrap import REPLICATES
 from galaxy_diffusion.study.calibration import READABLE
 from galaxy_diffusion.study.comparison import Comparison
-from galaxy_diffusion.study.dataset_tables import duration, run_records
+from galaxy_diffusion.study.dataset_tables import duration, of_the_paper, run_records
 from galaxy_diffusion.study.folder import GENERATED, Study
 from galaxy_diffusion.study.verdict import Verdict
 
@@ -151,7 +151,7 @@ def render(page: Page, command: str) -> str:
         tables=page.tables,
         fidelity=page.fidelity,
         makers={name: GENERATOR_TITLES.get(maker, maker) for name, maker in makers.items()},
-        paper_tables=paper_tables(),
+        paper_tables=paper_tables() if study.build and of_the_paper(study.build) else (),
         resolutions=page.resolutions,
         collapse=page.collapse,
         facts=facts(page, command),

@@ -354,10 +354,15 @@ def test_table_2_adds_the_generated_images_to_training_only():
     assert BUILD.notes[0] in table.notes
 
 
-def test_a_class_that_the_paper_does_not_know_has_no_figures_of_the_paper():
+def test_another_survey_has_no_columns_of_the_paper():
     build = BuildRecord(source="image_folder", classes=("ring",), counts={"train": {"ring": 7}})
-    assert [cell.text for cell in dataset_tables.selection(build).rows[0]] == ["Ring", "–", "–", "–", "–", "7"]
-    assert [cell.text for cell in dataset_tables.composition(build, {}).rows[0]][-3:] == ["–"] * 3
+    first, second = dataset_tables.selection(build), dataset_tables.composition(build, {"generated": {"ring": 3}})
+    assert [cell.text for cell in first.rows[0]] == ["Ring", "–", "–", "7"]
+    assert [cell.text for cell in second.rows[0]] == ["Ring", "7", "0", "0", "3", "10"]
+    for table in (first, second):
+        assert "Paper" not in table.markdown
+        assert "paper" not in " ".join(table.notes)
+        assert {len(table.columns), sum(width for _, width in table.groups)} == {len(table.rows[0])}
 
 
 def test_table_3_has_every_arm_and_marks_the_differences_that_stand_out():
