@@ -64,9 +64,9 @@ lock: $(STAMP)
 		--no-annotate --no-header -c constraints.txt pyproject.toml -o requirements.lock
 	sed -i '1i # What make installs, with the hashes of its files. Made with: make lock' requirements.lock
 
-# What the environment consists of, for those who look for known faults: CycloneDX.
+# What make installs, with hashes, for those who look for known faults: CycloneDX.
 sbom: $(STAMP)
-	cyclonedx-py environment --output-reproducible --output-file sbom.json .venv/bin/python
+	cyclonedx-py requirements requirements.lock --output-reproducible --output-file sbom.json
 
 $(STAMP): pyproject.toml constraints.txt requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

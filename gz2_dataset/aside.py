@@ -1,9 +1,19 @@
 """Files that are whole or absent: written under another name in the same folder, then renamed."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+UMASK = os.umask(0)
+os.umask(UMASK)  # it can only be read by setting it
+
+
+def as_umask_says(folder: Path) -> None:
+    """Give the files in a folder, or one file, the permissions that the umask leaves: safetensors takes them away."""
+    for path in folder.rglob("*.safetensors") if folder.is_dir() else [folder]:
+        path.chmod(0o666 & ~UMASK)
 
 
 @contextmanager
@@ -30,6 +40,8 @@ def written_aside(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
     try:
         yield aside
+        if path.suffix == ".safetensors":
+            as_umask_says(aside)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

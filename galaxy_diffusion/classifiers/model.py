@@ -13,6 +13,7 @@ from galaxy_diffusion.shared.run_folder import write_json
 from galaxy_diffusion.shared.timm_nets import create_net, find_net
 from gz2_dataset import UserError
 from gz2_dataset.arrays import jpeg_settings
+from gz2_dataset.aside import as_umask_says
 from gz2_dataset.stretch import Stretch
 
 
@@ -104,6 +105,7 @@ def save_model(
     prepared.update(interpolation="lanczos", crop_pct=min(1.0, center_crop / image_side) if center_crop else 1.0)
     model.config.auto_map = auto_map  # read from here in a folder, from preprocessor_config.json on the Hub
     model.save_pretrained(folder)
+    as_umask_says(folder)
     shutil.copyfile(module, folder / module.name)
     resolution = prepared["input_size"][-1]
     settings = {

@@ -18,6 +18,7 @@ from galaxy_diffusion.shared.ending import Ending
 from galaxy_diffusion.shared.run_folder import MetricsLog
 from galaxy_diffusion.shared.state_file import fit_to_parameters
 from gz2_dataset import UserError
+from gz2_dataset.aside import as_umask_says
 
 
 class ClassifierTrainer(Trainer):
@@ -131,6 +132,7 @@ class Checkpoints(TrainerCallback):
         PartialState().wait_for_everyone()  # each process writes its own random numbers
         if state.is_world_process_zero:
             folder = Path(str(args.output_dir))
+            as_umask_says(folder / f"checkpoint-{state.global_step}")
             seal(folder / f"checkpoint-{state.global_step}")
             best = state.best_model_checkpoint and Path(state.best_model_checkpoint).name
             for old in checkpoints(folder)[: -self.keep]:

@@ -14,6 +14,7 @@ from galaxy_diffusion.sampling.schedulers import DEFAULT, make_scheduler
 from galaxy_diffusion.sampling.schedulers import FOLDER as SAMPLER_FOLDER
 from galaxy_diffusion.shared.seen_images import FILE as SEEN_FILE
 from gz2_dataset import GalaxyArrays, UserError
+from gz2_dataset.aside import as_umask_says
 from gz2_dataset.reading import read_json
 
 INDEX, RECORD = "model_index.json", "run.json"
@@ -56,6 +57,7 @@ def save_pipeline(pipeline: DiffusionPipeline, folder: Path, **options: object) 
         pipeline.save_pretrained(aside, **options)
         if isinstance(pipeline, ClassConditionalDDPMPipeline):
             make_scheduler(DEFAULT, pipeline.scheduler).save_pretrained(aside / SAMPLER_FOLDER)
+        as_umask_says(aside)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise

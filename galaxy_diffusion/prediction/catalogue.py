@@ -53,9 +53,9 @@ def read_catalogue(path: Path) -> Table:
             return Table.from_pandas(pd.read_parquet(path, dtype_backend="numpy_nullable"))
         with warnings.catch_warnings(action="ignore", category=AstropyWarning):  # on how others write catalogues
             table = Table.read(path, format=kind)
+        table.convert_bytestring_to_unicode()
     except Exception as error:  # each library has its own
         raise UserError(f"{path}: cannot be read as a catalogue ({' '.join(str(error).split())})") from None
-    table.convert_bytestring_to_unicode()
     return table
 
 

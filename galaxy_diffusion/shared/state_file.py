@@ -8,6 +8,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from gz2_dataset.aside import as_umask_says
+
 
 def write_state(path: Path, state: Any) -> None:
     """Write what a ``state_dict`` returns, so that reading it can run nothing, unlike reading a pickle.
@@ -34,6 +36,7 @@ def write_state(path: Path, state: Any) -> None:
 
     header = json.dumps(plain(state))
     save_file(tensors, path, metadata={"state": header})
+    as_umask_says(path)
 
 
 def read_state(path: Path) -> Any:

@@ -23,6 +23,7 @@ from galaxy_diffusion.app.uploads import picture_of
 from galaxy_diffusion.prediction.catalogue import FORMATS, read_catalogue
 from galaxy_diffusion.prediction.survey import open_survey
 from galaxy_diffusion.study import dataset_tables
+from gz2_dataset import UserError
 from gz2_dataset.build_record import BuildRecord
 from gz2_dataset.class_names import check_class_names
 from gz2_dataset.image_ids import check_image_ids
@@ -167,6 +168,14 @@ def test_a_catalogue(folder, kind, data):
         table.to_pandas().to_parquet(file) if kind == ".parquet" else table.write(file, format=FORMATS[kind])
     with OneLine():
         read_catalogue(put(folder / f"catalogue{kind}", data.draw(damaged(file.read_bytes()))))
+
+
+def test_a_catalogue_whose_text_is_none_is_one_line(folder):
+    """Found by `test_a_catalogue`."""
+    Table({"file_name": ["g0.jpg"]}).write(folder / "text.fits")
+    put(folder / "text.fits", (folder / "text.fits").read_bytes().replace(b"g0.jpg", b"g\xf8.jpg"))
+    with pytest.raises(UserError, match="cannot be read as a catalogue"):
+        read_catalogue(folder / "text.fits")
 
 
 @given(content=damaged(csv(("file_name", "x"), ("g0.jpg", 1), ("g1.jpg", 2))))
