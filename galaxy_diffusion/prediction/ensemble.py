@@ -9,7 +9,13 @@ import numpy as np
 import torch
 
 from galaxy_diffusion.shared.class_prior import log_class_shares
-from galaxy_diffusion.shared.classifier_folder import class_names_of, predicts_votes, read_classifier, read_results
+from galaxy_diffusion.shared.classifier_folder import (
+    class_names_of,
+    predicts_votes,
+    read_classifier,
+    read_quality,
+    read_results,
+)
 from gz2_dataset import UserError
 from gz2_dataset.arrays import jpeg_round_trip
 from gz2_dataset.crop import prepare_image, recorded_crop
@@ -19,11 +25,15 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class View(NamedTuple):
-    """What a net sees of an image: its resolution, the side in pixels of the crop, 0 for the whole, and the stretch."""
+    """What a net sees of an image: its resolution, the side in pixels of the crop, 0 for the whole, and the stretch.
+
+    And the JPEG quality of its training's images, which was another in earlier versions; None for that of this one.
+    """
 
     resolution: int
     center_crop: int
     stretch: Stretch | None = None
+    quality: int | None = None
 
     def prepare(self, content: bytes, resolution: int) -> np.ndarray:
         """An image file in this view, uint8 (resolution, resolution, 3); OSError if it is not a whole image."""
@@ -99,7 +109,7 @@ class Ensemble:
         """
         pixels = {stretch: pixels_of(content, stretch) for stretch in {m.view.stretch for m in self.members}}
         return {
-            view: jpeg_round_trip(prepare_image(pixels[view.stretch], view.resolution, view.center_crop))
+            view: jpeg_round_trip(prepare_image(pixels[view.stretch], view.resolution, view.center_crop), view.quality)
             for view in {m.view for m in self.members}
         }
 
@@ -153,7 +163,7 @@ def load_ensemble(folders: Sequence[str], device: torch.device, precision: str =
         class_names = names
         mean, std = (255 * torch.tensor(config[key], device=device).view(3, 1, 1) for key in ("mean", "std"))
         stretch = Stretch.from_record(results.get("stretch"))
-        view = View(config["input_size"][-1], recorded_crop(results), stretch)  # pyright: ignore[reportArgumentType]
+        view = View(config["input_size"][-1], recorded_crop(results), stretch, read_quality(folder))  # pyright: ignore[reportArgumentType]
         net = model.timm_model.to(device, memory_format=torch.channels_last)  # twice as fast on a CPU
         members.append(Member(folder, net, view, mean, std, log_class_shares(results, class_names)))
     return Ensemble(members, class_names, device, precision, of_votes)

@@ -98,6 +98,14 @@ def read_record(path: Path, remedy: str) -> dict[str, Any]:
     return record
 
 
+def read_quality(folder: Path) -> int | None:
+    """The JPEG quality of the images that a training saw, as its preprocessor_config.json says; None if it does not."""
+    file = folder / "preprocessor_config.json"
+    jpeg = read_json(file, "train it again").get("jpeg") if file.exists() else None
+    quality = jpeg.get("quality") if isinstance(jpeg, dict) else None
+    return quality if isinstance(quality, int) and 1 <= quality <= 100 else None
+
+
 def read_validation(folder: Path, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (N, classes) of the validation galaxies of a training, and their labels (N,).
 

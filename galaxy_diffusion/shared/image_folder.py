@@ -10,7 +10,7 @@ from PIL import Image
 
 from galaxy_diffusion.shared.seen_images import refuse_other_crop
 from gz2_dataset import GalaxyArrays, UserError
-from gz2_dataset.arrays import encode_jpeg
+from gz2_dataset.arrays import NATIVE_RESOLUTION, encode_jpeg
 from gz2_dataset.aside import write_whole
 from gz2_dataset.images import decode
 from gz2_dataset.kinds import is_of
@@ -75,8 +75,19 @@ def load_generated(folder: str, class_names: tuple[str, ...], resolution: int, c
         images[i] = image
         labels[i] = class_names.index(row["label"])
         hashes.append(hashlib.sha256(content).hexdigest())
+    if resolution < NATIVE_RESOLUTION and any(is_lossy(Path(folder) / row["file_name"]) for row in rows[:1]):
+        print(
+            f"note: {folder}: its images were stored with loss, by an earlier version: make them again by generate.py, "
+            "or the traces of their compression may tell them from real ones"
+        )
     names = [row["file_name"] for row in rows]
     return GalaxyArrays(images, labels, names, hashes, class_names, center_crop=center_crop)
+
+
+def is_lossy(path: Path) -> bool:
+    """Whether a file is a JPEG whose quality is below 100: only then is a step of its tables larger than 1."""
+    with Image.open(path) as image:
+        return any(max(table) > 1 for table in getattr(image, "quantization", {}).values())
 
 
 def read_metadata(folder: Path | str) -> list[dict]:
