@@ -119,7 +119,11 @@ def begun(config: Config, command: str, output: Path) -> multiprocessing.Process
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__ if __name__ != "__main__" else "benchmarks.kills"])
     process = context.Process(target=carry_out, args=(config, command, output))
-    process.start()
+    try:
+        process.start()
+    except EOFError:  # the process to fork from has ended with one that was killed; it is started again
+        process = context.Process(target=carry_out, args=(config, command, output))
+        process.start()
     return process
 
 

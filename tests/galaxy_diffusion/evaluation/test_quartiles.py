@@ -54,5 +54,5 @@ def test_the_file_holds_the_table(table, tmp_path):
 
 def test_another_file_is_refused(tmp_path):
     (tmp_path / quartiles.FILE).write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="is no table of quartiles"):
+    with pytest.raises(UserError, match="no column class_name"):
         read_quartiles(tmp_path / quartiles.FILE)
