@@ -22,7 +22,11 @@ from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import run
 
 SMALL = {
-    "01": "GALAXIES = 1",
+    "01": """\
+GALAXIES = 1
+from functools import partial
+from galaxy_diffusion.sampling import settings
+settings.Sampling = partial(settings.Sampling, num_inference_steps=4)""",
     "02": """\
 RARE, MOCK_GALAXIES, HELD_OUT, RESOLUTION = "spiral", 60, 2, 32
 GENERATOR, GENERATOR_IMAGES, INTERRUPT_AFTER = "ddpm_tiny", 64, 60
