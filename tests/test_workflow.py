@@ -296,6 +296,35 @@ def test_two_gpus_train_side_by_side_each_its_own(preset, tmp_path, monkeypatch)
     assert sorted(log.read_text() for log in logs) == ["trained on 0\n", "trained on 1\n"]
 
 
+PYTHON = """#!{python}
+import sys
+from pathlib import Path
+given = dict(zip(sys.argv[1:], sys.argv[2:]))
+(Path(given["--output_dir"]) / "fidelity.json").write_text(Path(given["--generated"]).name)
+"""
+
+
+def test_each_folder_of_images_is_evaluated_into_its_own(preset, tmp_path):
+    study = yaml.safe_load(preset.read_text()) | {"output_dir": str(tmp_path / "run")}
+    folders = ["first", "second"]
+    study["generated"] = dict.fromkeys(folders, study["generated"]["generated"])
+    study["evaluate"] = {name: {} for name in folders}
+    study["arms"] = {"original": {}, "diffusion": {"images": "first"}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    judge = "classifiers/tiny/original/seed0/metrics.json"
+    for made in ("data/build.json", "first/run.json", "second/run.json", judge):
+        (tmp_path / "run" / made).parent.mkdir(parents=True)
+        (tmp_path / "run" / made).write_text("{}")
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin/python"
+    fake.write_text(PYTHON.format(python=sys.executable))
+    fake.chmod(0o755)
+    evaluated = [tmp_path / f"run/fidelity/{name}/fidelity.json" for name in folders]
+    targets = "--allowed-rules", "evaluate", "--", *map(str, evaluated)
+    snakemake(tmp_path / "study.yaml", *targets, first_on_path=tmp_path / "bin")
+    assert [file.read_text() for file in evaluated] == folders
+
+
 def test_the_profile_for_slurm_says_what_each_rule_needs(tmp_path):
     pytest.importorskip("snakemake_executor_plugin_slurm")
     settings = yaml.safe_load((ROOT / "configs/study_demo.yaml").read_text()) | {"output_dir": str(tmp_path)}
