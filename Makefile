@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Each worker takes the next tests when it has done its own, in their order: the fixtures of a module are made twice at most.
 PYTEST := python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test check fuzz study venv lock sbom lint docs types
+.PHONY: demo test check test-run check-run fuzz study venv lock sbom lint docs types
 .DEFAULT_GOAL := demo
 
 demo: CONFIG = configs/study_demo.yaml
@@ -32,10 +32,14 @@ study: $(STAMP)
 	galaxy-diffusion study --config $(CONFIG) --cores $(CORES)
 	@echo "report: $(CURDIR)/$$(sed -n 's/^output_dir: *//p' $(CONFIG))/report/index.html"
 
-test: $(STAMP) lint types
+# Style and types are checked while the tests run.
+test check:
+	@$(MAKE) --no-print-directory --jobs 3 lint types $@-run
+
+test-run: $(STAMP)
 	$(PYTEST)
 
-check: $(STAMP) lint types
+check-run: $(STAMP)
 	$(PYTEST) -m "not slow and not two_processes"
 
 fuzz: $(STAMP)

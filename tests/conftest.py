@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from .cores import WORKER, all_cores
+from .cores import WORKER
 
 # isort: split
 
@@ -26,6 +26,8 @@ from PIL import Image
 from gz2_dataset import CLASS_NAMES, GalaxyArrays, build
 from gz2_dataset.mock.survey import write_mock_survey
 
+from .warm_python import programs as warm_programs
+
 settings.register_profile("galaxies", deadline=None, max_examples=25)
 settings.register_profile("fuzz", deadline=None, max_examples=1000)
 settings.load_profile("galaxies")
@@ -36,6 +38,15 @@ AXIS_RATIO = dict(zip(CLASS_NAMES, (1.0, 0.6, 0.25, 0.12, 0.9), strict=True))
 COLOUR = dict(
     zip(CLASS_NAMES, ((1, 0.8, 0.5), (1, 0.7, 0.4), (1, 0.6, 0.3), (0.6, 0.7, 1), (0.5, 0.6, 1)), strict=True)
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests have a long time limit of their own come first, so that no core waits for one at the end."""
+    longest = dict.fromkeys((item.path for item in items), 0)
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest[item.path], limit.args[0] if limit else 0)
+    items.sort(key=lambda item: -longest[item.path])
 
 
 def pytest_sessionfinish() -> None:
@@ -177,14 +188,22 @@ def shared_folder(factory: pytest.TempPathFactory) -> Path:
     return factory.getbasetemp().parent if WORKER else factory.mktemp("shared")
 
 
+@pytest.fixture
+def warm_python(monkeypatch) -> None:
+    """What the test starts as `sys.executable`, or by the name of a command, has its libraries loaded."""
+    folder = warm_programs()
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, [folder, Path(sys.executable).parent, os.environ["PATH"]])))
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+
+
 def launch_two_processes(*command: object) -> subprocess.CompletedProcess:
     """Run a script in two processes on the CPU, one thread each, on a free port."""
-    with all_cores():
-        return subprocess.run([*TWO_PROCESSES, *map(str, command)], cwd=ROOT, env=environment_of_two(), check=True)
+    python = warm_programs() / "python"
+    return subprocess.run([python, *TWO_PROCESSES, *map(str, command)], cwd=ROOT, env=environment_of_two(), check=True)
 
 
 # accelerate launch would start a single process on a CPU.
-TWO_PROCESSES = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
 def environment_of_two() -> dict[str, str]:

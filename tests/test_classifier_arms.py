@@ -176,6 +176,7 @@ def test_an_arm_takes_the_images_it_names(arm, toy_data, generated, teacher, tmp
 
 
 @pytest.mark.parametrize("arm", ONE_OF_EACH_KIND)
+@pytest.mark.slow
 def test_an_arm_trains_from_the_command_line(arm, toy_data, generated, teacher, tmp_path, monkeypatch):
     words = "--output_dir", tmp_path / "run", "--total_images", 2 * BATCH
     monkeypatch.setattr("sys.argv", command_line(arm, toy_data, generated, teacher, *words))
@@ -217,6 +218,7 @@ def log_without_times(folder: Path) -> list[dict]:
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
+@pytest.mark.slow
 def test_with_all_remedies_resumed_equals_uninterrupted(toy_data, tmp_path, monkeypatch):
     """The power fails at step 9: the same command continues from step 8 and ends where the other run ended."""
     steps = {"total_images": 12, "checkpoint_images": 4, "validation_images": 6, "log_images": 2}
@@ -314,6 +316,7 @@ def test_a_stopped_run_that_is_resumed_ends_with_the_same_weights(toy_data, tmp_
     assert results(tmp_path / "run")["best_step"] == 4
 
 
+@pytest.mark.slow
 def test_compiled_weights_are_saved_under_their_own_names(toy_data, tmp_path, monkeypatch):
     compiled = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, *_, **__: compiled.append(type(self).__name__))

@@ -80,6 +80,7 @@ def test_no_command_is_told_the_crop(script):
     assert not [field.name for field in fields(script.Config) if "crop" in field.name]
 
 
+@pytest.mark.slow
 def test_every_record_has_the_crop_of_the_data(data, model, generated, classifier, tmp_path):
     sagan = preset("sagan_tiny", total_images=32)
     train_sagan.main(train_sagan.Config(data=str(data), output_dir=tmp_path / "sagan", **sagan))

@@ -20,7 +20,7 @@ BLOCK = re.compile(
 TINY = {
     "--num_images 600": "--num_images 150",
     "--test_per_class 20 --validation_per_class 5": "--test_per_class 4 --validation_per_class 2",
-    "--config ddpm_64_finetune": "--config ddpm_64_finetune --total_images 16 --batch_size 8",
+    "--config ddpm_64_finetune": "--config ddpm_64_finetune --total_images 16 --batch_size 8 --sample_images 0",
     "cigar_shaped_smooth=100": "cigar_shaped_smooth=2 --num_inference_steps 2",
     "--config classifier_efficientnetv2_tiny": "--config classifier_tiny --total_images 32 --batch_size 16",
     "--model galaxies-64": "--model galaxies-64 --num_inference_steps 3",
@@ -50,9 +50,10 @@ def clone(tmp_path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize("page", PAGES)
 def test_the_code_of_a_page_runs_from_top_to_bottom(page, clone):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     ran = [found for found in blocks(page) if not found["reason"]]
     assert ran
     for found in ran:
@@ -70,6 +71,7 @@ def test_what_is_made_smaller_is_in_the_pages():
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("warm_python")
 def test_the_site_is_built_without_a_warning(tmp_path):
     """A link or anchor that leads nowhere within the site is a warning, too."""
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", str(tmp_path)]

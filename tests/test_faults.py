@@ -107,6 +107,7 @@ def test_noted_signals_interrupt_nothing_until_their_block_ends(own_handlers):
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_command_ends_with_the_study_that_has_started_it():
     """Killed with SIGKILL, of which a study can tell nobody."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from gz2_dataset.command_line import call; "
@@ -220,7 +221,7 @@ def test_one_of_two_processes_that_is_told_to_end_or_dies_ends_the_other(number,
     """SIGTERM: with a checkpoint that both have agreed on."""
     preset = ["--config", "configs/ddpm_tiny.yaml", "--data", toy_data, "--output_dir", tmp_path / "run"]
     endless = ["--total_images", 10**9, "--checkpoint_images", 10**9, "--sample_images", 0]
-    command = [*TWO_PROCESSES, "train_ddpm.py", *map(str, preset + endless)]
+    command = [sys.executable, *TWO_PROCESSES, "train_ddpm.py", *map(str, preset + endless)]
     with subprocess.Popen(command, cwd=ROOT, env=environment_of_two(), stderr=subprocess.PIPE, text=True) as launcher:
         metrics = tmp_path / "run/metrics.jsonl"
         for _ in launcher.stderr:  # the progress bar

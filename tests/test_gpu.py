@@ -48,6 +48,7 @@ def fresh_accelerate():
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
+@pytest.mark.slow
 def test_nets_are_timed_with_their_patches_and_without(tmp_path, fresh_accelerate):
     gpu.measure_costs(gpu.Config("", tmp_path, measured=["ddpm_tiny"]))
     header, _, patches, plain = [line.split(" | ") for line in (tmp_path / "costs.md").read_text().splitlines()]

@@ -9,7 +9,6 @@ import pytest
 
 from notebooks.execute import SMALL, execute
 from tests.conftest import ROOT
-from tests.cores import all_cores
 
 SOURCES = {path.stem[:2]: path for path in sorted((ROOT / "notebooks").glob("[0-9]*.py"))}
 NEEDS = {"01": "statmorph", "02": "galsim", "04": "snakemake", "05": "galsim", "06": "galsim"}
@@ -46,10 +45,10 @@ def test_nothing_is_kept_of_the_machine_that_ran_it(source):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize("number", SMALL)
 def test_it_runs_with_small_settings_and_without_a_network(number, tmp_path: Path):
     if number in NEEDS:
         pytest.importorskip(NEEDS[number])
-    with all_cores():
-        notebook = execute(SOURCES[number], SMALL[number], tmp_path)
+    notebook = execute(SOURCES[number], SMALL[number], tmp_path)
     assert outputs_of(notebook)

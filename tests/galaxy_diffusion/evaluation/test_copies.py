@@ -12,6 +12,8 @@ from galaxy_diffusion.evaluation.pair import RealAndGenerated
 from gz2_dataset import CLASS_NAMES, GalaxyArrays
 from tests.conftest import draw_clumpy_galaxies
 
+pytestmark = pytest.mark.slow
+
 SPLITS = {"train": 240, "unlabelled": 60, "validation": 60, "test": 80}
 PLANTED = 20
 

@@ -297,6 +297,7 @@ def test_loading_runs_no_code_of_the_folder(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
 def test_others_load_the_folder_without_this_package(tmp_path):
     pipeline = small_pipeline()
     pipeline.save_pretrained(tmp_path / "model")

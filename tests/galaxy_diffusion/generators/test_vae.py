@@ -174,6 +174,7 @@ def test_the_hash_of_the_weights_is_that_of_all_nets():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
 def test_others_load_the_folder_without_this_package(tmp_path):
     pipeline = small_pipeline()
     pipeline.save_pretrained(tmp_path / "model")

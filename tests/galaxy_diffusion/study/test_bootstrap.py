@@ -182,6 +182,7 @@ def test_an_improvement_as_the_papers_in_cigar_recall_is_found():
     assert 0 < low[1, 1] < 0.19 < high[1, 1]
 
 
+@pytest.mark.slow
 def test_the_spread_over_seeds_is_in_the_interval():
     rng = np.random.default_rng(4)
     labels = np.repeat([0, 1], 200)
@@ -247,8 +248,8 @@ def test_what_is_detectable_follows_from_the_law_that_the_test_uses(law):
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_arms_that_differ_by_the_margin_are_called_equivalent_in_at_most_5_of_100(sign):
-    """With many galaxies, those that do not differ are found equivalent in most cases."""
-    rng, labels, margin, simulations = np.random.default_rng(25), np.repeat(np.arange(5), 300), 0.06, 300
+    """With many galaxies, arms that do not differ are found equivalent in most cases. Recall is of one class."""
+    rng, labels, margin, simulations = np.random.default_rng(25), np.repeat(range(5), (9, 9, 300, 9, 9)), 0.06, 300
     called = {0.0: 0, margin: 0}
     for truth in called:
         helped = truth / (1 - CONFUSION[2, 2])

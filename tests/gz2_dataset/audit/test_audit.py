@@ -204,6 +204,7 @@ def test_what_a_galaxy_is_called_cannot_change_the_page(damaged, tmp_path):
     assert "x" not in Page((tmp_path / "audit.html").read_text()).addresses
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_verdict_and_its_status_says_it(toy_data, tmp_path):
     folder = shutil.copytree(toy_data, tmp_path / "data")
     fit = run_audit(folder)

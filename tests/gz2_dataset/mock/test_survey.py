@@ -76,6 +76,7 @@ def test_images_are_a_galaxy_on_dark_sky(survey: Path):
     assert (centre - sky > 50).all()
 
 
+@pytest.mark.slow
 def test_fewer_galaxies_are_a_prefix_and_processes_and_repetition_change_nothing(survey: Path, tmp_path: Path):
     for name, processes in (("few", 1), ("again", 2)):
         write_mock_survey(tmp_path / name, 6, SEED, processes=processes)
