@@ -120,6 +120,7 @@ def test_no_value_of_a_preset_is_carried_out(preset, tmp_path):
     planned = snakemake(tmp_path / "study.yaml", "--dry-run", "--printshellcmds", "--forceall", "--quiet", "host")
     commands = re.findall(r"^Shell command: (?!None$)(.*)", planned, re.MULTILINE)
     assert {name for name in COMMANDS for command in commands if name in command} == set(COMMANDS)
+    assert any("accelerate launch" in command for command in commands)
     for command in map(without_log, commands):
         as_words = f'python() {{ printf \'%s\\n\' "$@"; }}; accelerate() {{ python "$@"; }}; {command}'
         shown = subprocess.run(["sh", "-c", as_words], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -173,6 +174,7 @@ def test_the_graph_of_all_arms_is_that_of_the_preset(tmp_path):
     commands = [without_log(line) for line in planned.splitlines() if line.startswith("Shell command: ")]
     trainings = [command for command in commands if "train_classifier.py" in command]
     assert len(trainings) == len(planned_runs(settings)) == 2 * (10 * 3 + 17)
+    assert not any("accelerate launch" in command for command in commands), "a single process needs no launcher"
 
     def the(*parts: str) -> str:
         found = [command for command in commands if all(part in command for part in parts)]
@@ -270,6 +272,8 @@ print("trained on", gpu)
 def test_two_gpus_train_side_by_side_each_its_own(preset, tmp_path, monkeypatch):
     """Each of two trainings waits for the other: one after the other, they would never end."""
     study = yaml.safe_load(preset.read_text()) | {"output_dir": str(tmp_path / "run"), "seeds": [0, 1]}
+    study["accelerate"] = str(tmp_path / "accelerate.yaml")
+    (tmp_path / "accelerate.yaml").write_text("{num_processes: 1}")
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     (tmp_path / "run/data").mkdir(parents=True)
     (tmp_path / "run/data/build.json").write_text("{}")
