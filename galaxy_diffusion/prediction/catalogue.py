@@ -105,7 +105,7 @@ def save(table: Table, file: Path, path: Path) -> None:
             table.to_pandas().to_parquet(file, index=False)
         else:
             options = {"tabledata_format": "binary2"} if kind == "votable" else {}
-            table.write(file, format=kind, **options)
+            table.write(str(file), format=kind, **options)  # astropy 7.0 takes no Path for a VOTable
     except (ValueError, TypeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: cannot be written ({reason}); take another of {', '.join(FORMATS)}") from None
