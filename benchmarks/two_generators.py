@@ -50,9 +50,10 @@ def main(config: Config) -> None:
     rows = matched(*map(places, config.folders))
     found = two_generators([first.take(rows[0]), second.take(rows[1])], halves, config.seed)
     table = [
-        (class_title(name), metric_title(metric), f"{f.value:.3f} [{f.low:.3f}, {f.high:.3f}]", f.n_generated, f.n_real)
+        [class_title(name), metric_title(metric), f"{f.value:.3f} [{f.low:.3f}, {f.high:.3f}]", *map(str, sizes)]
         for name, figures in found.items()
         for metric, f in figures.items()
+        for sizes in [(f.n_generated, f.n_real)]
     ]
     print(markdown_table(("class", "figure", "share, 0.5 by chance", "images", "galaxies in a half"), table))
 
