@@ -52,7 +52,7 @@ def bands_of_png(content: bytes) -> np.ndarray | None:
 
 def bands_of_tiff(content: bytes) -> np.ndarray | None:
     with tifffile.TiffFile(BytesIO(content)) as file:
-        page = file.pages[0]
+        page = file.pages.first
         if page.bitspersample <= 8 or page.samplesperpixel * len(file.pages) == 1:
             return None
         if len(file.series) > 1:

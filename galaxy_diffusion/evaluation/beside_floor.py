@@ -113,8 +113,8 @@ def median_beside_floor(generated: np.ndarray, real: np.ndarray, seed: int = 0) 
         return Estimate(float(np.median(values)), float(low), float(high))
 
     found, floor = map(median, sides)
-    floors = {"floor": floor.value, "floor_low": floor.low, "floor_high": floor.high}
-    return BesideFloor(**asdict(found), n_real=len(sides[1]), n_generated=len(sides[0]), **floors)
+    counts = len(sides[1]), len(sides[0])
+    return BesideFloor(found.value, found.low, found.high, *counts, floor.value, floor.low, floor.high)
 
 
 def write_metrics(path: Path, metrics: Metrics) -> None:

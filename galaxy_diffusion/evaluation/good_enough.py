@@ -29,12 +29,12 @@ def not_good_enough(results: Metrics) -> list[str]:
     for name, figures in results.items():
         reasons = []
         agreement = figures.get("label_agreement")
-        if agreement and agreement.floor_low is not None and agreement.high < agreement.floor_low:
-            share, of_real = (f"{100 * value:.0f} %" for value in (agreement.value, agreement.floor))
+        if agreement and agreement.high < (agreement.floor_low or 0):
+            share, of_real = (f"{100 * value:.0f} %" for value in (agreement.value, agreement.floor or 0))
             reasons.append(f"a classifier takes {share} of them for their class, of real ones {of_real}")
         probes = (f for metric, f in figures.items() if metric.startswith("probe_auc_") and f.floor_high is not None)
         probe = max(probes, key=lambda f: f.low, default=None)
-        if probe and probe.low > max(TOLD_APART, probe.floor_high):
+        if probe and probe.low > max(TOLD_APART, probe.floor_high or 0):
             reasons.append(
                 f"a probe tells them from real ones (AUC {probe.value:.2f}, of real ones among themselves "
                 f"{probe.floor:.2f})"

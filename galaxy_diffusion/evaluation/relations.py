@@ -83,8 +83,10 @@ def compare_relations(
     unbiased = partial(unbiased_estimates, seed=seed)
     found = compare(estimate, value, first, second, classes, f"relations, {description}", seed, unbiased)
     if len(classes) == 1:
-        white = (table[:, len(COLUMNS) :] for table in (first, second))
-        found |= probe(*(np.hstack([w, w**2]) for w in white), classes[0], "morphology", seed)
+        real, generated = (
+            np.hstack([white, white**2]) for white in (first[:, len(COLUMNS) :], second[:, len(COLUMNS) :])
+        )
+        found |= probe(real, generated, classes[0], "morphology", seed)
     return found
 
 

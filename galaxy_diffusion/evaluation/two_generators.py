@@ -78,7 +78,8 @@ def partners_nearer(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     first, second : ndarray of uint8, shape (N, S, S, 3)
         Images of one class; those of one row are partners. Images that are as far count half.
     """
-    distance = cdist(*(images.reshape(len(images), -1).astype(float) for images in (first, second)), "correlation")
+    one, other = (images.reshape(len(images), -1).astype(float) for images in (first, second))
+    distance = cdist(one, other, "correlation")
     partner = np.diagonal(distance)
     both = [
         (np.sign(side - partner[:, None]) + 1).sum(axis=1) - 1  # the partner itself counts as one that is as far
