@@ -24,7 +24,6 @@ from gz2_dataset import UserError
 from gz2_dataset.aside import write_whole
 from gz2_dataset.command_line import provenance, run
 from gz2_dataset.folder_lock import only_writer
-from gz2_dataset.kinds import is_of
 from gz2_dataset.ranges import Checked, at_least
 from gz2_dataset.reading import read_json
 
@@ -140,7 +139,8 @@ def forget_others(folder: Path, files: Iterable[str]) -> None:
     """Remove what an earlier evaluation wrote and this one does not, such as pictures of a former class."""
     record = folder / "run.json"
     earlier = read_json(record, "remove it").get("files", []) if record.exists() else []
-    for name in earlier if is_of(earlier, list[str]) else []:
+    names = [name for name in earlier if isinstance(name, str)] if isinstance(earlier, list) else []
+    for name in names:
         if name not in files and name == Path(name).name and name.endswith((".png", ".csv")):
             (folder / name).unlink(missing_ok=True)
 
