@@ -6,7 +6,8 @@ galaxy in common; nets that have memorised take it to different ones, each of it
 partners_agree
     How often an image is nearer to its partner, the other net's image of the same class and seed, than to another image
     of the other net of this class: 0.5 for images that have nothing to do with each other, 1 for the same ones. Near
-    are pixels that correlate.
+    are pixels that correlate. Read it only for nets whose images are galaxies: untrained ones give back
+    the noise, and agree.
 own_half_nearest
     How often the nearest training galaxy of its class is in the half that its own net has learned from, whatever its
     shift, turn, zoom and brightness (see `nearest`): 0.5 for what is learned, 1 for what is memorised.
