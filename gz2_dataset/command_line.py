@@ -1,7 +1,9 @@
 """What every command of the project shares: arguments from a dataclass or functions, one-line errors, provenance."""
 
+import atexit
 import contextlib
 import dataclasses
+import gc
 import importlib.metadata
 import inspect
 import os
@@ -228,6 +230,9 @@ def run_functions(functions: dict[str, Callable], description: str) -> None:
 
 def call(function: Callable, *args: Any, **kwargs: Any) -> None:
     """Call ``function``; turn an error that a user can fix into one line, and a signal into the usual exit status."""
+    # While it ends, Python looks through torch and diffusers for garbage more than once, which takes five seconds: too
+    # long for what a cluster has told to end, and for everybody else.
+    atexit.register(gc.freeze)
     try:
         heed_signals()
         function(*args, **kwargs)
