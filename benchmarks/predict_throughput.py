@@ -57,6 +57,7 @@ class Config(Checked):
 def main(config: Config) -> None:
     use_all_cores()
     ensemble = load_ensemble([str(config.model)], torch.device("cpu"))
+    prepared = read_classifier(config.model).config.pretrained_cfg
     files = sorted(path for path in config.images.iterdir() if path.is_file())
     seconds: dict[str, list[float]] = {"predict.py": [], "timm": []}
     for turn in range(config.turns):
@@ -71,7 +72,7 @@ def main(config: Config) -> None:
             settings.batch_size, settings.num_workers = config.batch_size, 1
             parts = Parts(Path(folder) / "parts", len(survey))
             seconds["predict.py"].append(timed(partial(predict.classify, settings, ensemble, survey, parts)))
-            seconds["timm"].append(timed(partial(its, config, ensemble, links)))
+            seconds["timm"].append(timed(partial(its, config, ensemble, prepared, links)))
     rates = {name: config.turn / np.array(values[1:]) for name, values in seconds.items()}
     for name, values in rates.items():
         low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
@@ -87,9 +88,9 @@ def main(config: Config) -> None:
 
 
 @torch.inference_mode()
-def its(config: Config, ensemble: Ensemble, images: Path) -> None:
-    """What timm's script does."""
-    net, prepared = ensemble.members[0].net, read_classifier(config.model).config.pretrained_cfg
+def its(config: Config, ensemble: Ensemble, prepared: dict, images: Path) -> None:
+    """What timm's script does; ``prepared`` says how the net wants its images."""
+    net = ensemble.members[0].net
     keys = ("input_size", "interpolation", "mean", "std", "crop_pct")
     loader = create_loader(
         create_dataset(name="", root=str(images)),
