@@ -3,7 +3,6 @@
 import atexit
 import contextlib
 import dataclasses
-import gc
 import importlib.metadata
 import inspect
 import os
@@ -230,9 +229,6 @@ def run_functions(functions: dict[str, Callable], description: str) -> None:
 
 def call(function: Callable, *args: Any, **kwargs: Any) -> None:
     """Call ``function``; turn an error that a user can fix into one line, and a signal into the usual exit status."""
-    # While it ends, Python looks through torch and diffusers for garbage more than once, which takes five seconds: too
-    # long for what a cluster has told to end, and for everybody else.
-    atexit.register(gc.freeze)
     try:
         heed_signals()
         function(*args, **kwargs)
@@ -241,11 +237,22 @@ def call(function: Callable, *args: Any, **kwargs: Any) -> None:
     except KeyboardInterrupt as error:
         number = signal.Signals(error.number if isinstance(error, Interrupted) else signal.SIGINT)
         print(f"\ninterrupted by {number.name}; the same command continues from what is done", file=sys.stderr)
-        raise SystemExit(128 + number) from None
+        leave_at_once(128 + number)
     except Exception as error:
         if remedy := remedy_of(error):
             fail(remedy)
         raise
+
+
+def leave_at_once(status: int) -> NoReturn:
+    """End the process as soon as what was registered with `atexit` has run.
+
+    Python would look through all of torch for garbage first, which takes seconds that a cluster may not grant.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def parse_counts(option: str, text: str, class_names: Sequence[str]) -> dict[str, int]:

@@ -92,7 +92,7 @@ class OneLine:
             return False
         text = str(error)
         assert text, "an error without a text"
-        assert "\n" not in text, f"an error of several lines: {text}"
+        assert "\n" not in text, f"an error of several lines: {text!a}"
         assert len(text) < 5000, f"an error of {len(text)} letters"
         return True
 

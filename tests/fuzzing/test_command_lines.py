@@ -48,13 +48,14 @@ TYPED = st.one_of(
 def check_end(monkeypatch, capsys, begin, *arguments: str) -> None:
     """A command with these arguments ends well, or with one line and the status of a wrong setting."""
     monkeypatch.setattr(sys, "argv", ["command", *arguments])
+    sys.stderr.reconfigure(errors="backslashreplace")  # as Python's own is, which can say what is not UTF-8
     status = 0
     try:
         begin()
     except SystemExit as end:
         status = end.code
     said = capsys.readouterr().err
-    assert status == 0 or (status == 2 and said.count("\n") == 1), f"status {status}: {said}"
+    assert status == 0 or (status == 2 and said.count("\n") == 1), f"status {status}: {said!a}"
 
 
 def needed(script: ModuleType) -> list[str]:

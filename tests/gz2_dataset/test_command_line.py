@@ -4,7 +4,6 @@ import importlib
 import inspect
 import json
 import re
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,17 +199,6 @@ def test_user_errors_are_one_line_and_others_are_not_hidden(monkeypatch, capsys)
     assert (exit_.value.code, capsys.readouterr().err) == (2, "error: the disk is full; buy another\n")
     with pytest.raises(ZeroDivisionError):
         run(lambda config: 1 / 0, Config, "")
-
-
-def test_a_command_ends_without_a_last_search_for_garbage():
-    code = """
-import atexit, gc
-atexit.register(lambda: print("left out:", gc.get_freeze_count() > 0))  # runs after what is registered later
-from gz2_dataset.command_line import call
-call(print, "done")
-"""
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ended.stdout == "done\nleft out: True\n"
 
 
 def test_subcommands(monkeypatch, capsys, tmp_path):
