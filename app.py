@@ -8,32 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
-
-from galaxy_diffusion.app.artist import BOUNDS, QUICK, Artist
-from galaxy_diffusion.app.novelty import SeenGalaxies, load_seen_galaxies
-from galaxy_diffusion.app.panels import CSS, novelty_panel, probability_panel, shape_panel
-from galaxy_diffusion.app.snippets import (
-    between_snippet,
-    classify_snippet,
-    dream_snippet,
-    novelty_snippet,
-    vary_snippet,
-)
-from galaxy_diffusion.app.uploads import MAX_BYTES, SHOWN, picture_of, read_upload, with_crop_drawn
-from galaxy_diffusion.evaluation.morphology import INSTALL, is_available
-from galaxy_diffusion.evaluation.quartiles import FILE as SHAPES_FILE
-from galaxy_diffusion.evaluation.quartiles import Quartiles, class_quartiles, read_quartiles, shape_of, to_quartiles
-from galaxy_diffusion.prediction.ensemble import Ensemble, load_ensemble
-from galaxy_diffusion.prediction.probabilities import predict
-from galaxy_diffusion.sampling.contact_sheets import tile
+from galaxy_diffusion.app.artist import BOUNDS, QUICK
+from galaxy_diffusion.app.panels import CSS
+from galaxy_diffusion.app.studio import make_studio
+from galaxy_diffusion.app.uploads import MAX_BYTES, SHOWN
 from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
 from galaxy_diffusion.sampling.schedulers import DEFAULT
 from galaxy_diffusion.shared.machine import use_all_cores
 from galaxy_diffusion.shared.names import class_title
-from galaxy_diffusion.shared.seen_images import file_of_model
 from gz2_dataset import UserError
 from gz2_dataset.command_line import how_to_install, run
 from gz2_dataset.sources.image_names import IMAGE_SUFFIXES
@@ -48,8 +30,6 @@ VISITORS = 16
 """At most this many wait for their turn."""
 HOUR = 3600
 """Seconds after which the pictures of a visitor are removed."""
-STRIP = 8
-"""Galaxies in the strip from noise to galaxy."""
 
 
 @dataclass
@@ -72,113 +52,9 @@ def main(config: Config) -> None:
     launch(make_page(config))
 
 
-@dataclass(frozen=True)
-class Studio:
-    """What the page works with.
-
-    Attributes
-    ----------
-    config : Config
-    artist : Artist
-    real : dict
-        Quartiles of real shapes, by class and shape; empty where they are not known.
-    seen : SeenGalaxies, optional
-    ensemble : Ensemble, optional
-    """
-
-    config: Config
-    artist: Artist
-    real: dict[str, dict[str, Quartiles]]
-    seen: SeenGalaxies | None
-    ensemble: Ensemble | None
-
-    def dream(self, class_name: str, seed: int, guidance_scale: float, scheduler: str) -> Iterator[tuple]:
-        """The galaxy after each step; at the end also the strip, its shape and the code."""
-        frames = []
-        for frame in self.artist.dream(class_name, seed, guidance_scale, scheduler):
-            frames.append(frame)
-            yield enlarged(frame), gr.skip(), gr.skip(), gr.skip()
-        chosen = np.linspace(0, len(frames) - 1, STRIP).round().astype(int)
-        strip = Image.fromarray(tile(np.stack(frames)[None, chosen]))
-        shape = f"<p>Shapes are measured where statmorph is installed: {INSTALL}</p>"
-        if is_available():
-            shape = shape_panel(shape_of(frames[-1]), self.real.get(class_name), class_name)
-        code = dream_snippet(self.config.model, class_name, seed, guidance_scale, scheduler)
-        yield enlarged(frames[-1]), strip, shape, code
-
-    def is_it_new(self, class_name: str, seed: int) -> tuple:
-        """The galaxy, its nearest training galaxies, their distances, the code."""
-        found = self.seen.nearest(self.artist.draw(class_name, seed), class_name)
-        neighbours = [
-            (enlarged(neighbour.image), f"{neighbour.image_id}: {neighbour.relative:.2f}")
-            for neighbour in found.neighbours
-        ]
-        code = novelty_snippet(self.config.model, self.config.data, class_name, seed)
-        return enlarged(found.image), neighbours, novelty_panel(found), code
-
-    def between(self, first_class: str, first_seed: int, last_class: str, last_seed: int) -> tuple:
-        """The galaxies on the way, and the code."""
-        ends = (first_class, first_seed), (last_class, last_seed)
-        frames = self.artist.between(*ends)
-        return [enlarged(frame) for frame in frames], between_snippet(self.config.model, *ends)
-
-    def vary(self, path: str | None, class_name: str, seed: int, strength: float) -> tuple:
-        """The picture with its crop, the variations, the code."""
-        artist, pixels = self.artist, picture_of(read_upload(path))
-        images = [enlarged(image) for image in artist.vary(pixels, class_name, seed, strength)]
-        name, crop = Path(path).name, artist.center_crop
-        code = vary_snippet(self.config.model, name, class_name, seed, strength, crop)
-        return with_crop_drawn(pixels, crop), images, code
-
-    def classify(self, path: str | None) -> tuple:
-        """The picture with its crop, the probabilities, the code."""
-        content, ensemble = read_upload(path), self.ensemble
-        view = ensemble.members[0].view
-        pixels = picture_of(content, view.stretch)
-        prediction = predict(ensemble([ensemble.prepare(content)])[0])
-        panel = probability_panel(prediction, ensemble.class_names, len(ensemble.members))
-        picture = with_crop_drawn(pixels, view.center_crop)
-        return picture, panel, classify_snippet(self.config.classifiers, Path(path).name)
-
-    @property
-    def about(self) -> str:
-        """The model's card without its header, and what the page is for."""
-        card = file_of_model(self.config.model, "README.md")
-        text = card.read_text(encoding="utf-8") if card else "This model has no card."
-        text = text.split("---\n", 2)[-1] if text.startswith("---") else text
-        lines = text.partition("## Training")[0].splitlines()
-        return "\n".join([ABOUT, "", *(line for line in lines if not line.startswith("!["))])  # pictures are not served
-
-
-ABOUT = """\
-These galaxies do not exist. A diffusion model draws them; it was trained to give more examples of a rare class to a
-classifier. They are 8-bit colour pictures: shapes and colours may be compared, fluxes may not be measured, and how
-common a kind is among them says nothing about the sky. The same class, seed, guidance and sampler give the same
-galaxy."""
-
-
-def make_studio(config: Config) -> Studio:
-    """Load everything that the page shows.
-
-    Raises
-    ------
-    UserError
-        If the model, the data or a classifier cannot be loaded.
-    """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    artist = Artist(config.model, device)
-    seen = load_seen_galaxies(config.data, config.model, artist.resolution) if config.data else None
-    ensemble = load_ensemble(config.classifiers, device) if config.classifiers else None
-    if file := file_of_model(config.model, SHAPES_FILE):
-        real = read_quartiles(file)
-    else:
-        real = to_quartiles(class_quartiles(seen.seen)) if seen and is_available() else {}
-    return Studio(config, artist, real, seen, ensemble)
-
-
 def make_page(config: Config) -> "gr.Blocks":
     """The page, not yet served."""
-    studio = make_studio(config)
+    studio = make_studio(config.model, config.data, config.classifiers)
     classes = [(class_title(name), name) for name in studio.artist.class_names]
 
     def class_and_seed(place: int = 0, seed: int = 0) -> list:
@@ -309,11 +185,6 @@ def as_messages(function: Callable) -> Callable:
             raise gr.Error(str(error), print_exception=False) from None
 
     return call
-
-
-def enlarged(image: np.ndarray) -> Image.Image:
-    """A galaxy (H, W, 3) as large as the page shows it."""
-    return Image.fromarray(image).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import app
+from galaxy_diffusion.app.studio import STRIP, Studio, make_studio
 from galaxy_diffusion.evaluation.morphology import is_available
 from galaxy_diffusion.shared.names import class_title
 from gz2_dataset import UserError
@@ -26,9 +27,9 @@ SPACE = ROOT / "spaces/galaxies"
 
 
 @pytest.fixture(scope="module")
-def studio(tiny_model, toy_data, tiny_classifier) -> app.Studio:
+def studio(tiny_model, toy_data, tiny_classifier) -> Studio:
     pytest.importorskip("gradio")
-    return app.make_studio(app.Config(str(tiny_model), str(toy_data), [str(tiny_classifier)] * 2))
+    return make_studio(str(tiny_model), str(toy_data), [str(tiny_classifier)] * 2)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_a_dream_emerges_and_ends_with_its_shape_and_code(studio):
     assert len(frames) > 10
     image, strip, shape, code = last
     assert image.size == (app.SHOWN, app.SHOWN)
-    assert strip.size == (app.STRIP * 32, 32)
+    assert strip.size == (STRIP * 32, 32)
     assert "'spiral'" in code
     if is_available():
         assert "real galaxies of the class Spiral" in shape
@@ -109,9 +110,9 @@ def test_the_space_has_what_a_space_needs():
 
 @pytest.fixture
 def served(studio, monkeypatch) -> Iterator[str]:
-    monkeypatch.setattr(app, "make_studio", lambda _: studio)
+    monkeypatch.setattr(app, "make_studio", lambda *_: studio)
     monkeypatch.setattr("gradio.networking.url_ok", lambda _: True)  # gradio gives a busy machine three seconds
-    page = app.make_page(studio.config)
+    page = app.make_page(app.Config(studio.model))
     _, url, _ = app.launch(page, prevent_thread_lock=True, quiet=True)
     yield url
     page.close()
