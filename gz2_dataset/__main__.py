@@ -1,5 +1,6 @@
 """Commands: ``python -m gz2_dataset mock | build | audit | push``."""
 
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -133,7 +134,8 @@ def audit(folder: Path, *, output: Path | None = None) -> None:
         folder: a folder that build wrote
         output: folder for audit.json and audit.html
     """
-    found = auditing.audit(folder, output).problems
+    with only_writer(output) if output else nullcontext():
+        found = auditing.audit(folder, output).problems
     if found:
         raise UserError(
             f"{folder}: not fit for use, {len(found)} problems, the first: {found[0]}; fix them and build again"

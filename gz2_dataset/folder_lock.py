@@ -29,11 +29,14 @@ def only_writer(folder: Path, lock: Path | None = None) -> Iterator[None]:
     Raises
     ------
     UserError
-        If another command writes there.
+        If another command writes there, or a file stands where a folder is wanted.
     """
     lock = lock or folder / ".lock"
     is_new = not folder.exists()
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{folder}: a file stands where a folder is wanted; give another") from None
     try:
         with filelock.FileLock(lock, blocking=False):
             try:

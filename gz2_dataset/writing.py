@@ -80,7 +80,8 @@ def build(
     """
     if config_name not in (None, *CONFIGURATIONS):
         raise UserError(f"no configuration {config_name!r}; choose from {', '.join(CONFIGURATIONS)}")
-    if output.exists() and not {BUILD_FILE, SPLIT_FILE} & (names := {f.name for f in output.iterdir()}) and names:
+    names = {file.name for file in output.iterdir()} if output.is_dir() else set()
+    if output.is_file() or (names and not names & {BUILD_FILE, SPLIT_FILE}):
         raise UserError(f"{output}: exists and is not a dataset of an earlier build; give another --output")
     output = output.absolute()
     if output.is_mount():

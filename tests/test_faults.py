@@ -156,6 +156,17 @@ def test_a_folder_has_one_writer(tmp_path, monkeypatch, capsys):
     assert [path.name for path in folder.iterdir()] == ["result"]
 
 
+@pytest.mark.parametrize("below", [".", "run"])
+def test_a_file_where_a_folder_is_wanted_is_one_line(below, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("irreplaceable")
+    monkeypatch.setattr(sys, "argv", ["write", "--output_dir", str(tmp_path / "file" / below)])
+    with pytest.raises(SystemExit) as ended:
+        run(lambda config: pytest.fail("it writes"), Writes, "")
+    assert ended.value.code == 2
+    assert "a file stands where a folder is wanted" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "irreplaceable"
+
+
 def test_a_lock_that_a_killed_command_has_left_locks_nothing(tmp_path):
     (tmp_path / ".lock").touch()
     with only_writer(tmp_path):

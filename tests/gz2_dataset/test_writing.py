@@ -252,7 +252,9 @@ def test_a_folder_that_is_no_dataset_is_not_overwritten(toy_source, tmp_path):
     (tmp_path / "thesis.txt").write_text("irreplaceable")
     with pytest.raises(UserError, match="not a dataset of an earlier build"):
         build(toy_source, tmp_path)
-    assert (tmp_path / "thesis.txt").exists()
+    with pytest.raises(UserError, match="not a dataset of an earlier build"):
+        build(toy_source, tmp_path / "thesis.txt")
+    assert (tmp_path / "thesis.txt").read_text() == "irreplaceable"
 
 
 def test_splits_share_no_galaxy(toy_data):
