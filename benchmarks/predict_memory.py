@@ -63,21 +63,23 @@ def watched(config: Config, output: str, share: float) -> list[tuple[int, float]
     """Run predict.py, killed when it has this share of its parts; images done and memory in GB at each look."""
     script = [sys.executable, str(ROOT / "predict.py"), "--model", str(config.model), "--batch_size", "256"]
     where = ["--images", str(config.work_dir / "images"), "--output", str(config.work_dir / output)]
-    parts, looks = config.work_dir / f"{Path(output).stem}.run/parts", []
+    parts, looks, done = config.work_dir / f"{Path(output).stem}.run/parts", [], 0
     process = subprocess.Popen([*script, *where], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     watch = psutil.Process(process.pid)
     while process.poll() is None:
-        done = max((int(path.stem[13:]) for path in parts.glob("[0-9]*.npz")), default=0)
+        done = max((int(path.stem[13:]) for path in parts.glob("[0-9]*.npz")), default=done)
         try:
-            looks.append((done, watch.memory_info().rss / 1e9))
+            memory = watch.memory_info().rss / 1e9
         except psutil.NoSuchProcess:
             break
+        if memory:  # a process that has just ended holds none
+            looks.append((done, memory))
         if share < 1 and done >= share * config.num_images:
             process.kill()
         time.sleep(SECONDS_BETWEEN_LOOKS)
     tenths = {10 * done // config.num_images: memory for done, memory in looks}
-    steps = " ".join(f"{memory:.3f}" for _, memory in sorted(tenths.items()))
-    print(f"{output}: GB after each tenth: {steps}; at most {max(memory for _, memory in looks):.3f}", flush=True)
+    steps = ", ".join(f"{10 * tenth} % {memory:.3f}" for tenth, memory in tenths.items())
+    print(f"{output}: GB by images done: {steps}; at most {max(memory for _, memory in looks):.3f}", flush=True)
     return looks
 
 
