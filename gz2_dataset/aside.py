@@ -1,6 +1,7 @@
 """Files that are whole or absent: written under another name in the same folder, then renamed."""
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,3 +52,15 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file with the given content, `written_aside`."""
     with written_aside(path) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove what commands that were killed have left in a folder: files that did not come to their name.
+
+    Examples
+    --------
+    >>> remove_half_written(Path("runs/ddpm"))
+    """
+    for path in folder.rglob(".*"):
+        if re.match(r"\.[0-9a-f]{32}-", path.name) and path.is_file():
+            path.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import filelock
 
+from .aside import remove_half_written
 from .user_error import UserError
 
 
@@ -21,7 +22,8 @@ def only_writer(folder: Path, lock: Path | None = None) -> Iterator[None]:
     Parameters
     ----------
     folder : Path
-        Made if it does not exist, and removed at the end if it is then empty.
+        Made if it does not exist, and removed at the end if it is then empty. What a killed command has left
+        half-written in it is removed, unless the folder is replaced as a whole.
     lock : Path, optional
         The file that is locked, by default ``.lock`` in the folder. One that a killed command has left locks nothing,
         except on a file system without locks, where it must be removed by hand.
@@ -40,6 +42,8 @@ def only_writer(folder: Path, lock: Path | None = None) -> Iterator[None]:
     try:
         with filelock.FileLock(lock, blocking=False):
             try:
+                if lock.parent == folder:
+                    remove_half_written(folder)
                 yield
             finally:
                 lock.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ from galaxy_diffusion.classifiers.trainer import checkpoints as classifier_check
 from galaxy_diffusion.generators import training_run
 from galaxy_diffusion.shared.checkpoint import checkpoints
 from gz2_dataset import UserError
+from gz2_dataset.aside import write_whole, written_aside
 from gz2_dataset.command_line import call, run
 from gz2_dataset.folder_lock import only_writer
 from gz2_dataset.interruption import STARTED_BY, Interrupted, heed_signals, noted_signals
@@ -172,6 +173,17 @@ def test_a_lock_that_a_killed_command_has_left_locks_nothing(tmp_path):
     with only_writer(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_command_has_left_half_written_goes_when_a_command_writes_there_again(tmp_path):
+    kept = tmp_path / "spiral/00000001.jpg"
+    write_whole(kept, b"whole")
+    (tmp_path / ".hidden-by-the-user").touch()
+    killed = written_aside(tmp_path / "spiral/00000002.jpg"), written_aside(tmp_path / "grid.png")
+    for file in killed:
+        file.__enter__().write_bytes(b"half")
+    with only_writer(tmp_path):
+        assert {path.name for path in tmp_path.rglob("*.*")} == {kept.name, ".hidden-by-the-user", ".lock"}
 
 
 @pytest.mark.parametrize(
