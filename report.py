@@ -44,7 +44,8 @@ def main(config: Config) -> None:
     page = Page(study, Verdict("missing", "No classifier has been trained yet: there is nothing to compare."))
 
     if study.build:
-        page.tables["table1"] = dataset_tables.selection(study.build)
+        if study.build.rules or dataset_tables.of_the_paper(study.build):
+            page.tables["table1"] = dataset_tables.selection(study.build)
         page.tables["table2"] = dataset_tables.composition(study.build, study.generated)
     if study.runs:
         classifiers(page)
@@ -169,7 +170,7 @@ def denoising(path: Path, class_names: tuple[str, ...]) -> bytes:
 def training(page: Page) -> None:
     """What the generators' trainings left behind: the diffusion model's loss, and sample sheets."""
     logged = [(row["images_seen"], row["loss"]) for row in page.study.training if {"images_seen", "loss"} <= row.keys()]
-    if logged:
+    if len(logged) > 1:
         page.images["training"] = generator_figures.training_loss(*np.array(logged).T)
     for name, maker in (("samples", "ddpm"), ("sagan_samples", "sagan")):
         if sheets := sorted((page.study.folder / maker / "samples").glob("[0-9]*.png")):

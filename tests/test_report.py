@@ -276,6 +276,8 @@ def test_in_a_browser_a_click_sorts_and_nothing_is_wider_than_a_telephone(page, 
         assert len(blocks) == 3, "the mean and two backbones"
         assert all(block == sorted(block, reverse=way == "descending") for block in blocks)
         assert any(len(set(block)) > 1 for block in blocks)
+    shown.set_viewport_size({"width": 1300, "height": 800})
+    assert shown.locator("img[alt=copies]").bounding_box()["width"] == 60, "a small picture is not enlarged"
     shown.emulate_media(media="print")
     shown.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert shown.locator("details:not([open])").count() == 0
@@ -295,9 +297,9 @@ def test_a_second_report_is_the_same(whole_study, page, tmp_path):
 @pytest.mark.parametrize(
     ("part", "says"),
     [
-        ("data", "python -m gz2_dataset build"),
-        ("classifiers", "accelerate launch train_classifier.py"),
-        ("showcase", "accelerate launch generate.py"),
+        ("data", "galaxy-diffusion data build"),
+        ("classifiers", "galaxy-diffusion train-classifier"),
+        ("showcase", "galaxy-diffusion generate"),
         ("generated", "No generated images yet"),
         ("ddpm", "Diffusion raises"),
         ("study.yaml", "Diffusion raises"),
@@ -312,8 +314,31 @@ def test_the_first_step_of_a_study_gives_a_page(tmp_path):
     (tmp_path / "study.yaml").write_text("title: Only begun\n")
     text = text_of(write_report(tmp_path, tmp_path / "report"))
     assert "No classifier has been trained yet" in text
-    for command in ("gz2_dataset build", "generate.py", "train_classifier.py"):
-        assert command in text
+    for command in ("data build", "generate", "train-classifier"):
+        assert f"galaxy-diffusion {command}" in text
+
+
+def test_nothing_is_said_of_the_paper_for_another_survey(whole_study, quick, tmp_path):
+    study = copy(whole_study, tmp_path, "showcase", "sagan_showcase", "fidelity")
+    for file in study.rglob("*"):
+        if file.name in {"build.json", "predictions.csv", "metadata.jsonl"}:
+            file.write_text(file.read_text().replace("completely_round_smooth", "ring"))
+    html = write_report(study, tmp_path / "report")
+    assert "Table 2" in html
+    for of_the_paper in ("Table 1", "the paper", "Public labels", "by construction of the classes"):
+        assert of_the_paper not in html, of_the_paper
+
+
+def test_the_verdict_says_where_generated_images_are_not_good_enough(whole_study, quick, tmp_path):
+    study = copy(whole_study, tmp_path, "showcase", "sagan_showcase", "twice", "smote")
+    evaluation = study / "fidelity" / "generated"
+    shutil.copytree(study / "fidelity" / "sagan_generated", evaluation)
+    told_apart = {"value": 0.99, "low": 0.97, "high": 1.0, "n_real": 25, "n_generated": 30}
+    told_apart |= {"floor": 0.5, "floor_low": 0.4, "floor_high": 0.6}
+    (evaluation / "fidelity.json").write_text(json.dumps({"cigar_shaped_smooth": {"probe_auc_pixels": told_apart}}))
+    text = text_of(write_report(study, tmp_path / "report"))
+    said = "The generated images: Cigar-shaped smooth: not good enough to train on: a probe tells them from real ones"
+    assert text.index(said) < text.index("What the classifiers see")
 
 
 def test_with_the_original_arm_alone_there_is_no_verdict(whole_study, quick, tmp_path):

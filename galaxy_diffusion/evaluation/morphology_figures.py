@@ -85,6 +85,8 @@ def power_figure(spectra: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("Cycles per image", fontsize=9)
         axes.legend(frameon=False, fontsize=8)

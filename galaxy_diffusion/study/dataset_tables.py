@@ -16,7 +16,8 @@ PAPER = ("paper_train", "paper_augmented_train", "paper_test")
 def selection(build: BuildRecord) -> Table:
     """Table 1: the morphology rules and how many clean samples they find."""
     here = build.per_class()
-    rules = {rule.galaxy_class: rule for rule in (RULES if build.rules is None else build.rules)}
+    paper = RULES if of_the_paper(build) else ()
+    rules = {rule.galaxy_class: rule for rule in (paper if build.rules is None else build.rules)}
     records = []
     for name in build.classes:
         rule = rules.get(name)
@@ -54,8 +55,8 @@ def selection(build: BuildRecord) -> Table:
 
 
 def of_the_paper(build: BuildRecord) -> bool:
-    """Whether a dataset has the paper's classes, so that its counts can stand beside them."""
-    return any(name in TRAINING for name in build.classes)
+    """Whether a dataset has all of the paper's classes, so that its counts can stand beside them."""
+    return set(TRAINING) <= set(build.classes)
 
 
 def composition(build: BuildRecord, generated: dict[str, dict[str, int]]) -> Table:
@@ -70,10 +71,10 @@ def composition(build: BuildRecord, generated: dict[str, dict[str, int]]) -> Tab
         records.append((name, train, validation, test, *added, augmented, *paper, TEST_PER_CLASS if paper[0] else None))
     names = ("train", "validation", "test", *generated, "augmented_train")
     columns = ("galaxy_class", *names, *PAPER)
-    frame = pd.DataFrame(records, columns=columns)
     shown = len(columns) if of_the_paper(build) else -len(PAPER)
+    frame = pd.DataFrame(records, columns=columns).iloc[:, :shown]
     rows = [[Cell(class_title(record[0])), *map(number, record[1:shown])] for record in records]
-    totals = frame[list(columns[1:shown])].sum(min_count=1)
+    totals = frame.iloc[:, 1:].sum(min_count=1)
     rows.append([Cell("Sum", bold=True), *map(number, totals)])
     notes, papers = [], 0
     if of_the_paper(build):

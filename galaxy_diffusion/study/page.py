@@ -69,7 +69,7 @@ class Page:
 
     @property
     def caveats(self) -> list[str]:
-        """The caveats of the verdict, and which planned runs are not there yet."""
+        """The caveats of the verdict, what the images lack that it is about, and which runs are not there yet."""
         missing = [run.path for run in self.study.missing]
         shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
         lines = [f"{len(missing)} runs of the preset are missing: {shown}. make study trains them."] if missing else []
@@ -77,6 +77,8 @@ class Page:
             lines.append(
                 f"The test galaxies of {len(self.study.folders)} folds are pooled, each judged by the nets of its fold."
             )
+        if GENERATED in self.fidelity:
+            lines += [f"The generated images: {note}." for note in self.fidelity[GENERATED][0]["metrics"].notes]
         return self.verdict.caveats + lines
 
 
@@ -147,6 +149,7 @@ def render(page: Page, command: str) -> str:
         caveats=page.caveats,
         tiles=tiles(study),
         images={name: base64.b64encode(png).decode() for name, png in page.all_images.items()},
+        widths={name: int.from_bytes(png[16:20]) for name, png in page.all_images.items()},
         animation=base64.b64encode(page.animation).decode(),
         tables=page.tables,
         fidelity=page.fidelity,

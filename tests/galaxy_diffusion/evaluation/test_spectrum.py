@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from galaxy_diffusion.evaluation import morphology_figures
 from galaxy_diffusion.evaluation.spectrum import high_frequency_power, power_spectra
 
 
@@ -41,3 +42,16 @@ def test_blur_loses_high_frequencies_and_a_flat_image_has_none():
     flat = np.full((1, 32, 32, 3), 9, np.uint8)
     assert not power_spectra(flat).any()
     assert np.isnan(high_frequency_power(flat)).all()
+
+
+def test_the_figure_has_numbers_on_its_axes(monkeypatch):
+    """TeX would be printed as it is, because a $ in the name of a class is a $."""
+    monkeypatch.setattr(morphology_figures, "chart", lambda figure: figure)
+    spectra = np.geomspace(1, 1e-6, 16)[None]
+    figure = morphology_figures.power_figure({"ring": (spectra, spectra)})
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    ticks = [*axes.get_xticklabels(which="both"), *axes.get_yticklabels(which="both")]
+    texts = {tick.get_text().replace("−", "-") for tick in ticks} - {""}
+    assert {"4", "0.001"} <= texts
+    assert all(float(text) > 0 for text in texts)

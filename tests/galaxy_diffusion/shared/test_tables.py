@@ -355,13 +355,13 @@ def test_table_2_adds_the_generated_images_to_training_only():
 
 
 def test_another_survey_has_no_columns_of_the_paper():
-    build = BuildRecord(source="image_folder", classes=("ring",), counts={"train": {"ring": 7}})
+    build = BuildRecord(source="image_folder", classes=("ring", "spiral"), counts={"train": {"ring": 7, "spiral": 9}})
     first, second = dataset_tables.selection(build), dataset_tables.composition(build, {"generated": {"ring": 3}})
-    assert [cell.text for cell in first.rows[0]] == ["Ring", "–", "–", "7"]
+    assert [[cell.text for cell in row] for row in first.rows] == [["Ring", "–", "–", "7"], ["Spiral", "–", "–", "9"]]
     assert [cell.text for cell in second.rows[0]] == ["Ring", "7", "0", "0", "3", "10"]
     for table in (first, second):
         assert "Paper" not in table.markdown
-        assert "paper" not in " ".join(table.notes)
+        assert "paper" not in " ".join([*table.notes, *table.frame.dropna(axis=1).columns])
         assert {len(table.columns), sum(width for _, width in table.groups)} == {len(table.rows[0])}
 
 
