@@ -1,6 +1,7 @@
 """The examples of the documentation run, its links lead somewhere, and its claims hold."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from galaxy_diffusion.generators.model_card import snippet
 from tests.conftest import ROOT
+from tests.gz2_dataset.fits_files import fits_bytes, galaxy
 
 PAGES = ("README.md", "docs/tutorials/first_galaxies.md", "docs/tutorials/your_own_galaxies.md")
 """Pages whose code is run from top to bottom, as a reader does, in a folder like a fresh clone."""
@@ -22,6 +24,8 @@ TINY = {
     "--test_per_class 20 --validation_per_class 5": "--test_per_class 4 --validation_per_class 2",
     "--config ddpm_64_finetune": "--config ddpm_64_finetune --total_images 16 --batch_size 8 --sample_images 0",
     "cigar_shaped_smooth=100": "cigar_shaped_smooth=2 --num_inference_steps 2",
+    "ring=500": "ring=2 --num_inference_steps 2",
+    "evaluate         --real": 'evaluate --nets "[]" --probe false --morphology false --real',
     "--config classifier_efficientnetv2_tiny": "--config classifier_tiny --total_images 32 --batch_size 16",
     "--model galaxies-64": "--model galaxies-64 --num_inference_steps 3",
     "num_inference_steps=35": "num_inference_steps=2",
@@ -41,10 +45,15 @@ def made_tiny(code: str) -> str:
 
 @pytest.fixture
 def clone(tmp_path) -> Path:
-    """A folder with what a clone has, in which runs/ is empty."""
+    """A folder with what a clone has, in which runs/ is empty, and a survey of the reader's own beside it."""
     for path in ROOT.iterdir():
         if not path.name.startswith(".") and path.name not in {"runs", "build", "dist"}:
             (tmp_path / path.name).symlink_to(path)
+    files = [f"galaxies/{name}/{i}.fits" for name in ("ring", "spiral") for i in range(20)]
+    for seed, file in enumerate(files):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(fits_bytes(galaxy(2000.0 if "ring" in file else 200.0, seed=seed)))
+    (tmp_path / "survey.csv").write_text("\n".join(["file_name", *files]) + "\n")
     return tmp_path
 
 
@@ -62,6 +71,12 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(page, clone):
             [*command, made_tiny(found["code"])], cwd=clone, env=environment, capture_output=True, text=True
         )
         assert outcome.returncode == 0, f"{found['code']}\n{outcome.stderr[-2000:]}"
+    if any("galaxy-diffusion report" in found["code"] for found in ran):
+        said = json.loads((clone / "runs/mine/classifiers/tiny/diffusion/seed0/metrics.json").read_text())["n_train"]
+        report = (clone / "runs/mine/report/index.html").read_text()
+        assert [counts["generated"] for counts in said.values() if counts.get("generated")] == [2]
+        assert "one training run" in report
+        assert "Fidelity of the images in generated" in report
 
 
 def test_what_is_made_smaller_is_in_the_pages():
