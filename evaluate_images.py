@@ -14,6 +14,7 @@ from galaxy_diffusion.evaluation.figures import RELATIONS, beside_floor
 from galaxy_diffusion.evaluation.good_enough import not_good_enough
 from galaxy_diffusion.evaluation.keep import Verdicts, shape_agreement
 from galaxy_diffusion.evaluation.label_agreement import load_independent
+from galaxy_diffusion.evaluation.metrics import METRICS
 from galaxy_diffusion.evaluation.morphology import INSTALL, is_available, morphology
 from galaxy_diffusion.evaluation.pair import Both, load_real_and_generated
 from galaxy_diffusion.evaluation.questions import Answer
@@ -71,7 +72,8 @@ def main(config: Config) -> None:
     answers = [questions.first_images(pair)]
     answers += [questions.feature_distances(pair, sets, net, config.batch_size, seed) for net in config.nets]
     copies = find_copies(pair)
-    answers += [questions.copied(pair, sets, copies), questions.spectra(pair), questions.sky(pair, sets, seed)]
+    answers += [questions.copied(pair, sets, copies), questions.spectra(pair)]
+    answers += [questions.of_images(metric, pair, sets, seed) for metric in METRICS]
     true_of = {}
     if measured:
         shapes = pair.both(lambda galaxies: morphology(galaxies.images))

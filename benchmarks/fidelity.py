@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from galaxy_diffusion.evaluation.distances import estimates, values
+from galaxy_diffusion.evaluation.distances import estimates, frechet_distance, values
 from galaxy_diffusion.evaluation.features import extract, load_net
-from galaxy_diffusion.evaluation.floors import Sets, compare
+from galaxy_diffusion.evaluation.floors import Sets, compare, compare_distance
 from galaxy_diffusion.evaluation.nearest import Gallery
 from galaxy_diffusion.evaluation.rings import measure
 from galaxy_diffusion.shared.machine import peak_memory
@@ -50,13 +50,11 @@ def main(config: Config) -> None:
         axis=0
     )
     sets = [Sets(np.arange(n), np.arange(n, 2 * n), np.arange(n))]
-    compare(
-        lambda real, generated: estimates(real, generated, net.name),
-        lambda real, generated: values(real, generated, net.name),
-        others.astype(np.float32),
-        vectors,
-        sets,
-    )
+    compared = others.astype(np.float32), vectors, sets
+    if net.name == "inception":
+        compare(estimates, values, *compared)
+    else:
+        compare_distance(f"frechet_{net.name}", frechet_distance, *compared)
     seconds["figures"] = time.perf_counter() - start
 
     start = time.perf_counter()

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from galaxy_diffusion.evaluation.metrics import metric_title
 from galaxy_diffusion.evaluation.two_generators import two_generators
 from galaxy_diffusion.shared.image_folder import load_generated, read_metadata
-from galaxy_diffusion.shared.names import class_title, metric_title
+from galaxy_diffusion.shared.names import class_title
 from galaxy_diffusion.shared.seen_images import read_seen_images
 from gz2_dataset import UserError, load_arrays
 from gz2_dataset.command_line import run

@@ -15,6 +15,7 @@ import evaluate_images
 from evaluate_images import Config
 from galaxy_diffusion.evaluation.features import FeatureNet
 from galaxy_diffusion.evaluation.luminance import luminance
+from galaxy_diffusion.evaluation.metrics import METRICS
 from galaxy_diffusion.evaluation.morphology import FLAGS, MEASURES
 from galaxy_diffusion.evaluation.section import fidelity_section
 from galaxy_diffusion.shared.image_folder import read_metadata
@@ -121,6 +122,7 @@ def test_each_class_and_all_have_every_figure_with_interval_floor_and_sizes(resu
     metrics |= {"axis_ratio_agreement", "morphology_agreement", "colour_gradient"}
     metrics |= {"noise_red", "noise_green", "noise_blue"}
     metrics |= {f"noise_correlation_{pair}" for pair in ("red_green", "red_blue", "green_blue")}
+    metrics |= {name for row in METRICS for name in row.measure(np.zeros((2, 32, 32, 3), np.uint8))}
     spaces = ("inception", "pixels", "spectrum")
     probes = {f"probe_auc_{space}{suffix}" for space in spaces for suffix in ("", "_before_jpeg")}
     assert list(results) == ["all", COPIED, DRAWN]

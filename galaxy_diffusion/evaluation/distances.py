@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.metrics.pairwise import polynomial_kernel
 
-from galaxy_diffusion.evaluation.jackknife import GROUPS, Estimate, jackknife, t_interval
+from galaxy_diffusion.evaluation.jackknife import GROUPS, Estimate, distance_estimate, jackknife, t_interval
 from galaxy_diffusion.evaluation.prdc import prdc, prdc_values
 
 
@@ -32,9 +32,7 @@ def fid(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> Estimate:
     >>> fid(inception_features(real), inception_features(generated)).value  # doctest: +SKIP
     41.3
     """
-    real, generated = np.asarray(real, np.float64), np.asarray(generated, np.float64)
-    outcome = jackknife(lambda i, j: frechet_distance(real[i], generated[j]), len(real), len(generated), seed=seed)
-    return t_interval(*outcome, lowest=0.0)
+    return distance_estimate(frechet_distance, np.asarray(real), np.asarray(generated), seed)
 
 
 def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
@@ -122,25 +120,20 @@ def kernel_discrepancy(
     return discrepancy
 
 
-def estimates(real: np.ndarray, generated: np.ndarray, net: str, seed: int = 0) -> dict[str, Estimate]:
-    """All figures that depend on the number of images, with intervals, in the features (N, D) and (M, D) of ``net``.
+def estimates(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> dict[str, Estimate]:
+    """The figures in Inception's features, (N, D) and (M, D), that depend on the number of images, with intervals.
 
-    In Inception's features, on which they are defined, these are fid, precision, recall, density and coverage; in the
-    features of any other net it is frechet_<net>.
+    These are fid, precision, recall, density and coverage.
     """
-    if net != "inception":
-        return {f"frechet_{net}": fid(real, generated, seed)}
     return {"fid": fid(real, generated, seed)} | prdc(real, generated, seed=seed)
 
 
-def unbiased_estimates(real: np.ndarray, generated: np.ndarray, net: str, seed: int = 0) -> dict[str, Estimate]:
-    """The figures that do not depend on it: kid, in Inception's features."""
-    return {"kid": kid(real, generated, seed=seed)} if net == "inception" else {}
+def unbiased_estimates(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> dict[str, Estimate]:
+    """The figure that does not depend on it: kid."""
+    return {"kid": kid(real, generated, seed=seed)}
 
 
-def values(real: np.ndarray, generated: np.ndarray, net: str) -> dict[str, float]:
+def values(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
     """The values of `estimates` and `unbiased_estimates`, without their intervals."""
-    if net != "inception":
-        return {f"frechet_{net}": frechet_distance(real, generated)}
     distances = {"fid": frechet_distance(real, generated), "kid": kernel_distance(real, generated)}
     return distances | prdc_values(real, generated)

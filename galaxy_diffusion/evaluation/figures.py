@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 
 from galaxy_diffusion.evaluation.beside_floor import Metrics
 from galaxy_diffusion.evaluation.copies import Copies
+from galaxy_diffusion.evaluation.metrics import metric_title
 from galaxy_diffusion.evaluation.pair import RealAndGenerated
 from galaxy_diffusion.shared.drawing import SKY, chart, galaxy_figure, plain, real_beside_generated
-from galaxy_diffusion.shared.names import class_title, metric_title
+from galaxy_diffusion.shared.names import class_title
 from galaxy_diffusion.shared.tables import Cell, Table
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from galaxy_diffusion.evaluation.beside_floor import BesideFloor
-from galaxy_diffusion.evaluation.jackknife import Estimate
+from galaxy_diffusion.evaluation.jackknife import Estimate, distance_estimate
 
 MIN_UNSEEN = 20
 """A class with fewer unseen galaxies than this is compared with its training galaxies."""
@@ -148,6 +148,27 @@ def compare(
         )
         for name, found in estimates.items()
     }
+
+
+def compare_distance(
+    figure: str,
+    distance: Callable[[np.ndarray, np.ndarray], float],
+    real: np.ndarray,
+    generated: np.ndarray,
+    classes: Sequence[Sets],
+    description: str = "compare",
+    seed: int = 0,
+) -> dict[str, BesideFloor]:
+    """`compare` by one distance, which is never negative, named ``figure``."""
+    return compare(
+        lambda first, second: {figure: distance_estimate(distance, first, second, seed)},
+        lambda first, second: {figure: distance(first, second)},
+        real,
+        generated,
+        classes,
+        description,
+        seed,
+    )
 
 
 def mean(estimates: Sequence[Estimate]) -> Estimate:

@@ -85,6 +85,14 @@ def t_interval(
     return Estimate(float(value), float(max(value - half, lowest)), float(value + half))
 
 
+def distance_estimate(
+    distance: Callable[[np.ndarray, np.ndarray], float], real: np.ndarray, generated: np.ndarray, seed: int = 0
+) -> Estimate:
+    """A distance of two sets of images, (N, ...) and (M, ...), which is never negative, with its interval."""
+    outcome = jackknife(lambda i, j: distance(real[i], generated[j]), len(real), len(generated), seed=seed)
+    return t_interval(*outcome, lowest=0.0)
+
+
 def share_interval(share: float, standard_error: float, n: int) -> Estimate:
     """Wilson's interval [3]_ of a share of ``n`` images, which count as fewer where its standard error says so.
 

@@ -11,14 +11,14 @@ from galaxy_diffusion.evaluation import distances, figures, morphology_figures, 
 from galaxy_diffusion.evaluation.beside_floor import BesideFloor, Metrics, median_beside_floor, share_beside_floor
 from galaxy_diffusion.evaluation.copies import Copies
 from galaxy_diffusion.evaluation.features import features, load_net
-from galaxy_diffusion.evaluation.floors import MIN_IMAGES, Sets, compare
+from galaxy_diffusion.evaluation.floors import MIN_IMAGES, Sets, compare, compare_distance
 from galaxy_diffusion.evaluation.label_agreement import Classifier
+from galaxy_diffusion.evaluation.metrics import Metric
 from galaxy_diffusion.evaluation.morphology_distances import compare_morphology, morphology_table
 from galaxy_diffusion.evaluation.pair import Both, RealAndGenerated
 from galaxy_diffusion.evaluation.probe import pixel_features, probe, spectrum_features
 from galaxy_diffusion.evaluation.relations import compare_relations
 from galaxy_diffusion.evaluation.saliency import mean_saliency, saliency_figure
-from galaxy_diffusion.evaluation.sky_ratio import channel_noise
 from galaxy_diffusion.evaluation.spectrum import power_spectra
 from galaxy_diffusion.shared.names import class_title
 from gz2_dataset import GalaxyArrays
@@ -66,18 +66,34 @@ def first_images(pair: RealAndGenerated) -> Answer:
 
 
 def feature_distances(pair: RealAndGenerated, sets: AllSets, net: str, batch_size: int, seed: int) -> Answer:
-    """How far are generated images from real ones in the features of a net?"""
-    vectors = pair.both(lambda galaxies: features(galaxies.images, net, batch_size))
-    net_name = load_net(net).name
-    estimates = partial(distances.estimates, net=net_name, seed=seed)
-    values = partial(distances.values, net=net_name)
-    unbiased = partial(distances.unbiased_estimates, net=net_name, seed=seed)
-    metrics = {}
-    for name, chosen in sets.items():
-        title = f"{net_name}, {name}"
-        metrics[name] = compare(estimates, values, vectors.real, vectors.generated, chosen, title, seed, unbiased)
-        if not metrics[name]:
-            print(f"{name}: fewer than {MIN_IMAGES} images on one side, so no metrics of {net_name}")
+    """How far are generated images from real ones in the features of a net? Only Inception's have all figures."""
+    of_net, net_name = partial(features, net=net, batch_size=batch_size), load_net(net).name
+    if net_name == "inception":
+        real, generated = pair.both(lambda galaxies: of_net(galaxies.images))
+        estimates, unbiased = (partial(f, seed=seed) for f in (distances.estimates, distances.unbiased_estimates))
+        metrics = {
+            name: compare(estimates, distances.values, real, generated, chosen, f"{net_name}, {name}", seed, unbiased)
+            for name, chosen in sets.items()
+        }
+    else:
+        frechet = Metric(lambda images: {f"frechet_{net_name}": of_net(images)}, distances.frechet_distance)
+        metrics = of_images(frechet, pair, sets, seed).metrics
+    for name in (name for name in sets if not metrics[name]):
+        print(f"{name}: fewer than {MIN_IMAGES} images on one side, so no metrics of {net_name}")
+    return Answer(metrics)
+
+
+def of_images(metric: Metric, pair: RealAndGenerated, sets: AllSets, seed: int) -> Answer:
+    """How do generated images compare with real ones in what a `Metric` measures of each image?"""
+    real, generated = pair.both(lambda galaxies: metric.measure(galaxies.images))
+    both = {figure: Both(real[figure], generated[figure]) for figure in real}
+    if not metric.distance:
+        return medians(pair, sets, both, seed)
+    metrics: Metrics = {name: {} for name in sets}
+    for figure in both:
+        sides = real[figure], generated[figure]
+        for name, chosen in sets.items():
+            metrics[name] |= compare_distance(figure, metric.distance, *sides, chosen, f"{figure}, {name}", seed)
     return Answer(metrics)
 
 
@@ -152,12 +168,6 @@ def relations(
             ),
         ]
     )
-
-
-def sky(pair: RealAndGenerated, sets: AllSets, seed: int) -> Answer:
-    """Is the sky as noisy in each channel as that of real galaxies, and the noise as correlated between channels?"""
-    found = pair.both(lambda galaxies: channel_noise(galaxies.images))
-    return medians(pair, sets, {name: Both(found.real[name], found.generated[name]) for name in found.real}, seed)
 
 
 def medians(pair: RealAndGenerated, sets: AllSets, measures: dict[str, Both[np.ndarray]], seed: int) -> Answer:

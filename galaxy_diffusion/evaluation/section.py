@@ -11,7 +11,8 @@ from galaxy_diffusion.evaluation.copy_search import NO_COPIES
 from galaxy_diffusion.evaluation.figures import EQUAL_NOISE, RELATIONS, distinct, summary
 from galaxy_diffusion.evaluation.good_enough import not_good_enough
 from galaxy_diffusion.evaluation.keep import Passed
-from galaxy_diffusion.shared.names import class_title, metric_title
+from galaxy_diffusion.evaluation.metrics import metric_title
+from galaxy_diffusion.shared.names import class_title
 from galaxy_diffusion.shared.tables import Cell, Table
 from gz2_dataset import UserError
 from gz2_dataset.kinds import made

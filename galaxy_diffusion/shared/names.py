@@ -1,4 +1,4 @@
-"""How classes, arms and metrics are printed."""
+"""How classes and arms are printed."""
 
 CLASS_TITLES = {
     "cigar_shaped_smooth": "Cigar-shaped smooth",
@@ -41,28 +41,3 @@ def arm_title(arm: str) -> str:
     ('Class weights', 'Diffusion × 0.5')
     """
     return ARM_TITLES.get(arm, arm.replace("_x", "_× ").replace("_", " ").capitalize())
-
-
-METRIC_TITLES = {
-    "fid": "FID",
-    "kid": "KID",
-    "copy_rate": "Copies",
-    "duplicate_rate": "Duplicates",
-    "correlation_colour_concentration": "Colour–concentration correlation",
-    "correlation_colour_ellipticity": "Colour–ellipticity correlation",
-    "noise_correlation_red_green": "Noise correlation, red and green",
-    "noise_correlation_red_blue": "Noise correlation, red and blue",
-    "noise_correlation_green_blue": "Noise correlation, green and blue",
-    "gini": "Gini",
-    "m20": "M20",
-}
-
-
-def metric_title(metric: str) -> str:
-    """A metric as figures and tables name it."""
-    name, _, net = metric.partition("_")
-    if name == "frechet":
-        return f"Fréchet distance ({net})"
-    if metric.startswith("probe_auc_"):
-        return f"Probe AUC ({metric.removeprefix('probe_auc_').replace('_before_jpeg', ' before JPEG')})"
-    return METRIC_TITLES.get(metric, metric.replace("_", " ").capitalize())

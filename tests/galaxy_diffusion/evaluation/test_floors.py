@@ -8,18 +8,6 @@ from galaxy_diffusion.evaluation.floors import MIN_IMAGES, MIN_UNSEEN, Sets, cho
 from galaxy_diffusion.evaluation.jackknife import Estimate
 
 
-def of_inception(real, generated):
-    return estimates(real, generated, "inception")
-
-
-def kid_of_inception(real, generated):
-    return unbiased_estimates(real, generated, "inception")
-
-
-def values_of_inception(real, generated):
-    return values(real, generated, "inception")
-
-
 def test_unseen_galaxies_are_the_reference_where_there_are_enough():
     unseen, trained, generated = np.arange(MIN_UNSEEN), np.arange(100, 130), np.arange(50)
     sets = choose_sets(unseen, trained, generated)
@@ -42,9 +30,9 @@ def test_an_ideal_generator_lies_within_the_floor_and_a_poor_one_outside():
     rng = np.random.default_rng(0)
     real, ideal = rng.normal(size=(160, 12)), rng.normal(size=(60, 12))
     sets = [choose_sets(np.arange(60), np.arange(60, 160), np.arange(60))]
-    found = compare(of_inception, values_of_inception, real, ideal, sets, of_any_size=kid_of_inception)
+    found = compare(estimates, values, real, ideal, sets, of_any_size=unbiased_estimates)
     assert all(f.low <= f.floor_high and f.high >= f.floor_low for f in found.values())
-    poor = compare(of_inception, values_of_inception, real, ideal + 1, sets, of_any_size=kid_of_inception)
+    poor = compare(estimates, values, real, ideal + 1, sets, of_any_size=unbiased_estimates)
     assert poor["fid"].low > poor["fid"].floor_high
     assert poor["kid"].low > poor["kid"].floor_high
     assert poor["recall"].value < poor["recall"].floor_low
@@ -59,11 +47,11 @@ def test_kid_takes_all_generated_images_and_recall_the_mean_over_subsets():
     recalls = []
     for seed in range(2):
         sets = [choose_sets(np.arange(100), np.arange(100, 130), np.arange(400), seed)]
-        found = compare(of_inception, values_of_inception, real, generated, sets, "", seed, kid_of_inception)
+        found = compare(estimates, values, real, generated, sets, "", seed, unbiased_estimates)
         assert (found["kid"].n_generated, found["recall"].n_generated) == (400, 30)
         assert found["recall"].low < found["recall"].value < found["recall"].high
         recalls.append(found["recall"].value)
-    alone = [values_of_inception(real[:100], generated[i : i + 30])["recall"] for i in range(0, 390, 30)]
+    alone = [values(real[:100], generated[i : i + 30])["recall"] for i in range(0, 390, 30)]
     assert abs(recalls[0] - recalls[1]) < np.std(alone)
     assert abs(np.mean(recalls) - np.mean(alone)) < np.std(alone)
     assert found["recall"].floor_low <= found["recall"].value <= found["recall"].floor_high
@@ -92,4 +80,4 @@ def test_the_floor_compares_real_images_with_other_real_ones_of_the_same_class_a
 @pytest.mark.parametrize("few", range(3))
 def test_too_few_images_give_no_figure(few):
     rows = [np.arange(MIN_IMAGES - 1) if i == few else np.arange(30) for i in range(3)]
-    assert compare(of_inception, values_of_inception, np.zeros((60, 4)), np.zeros((60, 4)), [Sets(*rows)]) == {}
+    assert compare(estimates, values, np.zeros((60, 4)), np.zeros((60, 4)), [Sets(*rows)]) == {}
