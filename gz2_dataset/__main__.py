@@ -7,7 +7,7 @@ from typing import Literal
 
 from gz2_dataset.audit import audit as auditing
 from gz2_dataset.mock.survey import write_mock_survey
-from gz2_dataset.sources.sources import KAGGLE_COMPETITION, download_from_kaggle
+from gz2_dataset.sources.kaggle import KAGGLE_COMPETITION, download_from_kaggle
 
 from . import hub, writing
 from .arrays import load_arrays

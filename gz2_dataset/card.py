@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import shlex
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import datasets
@@ -12,8 +11,10 @@ from .build_config import CONFIGURATIONS
 from .build_record import BuildRecord
 from .crop import crop_in_words
 from .markdown import as_text, code_block, markdown_table, one_line
+from .origin import GALAXY_ZOO, MOCK, OWN, Origin
 from .parquet_rows import SHARDS
 from .pictures import picture_of
+from .sources.sources import KINDS
 
 REPO_ID = "USER/NAME"
 """Placeholder in the card until `hub.push` knows the id."""
@@ -47,57 +48,13 @@ the order of the files; a smaller class is divided among the folds, so that each
 next {validation_per_class}, but never more than 10 % of a class, are for validation."""
 
 
-@dataclass(frozen=True)
-class Origin:
-    """What a card may say about where the galaxies come from."""
-
-    title: str
-    tag: str
-    description: str
-    citation: str
-    licence: dict[str, str] = field(default_factory=dict)
-
-
-ADD_LICENCE = "Add the licence, below and as `license:` at the top of this card."
-GALAXY_ZOO = Origin(
-    "Galaxy Zoo 2, {}",
-    "galaxy-zoo",
-    "Galaxy images of the Sloan Digital Sky Survey (SDSS) with the morphological class that the votes of the "
-    "volunteers of Galaxy Zoo 2 give them.",
-    """- Galaxy Zoo 2: Willett et al. 2013, MNRAS 435, 2835; Hart et al. 2016, MNRAS 461, 3663.
-- Votes and images as a challenge: Galaxy Zoo - The Galaxy Challenge, Kaggle 2013.
-- Images: Sloan Digital Sky Survey, https://www.sdss.org.
-
-The images are subject to the image use policy of the SDSS (credit: Sloan Digital Sky Survey), the votes to the terms of
-Galaxy Zoo, and files of the Kaggle challenge to its rules.""",
-    {
-        "license": "other",
-        "license_name": "sdss-image-use-policy",
-        "license_link": "https://www.sdss.org/collaboration/image-use-policy/",
-    },
-)
-MOCK = Origin(
-    "Drawn galaxies, {}",
-    "synthetic",
-    "These galaxies are drawn by a program, not observed: Sersic profiles, inclined discs and spiral arms with the "
-    "blur and the noise of a survey, and the votes of simulated volunteers. They are for trying software out.",
-    f"There is no observation behind these images, so there is none to cite.\n\n{ADD_LICENCE}",
-)
-OWN = Origin(
-    "Galaxy images by morphology",
-    "morphology",
-    "Galaxy images with a morphological class.\n\n"
-    "Add which telescope or archive the images come from, and who gave them their classes.",
-    f"Add how to cite the images and their classes.\n\n{ADD_LICENCE}",
-)
-
-
 def origin_of(record: BuildRecord) -> Origin:
     """What is known: only votes in a layout of Galaxy Zoo 2 prove that the galaxies come from it."""
     if record.source == "mock":
         return MOCK
-    votes_on_hub = record.source == "hub" and record.rules is not None
-    return GALAXY_ZOO if votes_on_hub or record.source in ("kaggle", "gz2_archive") else OWN
+    if record.source == "hub" and record.rules is not None:
+        return GALAXY_ZOO
+    return KINDS[record.source].origin if record.source in KINDS else OWN
 
 
 def dataset_card(record: BuildRecord, info: datasets.DatasetInfo) -> str:

@@ -8,9 +8,10 @@ import datasets
 import pandas as pd
 import pyarrow as pa
 
+from gz2_dataset.sources.found import COORDINATES
 from gz2_dataset.sources.hub import Columns
 from gz2_dataset.sources.image_names import stem_of
-from gz2_dataset.sources.sources import COORDINATES, Source, read_source
+from gz2_dataset.sources.sources import Source, read_source
 
 from .build_config import CONFIGURATIONS, GalaxyZoo2Config
 from .build_record import BuildRecord

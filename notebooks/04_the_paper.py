@@ -58,7 +58,7 @@ RUN = False  # @param {type:"boolean"}
 if not DATA_DIR:
     import kagglehub
 
-    from gz2_dataset.sources.sources import download_from_kaggle
+    from gz2_dataset.sources.kaggle import download_from_kaggle
 
     kagglehub.login()
     DATA_DIR = download_from_kaggle()

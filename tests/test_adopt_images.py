@@ -84,7 +84,7 @@ def test_a_generator_that_has_seen_nothing_is_evaluated_as_if_it_had_seen_the_tr
     [
         (lambda theirs: (theirs / RARE).rename(theirs / "cigars"), "cigars: is no class of the data"),
         (lambda theirs: (theirs / RARE / "sample_03.png").write_bytes(b"?"), "sample_03.png: is one of files that"),
-        (lambda theirs: shutil.rmtree(theirs / RARE), "holds neither"),
+        (lambda theirs: shutil.rmtree(theirs / RARE), "holds no folder of images"),
     ],
 )
 def test_what_cannot_be_taken_is_said_in_one_line(theirs, toy_data, tmp_path, damage, said):

@@ -17,7 +17,7 @@ from gz2_dataset.command_line import UserError, how_to_install
 from gz2_dataset.mock.population import KINDS, Galaxy, draw_galaxy, shares_of
 from gz2_dataset.mock.volunteers import vote_fractions
 from gz2_dataset.reading import read_json
-from gz2_dataset.sources.sources import KAGGLE_CSV, KAGGLE_IMAGES, MOCK_TRUTH
+from gz2_dataset.sources.kaggle import KAGGLE_CSV, KAGGLE_IMAGES, MOCK_TRUTH
 from gz2_dataset.votes import VOTE_COLUMNS
 
 RECIPE_JSON = "mock.json"

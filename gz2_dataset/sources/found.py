@@ -1,9 +1,16 @@
-"""What a reader finds in a source."""
+"""What a kind of source is, and what its reader finds."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pandas as pd
+
+from gz2_dataset.origin import OWN, Origin
+from gz2_dataset.sources.files import Files
+
+COORDINATES, OWN_SPLIT = ("ra", "dec"), "split"
+"""Columns that a source may have besides its classes or votes."""
 
 
 @dataclass(frozen=True)
@@ -28,3 +35,27 @@ class Found:
     skipped: Counter[str] = field(default_factory=Counter)
     unused: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of source: a row of `sources.KINDS`.
+
+    Attributes
+    ----------
+    sign : str
+        What it is recognised by, for the message of a folder that holds nothing of the sort.
+    content, classes : str
+        What a folder or zip of it holds, and where its classes come from: Markdown for the page on data.
+    is_there, read : callable, optional
+        Whether files are of this kind, and what is found in them; None for ``hub``, which need not be files.
+    origin : Origin
+        What the card may say about the galaxies.
+    """
+
+    sign: str
+    content: str
+    classes: str
+    is_there: Callable[[Files], bool] | None = None
+    read: Callable[[Files], Found] | None = None
+    origin: Origin = OWN

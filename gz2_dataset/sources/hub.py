@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from gz2_dataset.command_line import UserError
 from gz2_dataset.images import encoded_bytes
 from gz2_dataset.sources.files import Files
-from gz2_dataset.sources.found import Found
+from gz2_dataset.sources.found import Found, Kind
 from gz2_dataset.sources.image_folder import SPLIT_NAMES
 from gz2_dataset.votes import VOTE_COLUMNS, VOTES, clean_votes
 
@@ -146,3 +146,12 @@ def class_names(opened: datasets.Dataset, column: str) -> list[str]:
     if isinstance(feature, datasets.ClassLabel):
         return ["" if value is None or value < 0 else feature.names[value] for value in values]
     return ["" if value is None else str(value) for value in values]
+
+
+KIND = Kind(
+    sign="Parquet files",
+    content="Parquet files with an image, an id, and votes or labels; or `--source hub --data_dir USER/NAME`, such as "
+    "the public `mwalmsley/gz2`; `--image_column`, `--label_column`, `--id_column` and `--revision` name its "
+    "columns and version",
+    classes="rules if there are votes",
+)

@@ -6,12 +6,13 @@ import pandas as pd
 
 from gz2_dataset.command_line import UserError
 from gz2_dataset.sources.files import Files
-from gz2_dataset.sources.found import Found
+from gz2_dataset.sources.found import Found, Kind
 from gz2_dataset.sources.image_names import is_image, stem_of
 
 SPLIT_NAMES = dict.fromkeys(("train", "training"), "train")
 SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation"), "validation") | dict.fromkeys(("test", "testing"), "test")
 """How users call the splits, and their names here."""
+FOLDERS = "folder of images (JPEG, PNG, TIFF, FITS) per class"
 
 
 def read_image_folder(files: Files) -> Found:
@@ -38,10 +39,7 @@ def read_image_folder(files: Files) -> Found:
     outside = [name for name, path in folders.items() if not path]
     folders = {name: path for name, path in folders.items() if path}
     if not folders:
-        raise UserError(
-            f"{files.root}: holds neither training_solutions_rev1.csv, nor gz2_hart16.csv, nor labels.csv, nor Parquet "
-            "files, nor one folder of images (JPEG, PNG, TIFF, FITS) per class; give the folder of the galaxy images"
-        )
+        raise UserError(f"{files.root}: holds no {FOLDERS}; put the images of each class into a folder of its name")
     common = 0
     while len({tuple(path[: common + 1]) for path in folders.values()}) == 1 and all(
         len(path) > common + 1 for path in folders.values()
@@ -74,3 +72,13 @@ def read_image_folder(files: Files) -> Found:
         table = table.drop(columns="split")
     unused = dict.fromkeys(outside, "images outside the folders of the classes")
     return Found(table.drop(columns="folder"), unused=unused, notes=tuple(notes))
+
+
+KIND = Kind(
+    sign=f"one {FOLDERS}",
+    content="one folder, or zip, per class; folders within a class are part of it, those above the classes do not "
+    "matter",
+    classes="the folders' names",
+    is_there=lambda files: any(map(is_image, files.names)),
+    read=read_image_folder,
+)

@@ -128,3 +128,14 @@ def join_images(table: pd.DataFrame, files: Files, names: list[str], csv: str) -
     unused = {by_id[image_id]: "images without row" for image_id in stray}
     unused |= dict.fromkeys(set(images) - set(by_id.values()), "further images of the same name")
     return table, unused
+
+
+def without_image(table: pd.DataFrame) -> Counter:
+    """The number of rows without an image."""
+    return Counter({"rows without image": int(table["file"].isna().sum())})
+
+
+def elsewhere(files: Files, images: list[str]) -> dict[str, str]:
+    """Images that are not where a source has its images."""
+    there = set(images)
+    return {name: "images elsewhere" for name in files.names if is_image(name) and name not in there}
