@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from .command_line import UserError
@@ -56,30 +57,32 @@ def split_galaxies(
     DataFrame
         Columns split, one of `SPLITS`, and fold, -1 if a galaxy is not tested in any; indexed like ``table``.
     """
-    labelled = table["galaxy_class"] != ""
-    found = pd.DataFrame({"split": labelled.map({True: "train", False: "unlabelled"}), "fold": -1}, index=table.index)
-    known = pd.Series(False, index=table.index)
+    classes = table["galaxy_class"].to_numpy()
+    split = np.where(classes != "", "train", "unlabelled").astype(object)
+    tested = np.full(len(table), -1)
+    known = np.zeros(len(table), bool)
     if earlier is not None:
         kept = earlier.set_index(COLUMNS[:2])[["split", "fold"]]
-        kept = kept.reindex(pd.MultiIndex.from_frame(table[COLUMNS[:2]])).set_index(table.index)
-        known = labelled & kept["split"].notna()
-        found.loc[known, ["split", "fold"]] = kept[known].astype({"fold": int})
-    for _, galaxies in table[labelled].groupby("galaxy_class"):
-        order = galaxies["image_id"].map(hash_of).sort_values().index
+        kept = kept.reindex(pd.MultiIndex.from_frame(table[COLUMNS[:2]]))
+        known = (classes != "") & kept["split"].notna().to_numpy()
+        split[known], tested[known] = kept["split"].to_numpy()[known], kept["fold"].to_numpy()[known]
+    for name in set(classes) - {""}:
+        galaxies = np.flatnonzero(classes == name)
+        order = galaxies[np.argsort([hash_of(image_id) for image_id in table["image_id"].iloc[galaxies]])]
         new = order[~known[order]]
+        free = new
         for number, size in enumerate(fold_sizes(len(order), test_per_class, num_folds)):
-            missing = max(0, size - int((found.loc[order, "fold"] == number).sum()))
-            found.loc[new[:missing], "fold"] = number
-            new = new[missing:]
-        tested = found.loc[order[~known[order]], "fold"]
-        found.loc[tested[tested == fold].index, "split"] = "test"
+            missing = max(0, size - int((tested[order] == number).sum()))
+            tested[free[:missing]] = number
+            free = free[missing:]
+        split[new[tested[new] == fold]] = "test"
         # With several folds, those of the next folds: a galaxy that no fold tests is never held out.
-        others = tested[(tested != fold) & ((tested >= 0) | (num_folds == 1))]
-        turn = (others - fold) % num_folds
+        others = new[(tested[new] != fold) & ((tested[new] >= 0) | (num_folds == 1))]
+        turn = np.argsort((tested[others] - fold) % num_folds, kind="stable")
         wanted = min(validation_per_class, int(VALIDATION_SHARE * len(order)))
-        missing = max(0, wanted - int((found.loc[order, "split"] == "validation").sum()))
-        found.loc[turn.sort_values(kind="stable").index[:missing], "split"] = "validation"
-    return found
+        missing = max(0, wanted - int((split[order] == "validation").sum()))
+        split[others[turn[:missing]]] = "validation"
+    return pd.DataFrame({"split": pd.Series(split, table.index, str), "fold": tested}, index=table.index)
 
 
 def with_new_names(earlier: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
