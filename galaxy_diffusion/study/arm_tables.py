@@ -1,5 +1,7 @@
 """How good the arms are: the endpoints, the paper's Tables 3 and 4 for any arms, calibration; and the paper's own."""
 
+import math
+
 import pandas as pd
 
 from galaxy_diffusion.shared.names import arm_title, class_title
@@ -23,8 +25,11 @@ def value_cell(row: pd.Series) -> Cell:
     """A figure with its interval; a dash where it is not defined."""
     if pd.isna(row["value"]):
         return Cell("–")
-    wide = row["high"] - row["low"] > ROUNDING
-    return Cell(f"{row['value']:.3f}", f"[{row['low']:.2f}, {row['high']:.2f}]" if wide else "")
+    width = row["high"] - row["low"]
+    if width <= ROUNDING:
+        return Cell(f"{row['value']:.3f}")
+    digits = max(2, math.ceil(-math.log10(width)))  # so many that both ends do not look the same
+    return Cell(f"{row['value']:.3f}", f"[{row['low']:.{digits}f}, {row['high']:.{digits}f}]")
 
 
 def difference_cell(row: pd.Series) -> Cell:

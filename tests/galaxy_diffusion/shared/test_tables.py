@@ -317,6 +317,16 @@ def test_the_verdict_names_what_is_too_small_to_see():
     assert any("One training run per arm" in line for line in verdict.caveats)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [(0.31, 0.52, "[0.31, 0.52]"), (0.0, 0.0021, "[0.000, 0.002]"), (0.0, 0.00021, "[0.0000, 0.0002]"), (0.4, 0.4, "")],
+)
+def test_the_ends_of_an_interval_are_printed_as_two_numbers(low, high, shown):
+    """As they are with thousands of test galaxies, none of which is found."""
+    cell = arm_tables.value_cell(pd.Series({"value": low, "low": low, "high": high}))
+    assert (cell.text, cell.interval) == (f"{low:.3f}", shown)
+
+
 def test_no_interval_without_width_is_printed():
     comparison = compared(original=0, diffusion=0)
     for table in (arm_tables.endpoints(comparison), *arm_tables.per_class(comparison, {}).values()):
