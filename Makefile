@@ -50,9 +50,13 @@ lint: $(STAMP)
 	ruff check .
 	ruff format --check .
 
-# typings/ says which libraries count as untyped.
-types: $(STAMP)
+# typings/ says which libraries count as untyped. What has been found right is checked again once any module, or what it is
+# checked against, has changed; a folder changes when a file is added or removed.
+types: .venv/.types
+
+.venv/.types: $(STAMP) pyproject.toml $(shell find galaxy_diffusion gz2_dataset typings -name __pycache__ -prune -o -type d -print -o -name '*.py*' -print)
 	basedpyright
+	@touch $@
 
 # The site with the reference, in docs/_build/html; a warning is an error, so that a link that leads nowhere is found.
 docs: $(STAMP)
