@@ -1,15 +1,16 @@
 """app.py: the page without a browser, and in headless Chromium."""
 
+import importlib
 import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-import app
 from galaxy_diffusion.app.studio import STRIP, Studio, make_studio
 from galaxy_diffusion.evaluation.morphology import is_available
 from galaxy_diffusion.shared.names import class_title
@@ -27,6 +28,12 @@ SPACE = ROOT / "spaces/galaxies"
 
 
 @pytest.fixture(scope="module")
+def app() -> ModuleType:
+    """Imported here: gradio takes three seconds, also where only the quick tests are wanted."""
+    return importlib.import_module("app")
+
+
+@pytest.fixture(scope="module")
 def studio(tiny_model, toy_data, tiny_classifier) -> Studio:
     pytest.importorskip("gradio")
     return make_studio(str(tiny_model), str(toy_data), [str(tiny_classifier)] * 2)
@@ -37,7 +44,7 @@ def picture(cutouts) -> str:
     return str(min((cutouts / "images").iterdir()))
 
 
-def test_a_dream_emerges_and_ends_with_its_shape_and_code(studio):
+def test_a_dream_emerges_and_ends_with_its_shape_and_code(app, studio):
     *frames, last = studio.dream("spiral", 3, 1.0, "unipc")
     assert len(frames) > 10
     image, strip, shape, code = last
@@ -48,7 +55,7 @@ def test_a_dream_emerges_and_ends_with_its_shape_and_code(studio):
         assert "real galaxies of the class Spiral" in shape
 
 
-def test_what_is_nearest_is_shown_with_the_threshold(studio):
+def test_what_is_nearest_is_shown_with_the_threshold(app, studio):
     image, neighbours, panel, code = studio.is_it_new("spiral", 3)
     assert len(neighbours) == 4
     assert "training galaxies" in panel
@@ -56,7 +63,7 @@ def test_what_is_nearest_is_shown_with_the_threshold(studio):
     assert image.size == (app.SHOWN, app.SHOWN)
 
 
-def test_an_upload_is_classified_with_the_spread_of_several(studio, picture):
+def test_an_upload_is_classified_with_the_spread_of_several(app, studio, picture):
     shown, panel, code = studio.classify(picture)
     assert max(shown.size) == app.SHOWN
     assert "mean of 2 classifiers" in panel
@@ -70,7 +77,7 @@ def test_an_upload_is_varied(studio, picture):
     assert "strength=0.5" in code
 
 
-def test_an_error_that_a_visitor_can_mend_is_a_message(studio):
+def test_an_error_that_a_visitor_can_mend_is_a_message(app, studio):
     gradio = pytest.importorskip("gradio")
     for function, arguments in (
         (studio.vary, (None, "spiral", 3, 0.5)),
@@ -88,7 +95,7 @@ def test_the_card_is_shown_without_its_header(studio):
     assert "![" not in studio.about
 
 
-def test_without_gradio_the_extra_is_named(monkeypatch):
+def test_without_gradio_the_extra_is_named(app, monkeypatch):
     monkeypatch.setattr(app, "gr", None)
     with pytest.raises(UserError, match=r"gradio; run .*\[app\]"):
         app.main(app.Config())
@@ -109,7 +116,7 @@ def test_the_space_has_what_a_space_needs():
 
 
 @pytest.fixture
-def served(studio, monkeypatch) -> Iterator[str]:
+def served(app, studio, monkeypatch) -> Iterator[str]:
     monkeypatch.setattr(app, "make_studio", lambda *_: studio)
     monkeypatch.setattr("gradio.networking.url_ok", lambda _: True)  # gradio gives a busy machine three seconds
     page = app.make_page(app.Config(studio.model))

@@ -1,14 +1,13 @@
 """A file is there whole, or as it was before."""
 
 import os
-import subprocess
-import sys
+import runpy
 
 import pytest
+from safetensors.numpy import save_file
 
+from gz2_dataset import aside
 from gz2_dataset.aside import written_aside
-
-from ..conftest import ROOT
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -45,15 +44,12 @@ def test_writers_that_look_at_the_suffix_find_it(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
 def test_weights_and_tables_may_be_read_by_whom_the_umask_lets(tmp_path):
     """The library safetensors lets only the owner read what it writes."""
-    code = """
-import os, sys; os.umask(0o027)
-from pathlib import Path
-from safetensors.numpy import save_file
-from gz2_dataset.aside import as_umask_says, write_whole
-folder = Path(sys.argv[1])
-write_whole(folder / "table.csv", "x")
-save_file({}, folder / "weights.safetensors")
-as_umask_says(folder)
-"""
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True)
+    before = os.umask(0o027)
+    try:
+        module = runpy.run_path(aside.__file__)  # which reads the umask when it is imported
+        module["write_whole"](tmp_path / "table.csv", "x")
+        save_file({}, tmp_path / "weights.safetensors")
+        module["as_umask_says"](tmp_path)
+    finally:
+        os.umask(before)
     assert [oct(path.stat().st_mode & 0o777) for path in sorted(tmp_path.iterdir())] == ["0o640", "0o640"]
