@@ -6,6 +6,7 @@ Also checks that ARCHITECTURE.md and CONTRIBUTING.md name the files that exist.
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -35,10 +36,16 @@ def modules(package: str) -> dict[str, Path]:
     return dict(zip(names, paths, strict=True))
 
 
+@cache
+def parsed(path: Path) -> list[ast.AST]:
+    """All nodes of a file."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imported(path: Path, known: set[str]) -> Iterator[str]:
     """The modules that a file imports: of ``known`` ones the module itself, else the dotted name as written."""
     package = list(path.relative_to(ROOT).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in parsed(path):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -90,7 +97,7 @@ def test_text_is_utf_8_whatever_the_system_would_take(known):
     """Windows and some clusters have another default."""
     packages = modules("galaxy_diffusion") | modules("gz2_dataset")
     for path in [*packages.values(), *ROOT.glob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in parsed(path):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("read_text", "write_text"):
                 assert "encoding" in [keyword.arg for keyword in node.keywords], f"{path}:{node.lineno}"
 
