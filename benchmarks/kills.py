@@ -2,7 +2,8 @@
 
     python benchmarks/kills.py --data_dir IMAGES --output_dir runs/benchmarks/kills --kills 10
 
-IMAGES is what `gz2_dataset build` takes. Each command works on what those before it have made when left alone.
+IMAGES is what `gz2_dataset build` takes. Each command works on what those before it have made when left alone; a study
+makes all by itself, and is killed with all that it has started.
 """
 
 import json
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import yaml
 
 ROOT = Path(__file__).parent.parent
@@ -29,15 +31,21 @@ import report  # noqa: E402
 import train_classifier  # noqa: E402
 import train_ddpm  # noqa: E402
 import train_sagan  # noqa: E402
+from benchmarks.watching import kill  # noqa: E402
 from galaxy_diffusion.shared.run_folder import write_json  # noqa: E402
 from gz2_dataset import UserError, build  # noqa: E402
 from gz2_dataset.command_line import alone, provenance, run  # noqa: E402
 from gz2_dataset.ranges import Checked, at_least  # noqa: E402
+from tests.warm_python import SERVERS, programs  # noqa: E402
 
-COMMANDS = ("build", "train_ddpm", "train_sagan", "generate", "train_classifier", "evaluate", "report")
+CHAIN = ("build", "train_ddpm", "train_sagan", "generate", "train_classifier", "evaluate", "report")
+COMMANDS = (*CHAIN, "study")
+MOST_CHANGES, MOST_CHANGES_OF_A_STUDY = 25, 80  # before a kill
 LONGEST_WAIT = 0.2  # seconds between a change of the folder and the kill
 OF_TIME = {"seconds", "images_per_second", "memory_gb", "output_dir", "study", "platform"}
 """Entries of records that differ between two runs that are left alone."""
+NOT_COMPARED = {".snakemake", "logs"}
+"""Folders that tell of the course of a study."""
 
 
 @dataclass
@@ -59,15 +67,19 @@ class Config(Checked):
 
 
 def main(config: Config) -> None:
+    if "study" in config.commands:  # its commands too are forked from a process that has the libraries loaded
+        os.environ["PATH"] = os.pathsep.join([str(programs()), os.environ["PATH"]])
     rows = []
-    for command in COMMANDS[: 1 + max(map(COMMANDS.index, config.commands))]:
+    last = max((CHAIN.index(command) for command in config.commands if command in CHAIN), default=-1)
+    for command in (*CHAIN[: 1 + last], *({"study"} & {*config.commands})):
         whole = config.output_dir / "alone" / command
         finish(begun(config, command, whole), whole)
         if command not in config.commands:
             continue
         killed = config.output_dir / "killed" / command
         rng = np.random.default_rng([config.seed, COMMANDS.index(command)])
-        moments = kill_at_random(partial(begun, config, command, killed), killed, config.kills, rng)
+        most = MOST_CHANGES_OF_A_STUDY if command == "study" else MOST_CHANGES
+        moments = kill_at_random(partial(begun, config, command, killed), killed, config.kills, most, rng)
         finish(begun(config, command, killed), killed)
         rows.append({"command": command, "kills": moments, "differs": differences(whole, killed)})
         found = ", ".join(rows[-1]["differs"]) or "nothing"
@@ -100,6 +112,17 @@ def carry_out(config: Config, command: str, output: Path) -> None:
     elif command == "evaluate":
         plain = {"nets": [], "probe": False, "morphology": False}
         alone(evaluate_images.main, evaluate_images.Config(data, images, output, **plain))
+    elif command == "study":
+        output.mkdir(parents=True, exist_ok=True)
+        of_images = {
+            "data_dir": str(config.data_dir.absolute()),
+            "build": {"test_per_class": 6, "validation_per_class": 2},
+        }
+        preset_of_images = {"config": str(ROOT / "configs/study_tiny.yaml"), "data": of_images}
+        (output / "preset.yaml").write_text(yaml.safe_dump(preset_of_images))
+        os.chdir(output)
+        arguments = ["python", "-m", "galaxy_diffusion", "study", "--config", "preset.yaml", "--cores", "1"]
+        os.execvp(arguments[0], arguments)
     else:
         study = config.output_dir / "study"
         link(study / "data", Path(data))
@@ -135,19 +158,19 @@ def finish(process: multiprocessing.Process, output: Path) -> None:
 
 
 def kill_at_random(
-    begin: Callable[[], multiprocessing.Process], folder: Path, kills: int, rng: np.random.Generator
+    begin: Callable[[], multiprocessing.Process], folder: Path, kills: int, most: int, rng: np.random.Generator
 ) -> list[dict]:
     """Begin a command and kill it with SIGKILL, over and over.
 
-    A moment is a number of changes of the output folder, so that writing is likely to be hit, and a wait after them. A
-    command that ends before its moment begins anew from nothing, and its next moment comes sooner.
+    A moment is a number of changes of the output folder below ``most``, so that writing is likely to be hit, and a wait
+    after them. A command that ends before its moment begins anew from nothing, and its next moment comes sooner.
 
     Returns
     -------
     list of dict
         For each kill, the number of changes before it and the last one.
     """
-    moments, most = [], 25
+    moments = []
     while len(moments) < kills:
         process = begin()
         before, changes, last = snapshot(folder), 0, "start"
@@ -159,10 +182,14 @@ def kill_at_random(
                 changes, last, before = changes + 1, sorted(new)[-1][0], now
         process.join(timeout=rng.uniform(0, LONGEST_WAIT))
         if process.is_alive():
-            process.kill()
+            kill(process.pid)
+            for server in SERVERS:  # of which a study's commands are forks
+                for command in psutil.Process(server.pid).children():
+                    kill(command.pid)
             process.join()
             moments.append({"changes": changes, "last": last})
         else:
+            finish(process, folder)
             most = max(1, most // 2)
             shutil.rmtree(folder)
     return moments
@@ -184,7 +211,8 @@ def size_of(file: str) -> int | None:
 def differences(whole: Path, killed: Path) -> list[str]:
     """Files that only one of two runs has, or whose contents differ by more than times and places."""
     names = {name for folder in (whole, killed) for name, _ in snapshot(folder)}
-    return sorted(name for name in names if content(whole, name) != content(killed, name))
+    compared = {name for name in names if not NOT_COMPARED & {*Path(name).parts}}
+    return sorted(name for name in compared if content(whole, name) != content(killed, name))
 
 
 def content(folder: Path, name: str) -> Any:

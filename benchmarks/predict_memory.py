@@ -5,26 +5,21 @@
 The files are hard links to a few drawn pictures of 64 px, so that nothing but the run itself grows.
 """
 
-import subprocess
+import math
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
-import psutil
-from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.watching import Look, blurred_noise, watch  # noqa: E402
 from galaxy_diffusion.shared.run_folder import write_json  # noqa: E402
 from gz2_dataset import UserError  # noqa: E402
 from gz2_dataset.command_line import provenance, run  # noqa: E402
 from gz2_dataset.ranges import Checked, at_least  # noqa: E402
 
 LINKS_OF_A_FILE = 25_000
-SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclass
@@ -45,9 +40,8 @@ def main(config: Config) -> None:
         raise UserError(f"{images}: exists; give another --work_dir")
     images.mkdir(parents=True)
     for start in range(0, config.num_images, LINKS_OF_A_FILE):
-        pixels = np.random.default_rng(start).integers(0, 256, (8, 8, 3), np.uint8)
         first = images / f"{start:07d}.jpg"
-        Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC).save(first, quality=90)
+        blurred_noise(first, start)
         for i in range(start + 1, min(start + LINKS_OF_A_FILE, config.num_images)):
             (images / f"{i:07d}.jpg").hardlink_to(first)
 
@@ -59,27 +53,19 @@ def main(config: Config) -> None:
     write_json(config.work_dir / "memory.json", provenance(config) | record)
 
 
-def watched(config: Config, output: str, share: float) -> list[tuple[int, float]]:
-    """Run predict.py, killed when it has this share of its parts; images done and memory in GB at each look."""
-    script = [sys.executable, str(ROOT / "predict.py"), "--model", str(config.model), "--batch_size", "256"]
-    where = ["--images", str(config.work_dir / "images"), "--output", str(config.work_dir / output)]
-    parts, looks, done = config.work_dir / f"{Path(output).stem}.run/parts", [], 0
-    process = subprocess.Popen([*script, *where], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    watch = psutil.Process(process.pid)
-    while process.poll() is None:
-        done = max((int(path.stem[13:]) for path in parts.glob("[0-9]*.npz")), default=done)
-        try:
-            memory = watch.memory_info().rss / 1e9
-        except psutil.NoSuchProcess:
-            break
-        if memory:  # a process that has just ended holds none
-            looks.append((done, memory))
-        if share < 1 and done >= share * config.num_images:
-            process.kill()
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-    tenths = {10 * done // config.num_images: memory for done, memory in looks}
+def watched(config: Config, output: str, share: float) -> list[Look]:
+    """Run predict.py, killed when it has this share of its parts; what was seen of it."""
+    parts = config.work_dir / f"{Path(output).stem}.run/parts"
+    command = [ROOT / "predict.py", "--model", config.model, "--batch_size", 256, "--output", config.work_dir / output]
+
+    def done() -> int:
+        return max((int(path.stem[13:]) for path in parts.glob("[0-9]*.npz")), default=0)
+
+    killed_at = share * config.num_images if share < 1 else math.inf
+    looks = watch([*command, "--images", config.work_dir / "images"], done, killed_at)
+    tenths = {10 * look.done // config.num_images: look.memory for look in looks}
     steps = ", ".join(f"{10 * tenth} % {memory:.3f}" for tenth, memory in tenths.items())
-    print(f"{output}: GB by images done: {steps}; at most {max(memory for _, memory in looks):.3f}", flush=True)
+    print(f"{output}: GB by images done: {steps}; at most {max(look.memory for look in looks):.3f}", flush=True)
     return looks
 
 

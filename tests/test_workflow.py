@@ -40,27 +40,11 @@ def snakemake(preset: Path, *options: str, cores: int | None = 2, first_on_path:
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("study")
-    study = {
-        "output_dir": str(folder / "run"),
-        "accelerate": "configs/accelerate/one_process.yaml",
-        "data": {
-            "mock": {"num_images": 150, "seed": 0},
-            "build": {"test_per_class": 6, "validation_per_class": 2, "keep": "spiral=5"},
-        },
-        "ddpm": {"config": "configs/ddpm_tiny.yaml"},
-        "generated": {
-            "generated": {"model": "ddpm", "num_images": "cigar_shaped_smooth=4", "seed": 0, "num_inference_steps": 2}
-        },
-        "showcase": {"num_images": 2, "seed": 100, "scheduler": "ddpm", "num_inference_steps": 10},
-        "classifiers": {"tiny": "configs/classifier_tiny.yaml"},
-        "classifier_options": {"total_images": 160},
-        "arms": {
-            "original": {},
-            "diffusion": {"images": "generated"},
-            **{name: {"options": {name: "generated"}} for name in ("duplicates", "pseudo_labels", "retrieval")},
-            "ceiling": {"options": {"reserve": "spiral=3"}},
-        },
-        "seeds": [0],
+    study = read_preset(ROOT / "configs/study_tiny.yaml") | {"output_dir": str(folder / "run")}
+    study["data"]["build"]["keep"] = "spiral=5"
+    study["arms"] |= {
+        **{name: {"options": {name: "generated"}} for name in ("duplicates", "pseudo_labels", "retrieval")},
+        "ceiling": {"options": {"reserve": "spiral=3"}},
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     return folder / "study.yaml"
