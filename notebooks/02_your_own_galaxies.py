@@ -51,7 +51,7 @@ MOCK_GALAXIES = 1200  # @param {type:"integer"}
 HELD_OUT = 20  # @param {type:"integer"}
 GENERATOR = "ddpm_64_finetune"  # @param {type:"string"}
 GENERATOR_IMAGES = 40_000  # @param {type:"integer"}
-INTERRUPT_AFTER = 120  # @param {type:"integer"}
+INTERRUPT_AFTER = 8  # @param {type:"integer"}
 GENERATED = 300  # @param {type:"integer"}
 CLASSIFIER = "classifier_efficientnetv2_tiny"  # @param {type:"string"}
 CLASSIFIER_IMAGES = 25_600  # @param {type:"integer"}
@@ -108,18 +108,40 @@ show(train.images[np.stack(some)], 1)
 # %% [markdown]
 # ## A generator, interrupted and resumed
 #
-# It starts from `galaxies-64`, whose classes it knows by name. Here it is stopped after a while, as Colab may do; the same command then
-# goes on, and ends with the same weights to the bit.
+# It starts from `galaxies-64`, whose classes it knows by name. Here it is ended after `INTERRUPT_AFTER` lines of its log, 1,000 images each, as
+# Colab may end it; the same command then goes on, and ends with the same weights to the bit.
 
 # %%
-# !timeout --signal INT {INTERRUPT_AFTER} galaxy-diffusion train-ddpm --config {GENERATOR} --data {RUNS}/data --output_dir {RUNS}/ddpm --total_images {GENERATOR_IMAGES} --mixed_precision {PRECISION} {GENERATOR_OPTIONS} 2>/dev/null || true
+import shlex
+import time
+
+import psutil
+
+command = f"galaxy-diffusion train-ddpm --config {GENERATOR} --data {RUNS}/data --output_dir {RUNS}/ddpm --total_images {GENERATOR_IMAGES} --mixed_precision {PRECISION} {GENERATOR_OPTIONS}"
+log_file = Path(f"{RUNS}/ddpm/metrics.jsonl")
+
+training = psutil.Popen(shlex.split(command))
+while training.poll() is None and not (log_file.exists() and log_file.read_text().count("\n") >= INTERRUPT_AFTER):
+    time.sleep(0.1)
+if training.is_running():
+    processes = [training, *training.children(recursive=True)]
+    training.terminate()
+    psutil.wait_procs(processes)
+interrupted_at = pd.read_json(log_file, lines=True)["images_seen"].max()
+print(f"interrupted after {interrupted_at:,} of {GENERATOR_IMAGES:,} images")
 
 # %%
-# !galaxy-diffusion train-ddpm --config {GENERATOR} --data {RUNS}/data --output_dir {RUNS}/ddpm --total_images {GENERATOR_IMAGES} --mixed_precision {PRECISION} {GENERATOR_OPTIONS}
+# !{command}
+
+# %% [markdown]
+# The loss goes on where it was:
 
 # %%
-log = pd.read_json(f"{RUNS}/ddpm/metrics.jsonl", lines=True)
-axes = log.plot(x="images_seen", y="loss", figsize=(6, 2.5), legend=False, ylabel="loss", xlabel="images seen")
+log = pd.read_json(log_file, lines=True)
+before, after = log[log["images_seen"] <= interrupted_at], log[log["images_seen"] >= interrupted_at]
+axes = before.plot(x="images_seen", y="loss", label="until the interruption", figsize=(6, 2.5))
+axes.axvline(interrupted_at, color="grey", linestyle=":")
+axes = after.plot(x="images_seen", y="loss", label="gone on", ax=axes, ylabel="loss", xlabel="images seen")
 
 # %% [markdown]
 # ## More of the rare class

@@ -29,7 +29,8 @@ from galaxy_diffusion.sampling import settings
 settings.Sampling = partial(settings.Sampling, num_inference_steps=4)""",
     "02": """\
 RARE, MOCK_GALAXIES, HELD_OUT, RESOLUTION = "spiral", 60, 2, 32
-GENERATOR, GENERATOR_IMAGES, INTERRUPT_AFTER = "ddpm_tiny", 64, 60
+GENERATOR, GENERATOR_IMAGES, INTERRUPT_AFTER = "ddpm_tiny", 2000, 20
+GENERATOR_OPTIONS = "--log_images 40 --sample_images 0 --checkpoint_images 1000"
 GENERATED, GENERATE_OPTIONS = 4, "--num_inference_steps 2"
 CLASSIFIER, CLASSIFIER_IMAGES = "classifier_tiny", 160""",
     "03": "REPLICATES = 400",
@@ -103,6 +104,7 @@ def execute(source: Path, settings: str, folder: Path) -> nbformat.NotebookNode:
         **os.environ,
         "PATH": programs,
         "TQDM_DISABLE": "1",
+        "TQDM_MININTERVAL": "60",
         "HF_HUB_OFFLINE": "1",
         "PYTHONWARNINGS": "ignore",
     }
