@@ -100,12 +100,23 @@ def save(table: Table, file: Path, path: Path) -> None:
         if kind == "csv":
             if vectors := [name for name in table.colnames if table[name].ndim > 1]:
                 raise ValueError(f"column {vectors[0]!r} has several values in a row")
-            table.to_pandas().to_csv(file, index=False)
+            to_frame(table).to_csv(file, index=False)
         elif kind == "parquet":
-            table.to_pandas().to_parquet(file, index=False)
+            to_frame(table).to_parquet(file, index=False)
         else:
             options = {"tabledata_format": "binary2"} if kind == "votable" else {}
             table.write(str(file), format=kind, **options)  # astropy 7.0 takes no Path for a VOTable
     except (ValueError, TypeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: cannot be written ({reason}); take another of {', '.join(FORMATS)}") from None
+
+
+def to_frame(table: Table) -> pd.DataFrame:
+    """The catalogue for pandas; its whole numbers stay exact where some are missing."""
+    frame = table.to_pandas()
+    for name in table.colnames:
+        column = table[name]
+        if isinstance(column, MaskedColumn) and column.dtype.kind in "iu":  # astropy 8.0.0 takes them through floats
+            values = column.filled(0).data
+            frame[name] = pd.arrays.IntegerArray(values.astype(values.dtype.newbyteorder("=")), np.array(column.mask))
+    return frame
