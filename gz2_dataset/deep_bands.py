@@ -36,7 +36,7 @@ def deep_bands(content: bytes) -> np.ndarray | None:
     """
     try:
         return bands_of_png(content) if content.startswith(PNG) else bands_of_tiff(content)
-    except (ValueError, TypeError, IndexError, KeyError, png.Error, zlib.error) as error:
+    except (ValueError, TypeError, IndexError, KeyError, png.Error, zlib.error, tifffile.TiffFileError) as error:
         reason = " ".join(str(error).split())
         raise OSError(f"pictures of more than 8 bits that are damaged, or of an unusual kind ({reason})") from None
 
