@@ -113,21 +113,21 @@ show(train.images[np.stack(some)], 1)
 
 # %%
 import shlex
+import subprocess
 import time
 
-import psutil
+from filelock import FileLock
 
 command = f"galaxy-diffusion train-ddpm --config {GENERATOR} --data {RUNS}/data --output_dir {RUNS}/ddpm --total_images {GENERATOR_IMAGES} --mixed_precision {PRECISION} {GENERATOR_OPTIONS}"
 log_file = Path(f"{RUNS}/ddpm/metrics.jsonl")
 
-training = psutil.Popen(shlex.split(command))
+training = subprocess.Popen(shlex.split(command))
 while training.poll() is None and not (log_file.exists() and log_file.read_text().count("\n") >= INTERRUPT_AFTER):
     time.sleep(0.1)
-if training.is_running():
-    processes = [training, *training.children(recursive=True)]
-    training.terminate()
-    psutil.wait_procs(processes)
-interrupted_at = pd.read_json(log_file, lines=True)["images_seen"].max()
+training.terminate()
+training.wait()
+with FileLock(log_file.with_name(".lock")):  # its processes hold this until their checkpoint is written
+    interrupted_at = pd.read_json(log_file, lines=True)["images_seen"].max()
 print(f"interrupted after {interrupted_at:,} of {GENERATOR_IMAGES:,} images")
 
 # %%
