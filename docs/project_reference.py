@@ -1,9 +1,8 @@
 """A small Sphinx extension: options of the commands and the presets, as the code has them.
 
 ``{command} train_ddpm`` lists the settings of a script and ``{command} gz2_dataset.build`` those of a function, from
-the same docstrings as ``--help``. ``{presets} ddpm_*`` shows configs/ddpm_*.yaml, and ``{sources}`` what a build can
-read. Links that leave docs/, as a reader on a forge follows them, go to the page that includes the file, or download
-it.
+the same docstrings as ``--help``. ``{presets} ddpm_*`` shows configs/ddpm_*.yaml. Links that leave docs/, as a reader
+on a forge follows them, go to the page that includes the file, or download it.
 """
 
 import dataclasses
@@ -19,9 +18,6 @@ from docutils import nodes
 from licences import Licences
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-
-from gz2_dataset.markdown import markdown_table
-from gz2_dataset.sources.sources import KINDS
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -58,19 +54,6 @@ class Presets(SphinxDirective):
         if not shown:
             raise self.error(f"no preset matches {self.arguments[0]}")
         return self.parse_text_to_nodes("\n\n".join(shown))
-
-
-class Sources(SphinxDirective):
-    """The kinds of sources that a build reads."""
-
-    def run(self) -> list[nodes.Node]:
-        return self.parse_text_to_nodes(table_of_sources())
-
-
-def table_of_sources() -> str:
-    """A row for each kind, in the order in which they are looked for."""
-    rows = [[f"`{name}`", kind.content, kind.classes] for name, kind in KINDS.items()]
-    return markdown_table(["source", "content of `DATA`", "classes"], rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +140,6 @@ def with_references(app: Sphinx, what: str, name: str, target: object, options: 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("command", Command)
     app.add_directive("presets", Presets)
-    app.add_directive("sources", Sources)
     app.add_directive("licences", Licences)
     app.connect("source-read", from_the_root)
     app.connect("autodoc-process-docstring", with_references, priority=400)  # before numpydoc
