@@ -10,7 +10,7 @@ from typing import Any
 
 from galaxy_diffusion.app.artist import BOUNDS, QUICK
 from galaxy_diffusion.app.panels import CSS
-from galaxy_diffusion.app.studio import make_studio
+from galaxy_diffusion.app.studio import NO_CLASSIFIER, NO_DATA, make_studio
 from galaxy_diffusion.app.uploads import MAX_BYTES, SHOWN
 from galaxy_diffusion.sampling.ddpm_pipeline import DEFAULT_GUIDANCE
 from galaxy_diffusion.sampling.schedulers import DEFAULT
@@ -145,15 +145,6 @@ def make_page(config: Config) -> "gr.Blocks":
         with gr.Tab("About"):
             gr.Markdown(studio.about)
     return page.queue(max_size=VISITORS)
-
-
-NO_DATA = """\
-Whether a galaxy is new can only be seen beside the galaxies that the model has learned from, and this page has not
-been given them: `python app.py --data DATA`, where DATA is the data of the model's training, built by
-`python -m gz2_dataset build`."""
-NO_CLASSIFIER = """\
-This page has not been given a classifier. Train one, or better several seeds, with `train_classifier.py`, then
-`python app.py --classifiers runs/seed0 runs/seed1 runs/seed2`."""
 
 
 def launch(page: "gr.Blocks", **options: Any) -> tuple:

@@ -4,6 +4,7 @@ import importlib
 import shutil
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit
@@ -87,6 +88,14 @@ def test_an_error_that_a_visitor_can_mend_is_a_message(app, studio):
         with pytest.raises(gradio.Error) as error:
             list(app.as_messages(function)(*arguments))
         assert "\n" not in error.value.message
+
+
+def test_what_the_page_has_not_been_given_is_said(studio, picture):
+    bare = replace(studio, seen=None, ensemble=None)
+    with pytest.raises(UserError, match=r"python app\.py --data DATA"):
+        bare.is_it_new("spiral", 3)
+    with pytest.raises(UserError, match=r"python app\.py --classifiers"):
+        bare.classify(picture)
 
 
 def test_the_card_is_shown_without_its_header(studio):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from galaxy_diffusion.prediction.ensemble import Ensemble, load_ensemble
 from galaxy_diffusion.prediction.probabilities import predict
 from galaxy_diffusion.sampling.contact_sheets import tile
 from galaxy_diffusion.shared.seen_images import file_of_model
+from gz2_dataset import UserError
 
 from .artist import Artist
 from .novelty import SeenGalaxies, load_seen_galaxies
@@ -69,6 +69,8 @@ class Studio:
 
     def is_it_new(self, class_name: str, seed: int) -> tuple:
         """The galaxy, its nearest training galaxies, their distances, the code."""
+        if self.seen is None or self.data is None:
+            raise UserError(NO_DATA)
         found = self.seen.nearest(self.artist.draw(class_name, seed), class_name)
         neighbours = [
             (enlarged(neighbour.image), f"{neighbour.image_id}: {neighbour.relative:.2f}")
@@ -85,21 +87,23 @@ class Studio:
 
     def vary(self, path: str | None, class_name: str, seed: int, strength: float) -> tuple:
         """The picture with its crop, the variations, the code."""
-        artist, pixels = self.artist, picture_of(read_upload(path))
+        name, content = read_upload(path)
+        artist, pixels = self.artist, picture_of(content)
         images = [enlarged(image) for image in artist.vary(pixels, class_name, seed, strength)]
-        name, crop = Path(path).name, artist.center_crop
-        code = vary_snippet(self.model, name, class_name, seed, strength, crop)
-        return with_crop_drawn(pixels, crop), images, code
+        code = vary_snippet(self.model, name, class_name, seed, strength, artist.center_crop)
+        return with_crop_drawn(pixels, artist.center_crop), images, code
 
     def classify(self, path: str | None) -> tuple:
         """The picture with its crop, the probabilities, the code."""
-        content, ensemble = read_upload(path), self.ensemble
+        if (ensemble := self.ensemble) is None:
+            raise UserError(NO_CLASSIFIER)
+        name, content = read_upload(path)
         view = ensemble.members[0].view
         pixels = picture_of(content, view.stretch)
         prediction = predict(ensemble([ensemble.prepare(content)])[0])
         panel = probability_panel(prediction, ensemble.class_names, len(ensemble.members))
         picture = with_crop_drawn(pixels, view.center_crop)
-        return picture, panel, classify_snippet(self.classifiers, Path(path).name)
+        return picture, panel, classify_snippet(self.classifiers, name)
 
     @property
     def about(self) -> str:
@@ -111,6 +115,13 @@ class Studio:
         return "\n".join([ABOUT, "", *(line for line in lines if not line.startswith("!["))])  # pictures are not served
 
 
+NO_DATA = """\
+Whether a galaxy is new can only be seen beside the galaxies that the model has learned from, and this page has not
+been given them: `python app.py --data DATA`, where DATA is the data of the model's training, built by
+`python -m gz2_dataset build`."""
+NO_CLASSIFIER = """\
+This page has not been given a classifier. Train one, or better several seeds, with `train_classifier.py`, then
+`python app.py --classifiers runs/seed0 runs/seed1 runs/seed2`."""
 ABOUT = """\
 These galaxies do not exist. A diffusion model draws them; it was trained to give more examples of a rare class to a
 classifier. They are 8-bit colour pictures: shapes and colours may be compared, fluxes may not be measured, and how

@@ -16,8 +16,8 @@ FRAME = (255, 176, 0)
 ASK = "upload a JPEG, PNG, TIFF or FITS file of one galaxy"
 
 
-def read_upload(path: str | None) -> bytes:
-    """The content of an uploaded file.
+def read_upload(path: str | None) -> tuple[str, bytes]:
+    """The name of an uploaded file, and its content.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def read_upload(path: str | None) -> bytes:
     file = Path(path)
     if file.stat().st_size > MAX_BYTES:
         raise UserError(f"{file.name}: is larger than {MAX_BYTES // 2**20} MB; {ASK}")
-    return file.read_bytes()
+    return file.name, file.read_bytes()
 
 
 def picture_of(content: bytes, stretch: Stretch | None = None) -> np.ndarray:

@@ -63,4 +63,4 @@ def test_a_picture_that_is_not_square_keeps_its_shape(tmp_path):
 
 def test_a_whole_picture_is_read(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "galaxy.png")
-    assert read_upload(str(tmp_path / "galaxy.png")) == (tmp_path / "galaxy.png").read_bytes()
+    assert read_upload(str(tmp_path / "galaxy.png")) == ("galaxy.png", (tmp_path / "galaxy.png").read_bytes())
