@@ -234,7 +234,8 @@ def read_folder(folder: Path) -> Study:
     existing = [path for path in records if path.exists()]
     provenance = {str(p.parent.relative_to(folder)): record for p in existing if (record := read_record(p, AGAIN))}
     configs = [record.get("config", {}) for record in provenance.values()]
-    blocks = {Path(c["augment_with"]).name: c["augment_block"][1] for c in configs if c.get("augment_block")}
+    in_blocks = [config for config in configs if config.get("augment_with") and config.get("augment_block")]
+    blocks = {Path(config["augment_with"]).name: max(config["augment_block"][1], 1) for config in in_blocks}
     return Study(
         (folder,),
         preset,

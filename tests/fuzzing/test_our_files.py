@@ -219,6 +219,8 @@ def test_the_predictions_of_a_study(folder, content):
 @example(content=b'{"n_train": Infinity}')
 @example(content=b'{"n_train": {"ring": {"real": 7}}}')
 @example(content=b'{"config": {"augment_block": 3, "augment_with": "x"}}')
+@example(content=b'{"config": {"augment_block": [0, 3]}}')
+@example(content=b'{"config": {"augment_block": [0, 0], "augment_with": "generated"}}')
 def test_the_metrics_of_a_study(folder, content):
     check_study(folder, "classifiers/net/diffusion/seed0/metrics.json", content)
 
