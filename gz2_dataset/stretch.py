@@ -88,7 +88,8 @@ class Stretch:
             levels = np.stack([by_zscale(plane) for plane in planes])
         else:
             low, high = (np.array(limit, np.float64)[:, None, None] for limit in (self.low, self.high))
-            levels = np.nan_to_num((planes - low) / (high - low), nan=0.0, posinf=1.0)
+            with np.errstate(invalid="ignore"):  # of a NaN that signals
+                levels = np.nan_to_num((planes - low) / (high - low), nan=0.0, posinf=1.0)
         if self.name == "asinh":
             levels = AsinhStretch(self.softening)(levels)
         if self.name == "lupton":

@@ -95,7 +95,7 @@ def loss(found: int | None, kept: int, hidden: int) -> str:
 
 def count_text(table: list[ClassCount]) -> str:
     """The table as lines of text: found / in the public file / in the paper, and why they differ."""
-    width = max(len(row.galaxy_class) for row in table)
+    width = max((len(row.galaxy_class) for row in table), default=0)
     lines = [
         f"  {row.galaxy_class:{width}}  {row.found} / {row.expected or '-'} / {row.paper or '-'}  {row.explanation}"
         for row in table

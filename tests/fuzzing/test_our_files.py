@@ -40,6 +40,7 @@ STRETCHED = BuildRecord(
 @given(content=st.one_of(*(records(json.loads(record.to_json())) for record in (BUILD, STRETCHED))))
 @example(content=b'{"source": "kaggle", "classes": ["a"], "counts": {"train": {"a": 1e30}}}')
 @example(content=b'{"source": "kaggle", "classes": ["a"], "counts": {}, "center_crop": -1}')
+@example(content=b'{"source": "kaggle", "classes": "", "counts": {}}')
 def test_the_record_of_a_build(content):
     with OneLine():
         record = BuildRecord.from_json(content, "build.json")

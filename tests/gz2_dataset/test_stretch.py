@@ -45,6 +45,11 @@ def test_the_brightest_is_white_and_what_was_not_measured_is_black(name):
     assert (np.diff(picture[:4, 0].astype(int)) > 0).all()
 
 
+def test_a_nan_that_signals_is_as_dark_as_any():
+    values = PixelValues(np.array([[[0x7F800001, 0x3F800000]]], np.uint32).view(np.float32))  # as a damaged file has
+    assert Stretch("linear", ("0",), 1, (0.0,), (1.0,)).picture(values)[0, :, 0].tolist() == [0, 255]
+
+
 def test_the_last_band_is_red_and_a_single_one_grey():
     planes = np.array([10, 20, 30], np.float32).reshape(3, 1, 1)
     stretch = Stretch("linear", ("g", "r", "i"), 3, (0.0,) * 3, (255.0,) * 3)
