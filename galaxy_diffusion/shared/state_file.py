@@ -80,8 +80,11 @@ def fit_to_parameters(optimizer: torch.optim.Optimizer) -> None:
     Raises
     ------
     ValueError
-        If a tensor other than the number of steps has not the shape of its parameter.
+        If a tensor other than the number of steps has not the shape of its parameter, or a setting is missing.
     """
+    for group in optimizer.param_groups:
+        if missing := optimizer.defaults.keys() - group.keys():
+            raise ValueError(f"no {min(missing)} for a group of parameters")
     for parameter, values in optimizer.state.items():
         for key, value in values.items():
             if key == "step":

@@ -105,3 +105,10 @@ def test_an_optimizer_whose_state_shares_one_number_gets_memory_of_its_own():
     optimizer.load_state_dict(state)
     fit_to_parameters(optimizer)
     assert optimizer.state[weight]["exp_avg"].stride() == weight.stride()
+
+
+def test_an_optimizer_without_one_of_its_settings_is_refused():
+    optimizer = torch.optim.AdamW(torch.nn.Linear(2, 2).parameters())
+    del optimizer.param_groups[0]["lr"]
+    with pytest.raises(ValueError, match="no lr for a group of parameters"):
+        fit_to_parameters(optimizer)
