@@ -13,7 +13,8 @@ import yaml
 
 from gz2_dataset import UserError
 from gz2_dataset.__main__ import build, push
-from gz2_dataset.command_line import FOREIGN, parse_counts, provenance, run, run_functions
+from gz2_dataset.command_line import parse_counts, provenance, run, run_functions
+from gz2_dataset.foreign_flags import FOREIGN
 from tests.conftest import ROOT
 
 
