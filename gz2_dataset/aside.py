@@ -57,10 +57,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def remove_half_written(folder: Path) -> None:
     """Remove what commands that were killed have left in a folder: files that did not come to their name.
 
+    Folders in it that another command writes, which have a ``.lock``, are left alone.
+
     Examples
     --------
     >>> remove_half_written(Path("runs/ddpm"))
     """
-    for path in folder.rglob(".*"):
-        if re.match(r"\.[0-9a-f]{32}-", path.name) and path.is_file():
-            path.unlink(missing_ok=True)
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not Path(parent, name, ".lock").exists()]
+        for name in filter(re.compile(r"\.[0-9a-f]{32}-").match, files):
+            Path(parent, name).unlink(missing_ok=True)

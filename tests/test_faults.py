@@ -186,6 +186,15 @@ def test_what_a_killed_command_has_left_half_written_goes_when_a_command_writes_
         assert {path.name for path in tmp_path.rglob("*.*")} == {kept.name, ".hidden-by-the-user", ".lock"}
 
 
+def test_what_another_command_is_writing_in_a_folder_below_is_left_alone(tmp_path):
+    image = tmp_path / "generated/spiral/00000001.jpg"
+    with only_writer(tmp_path / "generated"), written_aside(image) as half:
+        half.write_bytes(b"by now whole")
+        with only_writer(tmp_path):
+            pass
+    assert image.read_bytes() == b"by now whole"
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
