@@ -24,9 +24,6 @@ def read_class_list(files: Files) -> Found:
 
 KIND = Kind(
     sign=CLASS_LIST_CSV,
-    content="`labels.csv` (image_id or name of the file, galaxy_class; empty, nan or None: no class; separated by "
-    "commas, semicolons, tabs or bars) and `images/`; columns ra, dec and split are kept",
-    classes="the list's",
     is_there=lambda files: bool(files.find(CLASS_LIST_CSV)),
     read=read_class_list,
 )

@@ -45,8 +45,6 @@ class Kind:
     ----------
     sign : str
         What it is recognised by, for the message of a folder that holds nothing of the sort.
-    content, classes : str
-        What a folder or zip of it holds, and where its classes come from: Markdown for the page on data.
     is_there, read : callable, optional
         Whether files are of this kind, and what is found in them; None for ``hub``, which need not be files.
     origin : Origin
@@ -54,8 +52,6 @@ class Kind:
     """
 
     sign: str
-    content: str
-    classes: str
     is_there: Callable[[Files], bool] | None = None
     read: Callable[[Files], Found] | None = None
     origin: Origin = OWN

@@ -51,9 +51,6 @@ def find_catalogue(files: Files) -> str | None:
 
 KIND = Kind(
     sign="gz2_hart16.csv",
-    content="`images_gz2.zip` or its folder, `gz2_filename_mapping.csv`, `gz2_hart16.csv` or `.csv.gz` (Hart et al. "
-    "2016)",
-    classes="the same rules on the debiased fractions",
     is_there=lambda files: bool(find_catalogue(files)),
     read=read_gz2_archive,
     origin=GALAXY_ZOO,

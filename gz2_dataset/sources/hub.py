@@ -150,8 +150,4 @@ def class_names(opened: datasets.Dataset, column: str) -> list[str]:
 
 KIND = Kind(
     sign="Parquet files",
-    content="Parquet files with an image, an id, and votes or labels; or `--source hub --data_dir USER/NAME`, such as "
-    "the public `mwalmsley/gz2`; `--image_column`, `--label_column`, `--id_column` and `--revision` name its "
-    "columns and version",
-    classes="rules if there are votes",
 )

@@ -76,9 +76,6 @@ def read_image_folder(files: Files) -> Found:
 
 KIND = Kind(
     sign=f"one {FOLDERS}",
-    content="one folder, or zip, per class; folders within a class are part of it, those above the classes do not "
-    "matter",
-    classes="the folders' names",
     is_there=lambda files: any(map(is_image, files.names)),
     read=read_image_folder,
 )

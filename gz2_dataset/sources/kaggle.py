@@ -53,10 +53,6 @@ def download_from_kaggle() -> str:
 
 KIND = Kind(
     sign=KAGGLE_CSV,
-    content="the competition's zip as served, its single zips, or the unpacked `training_solutions_rev1.csv` and "
-    "`images_training_rev1/`; without `--data_dir` they are downloaded with your own Kaggle login "
-    '(`pip install ".[kaggle]"` in the folder of the clone)',
-    classes="rules on the votes",
     is_there=lambda files: bool(files.find(KAGGLE_CSV)),
     read=read_kaggle,
     origin=GALAXY_ZOO,
