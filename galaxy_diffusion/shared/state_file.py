@@ -1,6 +1,7 @@
 """The state of a training as data: a safetensors file with the tensors, and the rest as JSON in its header."""
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +81,31 @@ def fit_to_parameters(optimizer: torch.optim.Optimizer) -> None:
     Raises
     ------
     ValueError
-        If a tensor other than the number of steps has not the shape of its parameter, or a setting is missing.
+        If a tensor other than the number of steps has not the shape of its parameter, or something is missing.
     """
-    for group in optimizer.param_groups:
-        if missing := optimizer.defaults.keys() - group.keys():
-            raise ValueError(f"no {min(missing)} for a group of parameters")
+    for group, (key, default) in product(optimizer.param_groups, optimizer.defaults.items()):
+        if key not in group or not is_like(group[key], default):
+            raise ValueError(f"no {key} for a group of parameters")
+    names = set[str]().union(*optimizer.state.values())
     for parameter, values in optimizer.state.items():
+        if missing := names - values.keys():
+            raise ValueError(f"no {min(missing)} for a parameter, as others have")
         for key, value in values.items():
             if key == "step":
                 continue
             if value.shape != parameter.shape:
                 raise ValueError(f"{key} of shape {tuple(value.shape)} for a parameter of {tuple(parameter.shape)}")
             values[key] = torch.empty_like(parameter).copy_(value)
+
+
+def is_like(value: Any, default: Any) -> bool:
+    """Whether a setting of an optimizer is a number, or as many numbers, as its default is; others may be anything.
+
+    Examples
+    --------
+    >>> is_like(1e-4, 1e-3), is_like("1e-4", 1e-3), is_like((0.9,), (0.9, 0.999))
+    (True, False, False)
+    """
+    if isinstance(default, tuple):
+        return isinstance(value, tuple | list) and len(value) == len(default) and all(map(is_like, value, default))
+    return not isinstance(default, float) or isinstance(value, float | int | torch.Tensor)

@@ -107,8 +107,20 @@ def test_an_optimizer_whose_state_shares_one_number_gets_memory_of_its_own():
     assert optimizer.state[weight]["exp_avg"].stride() == weight.stride()
 
 
-def test_an_optimizer_without_one_of_its_settings_is_refused():
-    optimizer = torch.optim.AdamW(torch.nn.Linear(2, 2).parameters())
-    del optimizer.param_groups[0]["lr"]
-    with pytest.raises(ValueError, match="no lr for a group of parameters"):
+@pytest.mark.parametrize("damage", ["no setting", "no number", "one beta", "no average"])
+def test_an_optimizer_that_lacks_something_is_refused(damage):
+    net = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(net.parameters())
+    net(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    fit_to_parameters(optimizer)
+    if damage == "no setting":
+        del optimizer.param_groups[0]["lr"]
+    elif damage == "no number":
+        optimizer.param_groups[0]["lr"] = "1e-4"
+    elif damage == "one beta":
+        optimizer.param_groups[0]["betas"] = (0.9,)
+    else:
+        del optimizer.state[net.bias]["exp_avg"]
+    with pytest.raises(ValueError, match=r"no (lr|betas|exp_avg) for a"):
         fit_to_parameters(optimizer)
