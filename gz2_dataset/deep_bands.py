@@ -1,6 +1,5 @@
 """TIFF and PNG files of several bands of more than 8 bits, of which Pillow reads the upper 8 bits or the first band."""
 
-import zlib
 from io import BytesIO
 
 import numpy as np
@@ -36,7 +35,9 @@ def deep_bands(content: bytes) -> np.ndarray | None:
     """
     try:
         return bands_of_png(content) if content.startswith(PNG) else bands_of_tiff(content)
-    except (ValueError, TypeError, IndexError, KeyError, png.Error, zlib.error, tifffile.TiffFileError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # damage leads these libraries to errors of any kind
         reason = " ".join(str(error).split())
         raise OSError(f"pictures of more than 8 bits that are damaged, or of an unusual kind ({reason})") from None
 

@@ -115,7 +115,7 @@ def test_of_a_tiff_of_many_bands_three_are_chosen(how):
 
 
 def test_a_damaged_picture_of_deep_colours_is_none():
-    for content in (deep_png(COLOURS, kind=2)[:-30], tiff(COLOURS, photometric="rgb")[:-60]):
+    for content in (deep_png(COLOURS, kind=2)[:-30], tiff(COLOURS, photometric="rgb")[:-60], b"II*\0"):
         with pytest.raises(OSError, match="damaged"):
             read_values(content)
 
