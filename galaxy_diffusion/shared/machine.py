@@ -7,6 +7,8 @@ from pathlib import Path
 import psutil
 import torch
 
+from gz2_dataset.interruption import STARTED_BY
+
 STATUS = Path("/proc/self/status")
 """Where Linux reports the peak memory of a process."""
 
@@ -17,13 +19,16 @@ def cores() -> int:
 
 
 def use_all_cores() -> None:
-    """Divide the cores that this job may use among its processes, unless OMP_NUM_THREADS asks for more than one.
+    """Divide the cores that this job may use among its processes, unless OMP_NUM_THREADS says how many each takes.
 
-    ``accelerate launch`` sets OMP_NUM_THREADS to 1 where nobody has set it, so a 1 means nothing; to keep cores
-    free for others, start with ``taskset``.
+    ``accelerate launch`` sets OMP_NUM_THREADS to 1 where nobody has set it, so there a 1 means nothing. In a study,
+    which runs trainings side by side, it is the number of cores that each of them may use.
     """
-    if int(os.environ.get("OMP_NUM_THREADS", "1")) <= 1:
-        torch.set_num_threads(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    told = int(os.environ.get("OMP_NUM_THREADS", "0"))
+    in_study, launched = STARTED_BY in os.environ, "ACCELERATE_MIXED_PRECISION" in os.environ
+    if in_study or not told or (told == 1 and launched):
+        mine = told if in_study and told else cores()
+        torch.set_num_threads(max(1, mine // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def gpu_precision() -> str:

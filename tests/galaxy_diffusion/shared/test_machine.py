@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from galaxy_diffusion.shared.machine import gpu_precision, peak_memory, use_all_cores
+from gz2_dataset.interruption import STARTED_BY
 
 CPU = torch.device("cpu")
+TOLD = 5
+"""Threads that torch has taken from OMP_NUM_THREADS, here."""
 
 
 @pytest.fixture(autouse=True)
@@ -19,14 +22,33 @@ def threads_as_before():
     torch.set_num_threads(before)
 
 
+LAUNCHED, STUDY = {"ACCELERATE_MIXED_PRECISION": "no"}, {STARTED_BY: "1"}
+
+
 @pytest.mark.parametrize(
-    ("asked", "processes", "threads"), [("1", "1", 6), ("1", "2", 3), ("1", "9", 1), (None, "1", 6), ("4", "1", 2)]
+    ("environment", "threads"),
+    [
+        ({}, 6),
+        ({"OMP_NUM_THREADS": "1"}, TOLD),
+        ({"OMP_NUM_THREADS": "4"}, TOLD),
+        ({**LAUNCHED, "OMP_NUM_THREADS": "1"}, 6),
+        ({**LAUNCHED, "OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "2"}, 3),
+        ({**LAUNCHED, "OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "9"}, 1),
+        ({**LAUNCHED, "OMP_NUM_THREADS": "4"}, TOLD),
+        ({**STUDY, "OMP_NUM_THREADS": "1"}, 1),
+        ({**LAUNCHED, **STUDY, "OMP_NUM_THREADS": "1"}, 1),
+        ({**LAUNCHED, **STUDY, "OMP_NUM_THREADS": "4", "LOCAL_WORLD_SIZE": "2"}, 2),
+        (STUDY, 6),
+    ],
 )
-def test_cores_are_divided_among_processes(monkeypatch, asked, processes, threads):
+def test_cores_are_divided_among_processes(monkeypatch, environment, threads):
+    """Fourteen trainings of a study on 16 cores once took 16 threads each, and none came to its end."""
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(6)), raising=False)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
-    monkeypatch.setenv("OMP_NUM_THREADS", asked) if asked else monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    torch.set_num_threads(2)
+    for name in ("LOCAL_WORLD_SIZE", "OMP_NUM_THREADS", *LAUNCHED, *STUDY):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    torch.set_num_threads(TOLD)
     use_all_cores()
     assert torch.get_num_threads() == threads
 
