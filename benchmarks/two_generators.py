@@ -9,15 +9,17 @@ The two folds divide each class among them, so that what one net learns from the
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from galaxy_diffusion.evaluation.metrics import metric_title
 from galaxy_diffusion.evaluation.two_generators import two_generators
+from galaxy_diffusion.sampling.contact_sheets import save_picture, tile
 from galaxy_diffusion.shared.image_folder import load_generated, read_metadata
 from galaxy_diffusion.shared.names import class_title
 from galaxy_diffusion.shared.seen_images import read_seen_images
-from gz2_dataset import UserError, load_arrays
+from gz2_dataset import GalaxyArrays, UserError, load_arrays
 from gz2_dataset.command_line import run
 from gz2_dataset.markdown import markdown_table
 
@@ -34,6 +36,8 @@ class Config:
     """Side of the images in pixels."""
     seed: int = 0
     """Of which galaxies are left out of the larger half of a class."""
+    picture: Path | None = None
+    """PNG to write: of each class the first images of one net, and below them the other's of the same seeds."""
 
 
 def main(config: Config) -> None:
@@ -49,7 +53,10 @@ def main(config: Config) -> None:
         for folder, half in zip(config.folders, halves, strict=True)
     )
     rows = matched(*map(places, config.folders))
-    found = two_generators([first.take(rows[0]), second.take(rows[1])], halves, config.seed)
+    generated = [first.take(rows[0]), second.take(rows[1])]
+    if config.picture:
+        save_picture(config.picture, side_by_side(generated))
+    found = two_generators(generated, halves, config.seed)
     table = [
         [class_title(name), metric_title(metric), f"{f.value:.3f} [{f.low:.3f}, {f.high:.3f}]", *map(str, sizes)]
         for name, figures in found.items()
@@ -57,6 +64,14 @@ def main(config: Config) -> None:
         for sizes in [(f.n_generated, f.n_real)]
     ]
     print(markdown_table(("class", "figure", "share, 0.5 by chance", "images", "galaxies in a half"), table))
+
+
+def side_by_side(generated: list[GalaxyArrays], columns: int = 16) -> np.ndarray:
+    """Two rows for each class, each image at twice its size, shape (R * H, C * W, 3)."""
+    classes = [name for name in generated[0].class_names if len(generated[0].of_class(name))]
+    rows = [side.images[side.of_class(name)[:columns]] for name in classes for side in generated]
+    width = min(map(len, rows))
+    return tile(np.stack([row[:width] for row in rows])).repeat(2, axis=0).repeat(2, axis=1)
 
 
 def places(folder: str) -> dict[tuple[str, int], int]:
