@@ -84,7 +84,7 @@ def main(config: Config) -> None:
         radii = Both(*(table["half_light_radius"].to_numpy() for table in shapes))
         within = Both(apertures(pair.real.images, radii.real), apertures(pair.generated.images, radii.generated))
         answers.append(questions.relations(pair, sets, shapes, within, seed))
-    else:
+    elif config.morphology is None:  # where it is false, nobody wants to hear of it
         print(f"no morphology, axis ratios and verdicts; for these: {INSTALL}")
     if classifier:
         true_of["label_agreement"] = pair.both(classifier.agrees)
