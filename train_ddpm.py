@@ -56,8 +56,7 @@ class Config(UNetConfig, LearningRateConfig, TrainingConfig):
     init_from: str | None = None
     """Model to start from: a pipeline folder, a Hub id, or galaxies-64, which comes with the project. Its net and noise
     levels replace patch_size, standardize, the fields from block_out_channels to norm_num_groups, and those from
-    prediction_type to num_train_timesteps. Classes that it knows by name are kept; others start from its null class,
-    which is any galaxy."""
+    prediction_type to num_train_timesteps. Classes that it knows by name are kept; others are new to it."""
     lora_rank: int = field(default=0, metadata=at_least(0))
     """Above 0, the net of init_from is frozen; only LoRA matrices of this rank and the class table are learned. The
     model is saved with them merged into it, and in the subfolder lora they are saved alone, in the format of peft."""

@@ -6,6 +6,7 @@ galaxy is the sum of the answers' rows weighted by its votes; the rows of the cl
 the model can be asked for a class like any other model.
 """
 
+import zlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -121,8 +122,8 @@ def remade_table(old: torch.Tensor | None, known: list[str], wanted: list[str], 
     old : Tensor, shape (rows, D), or None
         The model's table.
     known, wanted : list of str
-        Names of its rows, and of those of the new one. Known rows are kept, others begin as its null row: any
-        galaxy.
+        Names of its rows, and of those of the new one. Known rows are kept, others are drawn, from their name, with the
+        spread that the model's have: rows that begin alike stay alike for thousands of steps.
     model : str
         Its name, for errors.
 
@@ -142,4 +143,10 @@ def remade_table(old: torch.Tensor | None, known: list[str], wanted: list[str], 
         raise UserError(f"init_from {model}: its model_index.json does not name its {len(old) - 1} classes")
     if len(wanted) > NUM_VOTES + 1 and wanted[-NUM_VOTES - 1 : -1] != known[-NUM_VOTES - 1 : -1]:
         raise UserError(f"init_from {model}: was trained on classes; use --conditioning class")
-    return torch.stack([old[known.index(name if name in known else NULL)] for name in wanted])
+    return torch.stack([old[known.index(name)] if name in known else drawn_row(name, old) for name in wanted])
+
+
+def drawn_row(name: str, table: torch.Tensor) -> torch.Tensor:
+    """A row for a class that a table of shape (rows, D) lacks, of its spread, shape (D,)."""
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    return table.std() * torch.randn(table.shape[1], generator=generator).to(table)

@@ -55,8 +55,8 @@ class Parent:
     def net_for(self, row_names: list[str], resolution: int, dropout: float = 0.0) -> UNet2DModel:
         """Its UNet with another class table.
 
-        Rows whose name the model knows are kept; others start as its null class, which is any galaxy. A model without
-        classes gets a table of zeros, with which it generates the same images as before.
+        Rows whose name the model knows are kept; others are drawn with the spread of those. A model without classes
+        gets a table of zeros, with which it generates the same images as before.
 
         Parameters
         ----------
