@@ -161,7 +161,8 @@ shown.rename(index=arm_title).sort_values("average_precision").round(2)
 # ## Controls: compared with what?
 #
 # "Better than nothing" is a low bar: repeating the 41 real cigars costs nothing and gives the same prior. What counts is the difference to the
-# cheap remedies.
+# cheap remedies. Read it together with how long the nets were trained: after three times as many images repeats gave the fine-tuned net no more
+# than could be seen ([the study](../docs/results/gz2_real_64/README.md), "Trained three times as long").
 
 # %%
 rivals = comparisons.query("arm == 'diffusion' and reference != 'original'")
