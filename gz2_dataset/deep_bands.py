@@ -35,7 +35,7 @@ def deep_bands(content: bytes) -> np.ndarray | None:
     """
     try:
         return bands_of_png(content) if content.startswith(PNG) else bands_of_tiff(content)
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as error:  # damage leads these libraries to errors of any kind
         reason = " ".join(str(error).split())

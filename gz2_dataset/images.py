@@ -61,6 +61,8 @@ def problem_of(content: bytes) -> str:
         width, height, kind = header_of(content)
     except Image.DecompressionBombError:
         return "images of more than 67 million pixels"
+    except MemoryError:
+        raise
     except Exception:  # damage leads Pillow to errors of any kind
         return UNKNOWN
     if width * height > MAX_PIXELS:
@@ -115,7 +117,7 @@ def decode(content: bytes) -> np.ndarray:
         if image.mode.startswith("I"):
             image = Image.fromarray((np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
         return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as error:  # damage leads Pillow to errors of any kind
         raise OSError(str(error) or "damaged") from None

@@ -101,7 +101,7 @@ def read_picture(content: bytes, planes: Sequence[int] = ()) -> PixelValues:
                 raise Unexpected(f"TIFF files of {pages} pages, where one was expected")
             deep = image.mode == "F" or image.mode.startswith("I")
             pixels = np.asarray(image if deep else image.convert("RGB"))
-    except Unexpected:
+    except (Unexpected, MemoryError):
         raise
     except Exception:  # damage leads Pillow to errors of any kind
         raise OSError(f"{kind} files that are damaged, or of a kind that Pillow does not read") from None
@@ -119,7 +119,7 @@ def read_fits(content: bytes, planes: Sequence[int] = ()) -> PixelValues:
             hdu = the_image(file)
             chosen = chosen_planes(hdu.shape, planes)
             header, data = hdu.header.copy(), hdu.data
-    except Unexpected:
+    except (Unexpected, MemoryError):
         raise
     except Exception:  # damage leads astropy to errors of any kind
         raise OSError("FITS files that are damaged") from None

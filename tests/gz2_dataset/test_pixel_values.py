@@ -11,6 +11,7 @@ import tifffile
 from astropy.io import fits
 from PIL import Image
 
+from gz2_dataset.images import decode, problem_of
 from gz2_dataset.pixel_values import cube, is_finished, position_of, read_values
 
 from .fits_files import DEC, RA, fits_bytes, galaxy
@@ -118,6 +119,27 @@ def test_a_damaged_picture_of_deep_colours_is_none():
     for content in (deep_png(COLOURS, kind=2)[:-30], tiff(COLOURS, photometric="rgb")[:-60], b"II*\0"):
         with pytest.raises(OSError, match="damaged"):
             read_values(content)
+
+
+@pytest.mark.parametrize(
+    ("library", "read", "content"),
+    [
+        ("PIL.Image.open", decode, PNG),
+        ("PIL.Image.open", problem_of, PNG),
+        ("PIL.Image.open", read_values, grey("u1", kind="TIFF")),
+        ("tifffile.TiffFile", read_values, grey("u1", kind="TIFF")),
+        ("astropy.io.fits.open", read_values, FITS),
+    ],
+)
+def test_a_machine_without_memory_is_no_damage_to_the_file(monkeypatch, library, read, content):
+    """A build would leave the galaxy out."""
+
+    def no_memory(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(library, no_memory)
+    with pytest.raises(MemoryError):
+        read(content)
 
 
 def several(*names: str) -> bytes:
